@@ -1,0 +1,159 @@
+"""Every field a run has, with the values shared by all configs.
+
+A field left as a placeholder has no value common to all data sets: the config
+file gives it. The result is locked, so that a misspelt field is an error.
+
+The choices are those of DPD (Cao et al. 2025, "Optimizing Trajectory Matching
+Distillation via Parameter Difference-Driven Pruning") and, where that paper is
+silent, of DATM (Guo et al. 2024, "Towards Lossless Dataset Distillation via
+Difficulty-Aligned Trajectory Matching"), on which it builds.
+"""
+
+from ml_collections import config_dict
+
+
+def _required(kind: type) -> config_dict.FieldReference:
+    """A field of this type that the config file has to give."""
+    return config_dict.placeholder(kind)
+
+
+def get_config() -> config_dict.ConfigDict:
+    """The schema; a config file fills it and passes it through `methods.apply`."""
+    config = config_dict.ConfigDict()
+
+    config.method = "dpd"  # the preset; only reported, no code looks at it
+    config.reduced = False  # whether the word "small" was given; only reported
+    config.seed = 0  # of the synthetic set, the distillation and the evaluation
+    config.ipc = _required(int)  # synthetic images per class
+    config.num_classes = _required(int)
+    config.image_shape = _required(tuple)  # height, width, channels
+
+    config.data = dict(
+        name=_required(str),  # a TFDS name, or what `source` knows
+        source="tfds",  # "tfds" or "digits" (scikit-learn's)
+        train_split="train",
+        test_split="test",
+        image_key="image",
+        label_key="label",
+        train_per_class=0,  # training images kept of each class; 0 = all
+        test_images=0,  # test images kept; 0 = all
+        seed=0,  # which images are kept; apart from `seed`, so that runs share experts
+        preprocessing="zca",  # "zca", or "per_channel" with mean and std
+        zca_epsilon=0.1,  # added to the eigenvalues of the covariance of [0, 1] pixels
+        mean=_required(tuple),  # per channel, of [0, 1] pixels; used by "per_channel" only
+        std=_required(tuple),
+    )
+    config.network = dict(
+        name="convnet",
+        width=128,  # channels of every block
+        depth=3,  # blocks; each halves height and width
+        norm="instance",
+        activation="relu",
+        pooling="average",
+        stem_padding=1,  # of the first convolution; 3 makes 32x32 of 28x28
+        convolution="auto",  # how it is computed: the fastest on this machine
+    )
+    config.augment = dict(  # DSA: one family drawn for each batch
+        families=("color", "crop", "cutout", "flip", "scale", "rotate"),
+        brightness=1.0,
+        saturation=2.0,
+        contrast=0.5,
+        crop_ratio=0.125,  # largest shift, share of the side
+        cutout_ratio=0.5,  # side of the hole, share of the side
+        flip_probability=0.5,
+        scale_ratio=1.2,  # between 1/1.2 and 1.2
+        rotate_degrees=15.0,  # to either side
+    )
+    config.experts = dict(
+        num_experts=100,
+        seed=0,  # apart from `seed`, so that runs share experts
+        optimizer="gsam",  # "gsam" (FTD's flat experts, which DATM and DPD use) or "sgd"
+        batch_size=256,
+        learning_rate=0.01,  # constant
+        momentum=0.0,
+        weight_decay=0.0,
+        rho=0.01,  # GSAM: radius of the perturbation
+        gsam_alpha=0.3,  # GSAM: weight of the surrogate gap
+        adaptive=True,  # GSAM: perturbation scaled by the size of each weight
+        at_once=1,  # experts trained side by side; memory for speed
+        storage="float32",  # "float32", "float16" or "bfloat16"
+    )
+    config.synthetic = dict(
+        init="correct",  # "correct": real images an expert gets right; "real"; "noise"
+        labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean of those right)
+        label_scale=10.0,  # "onehot": the logit of the true class, the others being 0
+        label_epoch=-1,  # whose logits and predictions are used; -1 = the last stored
+        step_size=0.01,  # alpha, the student's learning rate, before it is learned
+    )
+    config.student = dict(
+        syn_steps=_required(int),  # N, SGD steps
+        batch_syn=_required(int),  # synthetic images a step; more than there are means all
+        momentum=0.0,
+        gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
+        unroll=1,  # steps XLA sees at once; speed only
+    )
+    config.curriculum = dict(  # start epochs, uniform on T-..T, all bounds inclusive
+        expert_epochs=_required(int),  # M, epochs from the start to the target
+        min_start_epoch=_required(int),  # T-
+        current_max_start_epoch=_required(int),  # T, the upper bound at the first step
+        max_start_epoch=_required(int),  # T+, the last upper bound
+        expansion_interval=_required(int),  # I, steps until T grows by one; 0 = T+ from the start
+        inclusive=True,  # False: the released programs' draw, which leaves out the upper bound
+    )
+    config.matching = dict(
+        masks=("difference",),  # what is left out of the loss; () = nothing
+        pruning_rate=_required(float),  # "difference" (DPD): share of the weights, largest first
+        metric="absolute",  # what "difference" ranks by
+        depth_ratio=0.0,  # "depth" (PAD): share of the weights, shallow first
+        loss_ratio=0.0,  # "loss" (PAD as released): share of the weights, smallest first
+        ratio_epsilon=0.1,  # "ratio" (DDPP): weights that disagree by a factor above 1/0.1
+        ratio_signed=True,  # "ratio": opposite signs disagree
+        ratio_keep_zeros=True,  # "ratio": 0/0 agrees
+    )
+    config.distill = dict(
+        iterations=10_000,  # outer steps
+        threshold=1.0,  # a step whose loss is above it is skipped; 0 = none is
+        # One rule for each variable: optimizer "sgd" or "adam" (momentum is then its b1),
+        # learning rate (0 = not learned).
+        optimizer_img="sgd",
+        lr_img=_required(float),
+        momentum_img=0.5,
+        optimizer_y="sgd",
+        lr_y=_required(float),  # label logits
+        momentum_y=0.9,
+        optimizer_lr="sgd",
+        lr_lr=_required(float),  # step size alpha; units of the "plain" update (Adam: of log alpha)
+        momentum_lr=0.5,
+        step_size_update="multiplicative",  # keeps alpha positive; "plain" is the papers'
+        ema_decay=0.0,  # running average of the set, which is then the result; 0 = off
+        segments=1,  # K, stretches of experts averaged in one step; 1 in all papers
+        devices=1,  # that share the K segments
+        cache_gigabytes=2.0,  # of expert epochs kept in memory
+        log_every=10,  # steps
+        checkpoint_every=100,  # steps
+    )
+    config.guard = dict(  # when a step is undone
+        max_loss=10.0,  # 1 = as far from the target as the start was
+        max_step_size_change=2.0,  # factor in one step
+        max_step_size_ratio=100.0,  # factor since the beginning
+        max_image_change=1.0,  # root mean square in one step; images vary by less than 1
+        backoff=0.5,  # factor on the updates after an undone step
+        recovery=100,  # good steps until one such factor is taken back
+        snapshot_every=100,  # steps; where three undone steps in a row return to
+        patience=500,  # steps without an update until the run stops
+    )
+    config.evaluate = dict(
+        num_networks=5,
+        epochs=1001,  # "1000" in the papers, whose loop runs once more
+        batch_size=128,
+        learning_rate=0.0,  # 0 = the learned step size
+        momentum=0.9,
+        weight_decay=5e-4,  # on all parameters
+        decay_epoch=502,  # epochs at the full rate
+        decay_factor=0.1,  # of the rate, after them
+        decay_momentum=0.9,  # after them
+        reset_momentum=True,  # the released programs make a new optimiser there
+        at_once=1,  # networks trained side by side; memory for speed
+        test_batch=500,  # images; speed only
+    )
+    return config.lock()

@@ -1,0 +1,120 @@
+"""The methods as choices, and `apply`, which puts them into a config.
+
+A config file as it stands is DPD. A method is what differs from that: here its
+choices, in `tables` the values published for it. The evaluation belongs to no
+method, so that all are compared under one protocol.
+
+A "+" adds DPD's pruning, at the rate of the config file.
+"""
+
+import difflib
+
+from ml_collections import config_dict
+
+from configs import small, tables
+from dpd_jax.errors import UserError
+
+_UNPRUNED = {"masks": (), "pruning_rate": 0.0}
+
+# Random real images with hard labels follow plain experts from any epoch up to T+.
+_MTT = {
+    "experts": {"optimizer": "sgd"},
+    "synthetic": {"init": "real", "labels": "hard"},
+    "distill": {"threshold": 0.0, "lr_y": 0.0},
+}
+# MTT in memory that does not grow with N, by a gradient that is only of first order, and
+# with an expert's logits for labels. `--config.student.gradient=exact` has neither flaw.
+_TESLA = _MTT | {
+    "synthetic": {"init": "real", "labels": "expert"},
+    "student": {"gradient": "tesla"},
+}
+# MTT on flat experts, with an average of the images over the run for the result.
+_FTD = _MTT | {"experts": {"optimizer": "gsam"}}
+_FTD["distill"] = _MTT["distill"] | {"ema_decay": 0.999}
+
+METHODS = {
+    "dpd": {},
+    "datm": {"matching": _UNPRUNED},
+    "mtt": _MTT | {"matching": _UNPRUNED},
+    "mtt+": _MTT,
+    "tesla": _TESLA | {"matching": _UNPRUNED},
+    "tesla+": _TESLA,
+    "ftd": _FTD | {"matching": _UNPRUNED},
+    "ftd+": _FTD,
+}
+
+PUBLISHED = {
+    "dpd": {},
+    "datm": tables.DATM,
+    "mtt": tables.MTT,
+    "mtt+": tables.MTT,
+    "tesla": tables.TESLA,
+    "tesla+": tables.TESLA,
+    "ftd": tables.FTD,
+    "ftd+": tables.FTD,
+}
+
+
+def apply(config: config_dict.ConfigDict, words: str) -> config_dict.ConfigDict:
+    """Puts a method and the reduction for small machines into a config.
+
+    Args:
+      config: a filled config; changed in place.
+      words: comma-separated, in any order: at most one name out of `METHODS`
+        (none is "dpd"), and "small". It is what follows the colon in
+        `--config=configs/cifar10_ipc1.py:datm,small`.
+
+    Returns:
+      The config, complete and locked.
+
+    Raises:
+      UserError: for an unknown word, two methods, or a field without a value.
+    """
+    asked = [word.strip() for word in words.split(",") if word.strip()]
+    for word in asked:
+        if word not in METHODS and word != "small":
+            raise UserError(_unknown(word))
+    names = [word for word in asked if word != "small"]
+    if len(names) > 1:
+        raise UserError(
+            f"config: {' and '.join(names)} are both methods; one run has one. "
+            "Start a run for each."
+        )
+
+    for name in names:
+        config.method = name
+        config.update(METHODS[name])
+        row = PUBLISHED[name].get((config.data.name, config.ipc), {})
+        config.update_from_flattened_dict(row)
+    if "small" in asked:
+        config.reduced = True
+        config.update(small.SET)
+        for field, limit in small.AT_MOST.items():
+            group, name = field.split(".")
+            config[group][name] = min(config[group][name], limit)
+        config.update(small.OF_DATA_SET.get(config.data.name, {}))
+    _check_complete(config)
+    return config.copy_and_resolve_references()
+
+
+def _unknown(word: str) -> str:
+    known = [*METHODS, "small"]
+    nearest = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    return (
+        f"config: unknown word {word!r} after the colon.{hint} Known are the methods "
+        f"{', '.join(METHODS)} (one of them) and small (a reduction for small machines), "
+        "separated by commas."
+    )
+
+
+def _check_complete(config: config_dict.ConfigDict) -> None:
+    empty = [name for name, value in config.items() if value is None]
+    for group, fields in config.items():
+        if isinstance(fields, config_dict.ConfigDict):
+            empty += [f"{group}.{name}" for name, value in fields.items() if value is None]
+    if empty:
+        raise UserError(
+            f"config: no value is given for {', '.join(empty)}. Every config file has to give one; "
+            "configs/cifar10_ipc1.py shows how."
+        )

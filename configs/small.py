@@ -1,0 +1,27 @@
+"""The reduction for small machines: the same code, less of everything.
+
+Meant for two cores without an accelerator. A narrow network, few and short
+experts, a slice of the data, few steps: figures of such a run are no figures of
+a paper. Applied last, whatever the method.
+"""
+
+SET = {
+    "network": {"width": 32},
+    "data": {"train_per_class": 500},
+    "experts": {"num_experts": 5, "batch_size": 64, "at_once": 1},
+    "distill": {"iterations": 300},
+    "evaluate": {"epochs": 300, "decay_epoch": 150, "at_once": 1},
+}
+
+# What a config has is lowered to this, never raised.
+AT_MOST = {
+    "curriculum.expert_epochs": 2,
+    "curriculum.min_start_epoch": 0,
+    "curriculum.current_max_start_epoch": 4,
+    "curriculum.max_start_epoch": 4,
+    "student.syn_steps": 30,
+    "student.batch_syn": 100,
+}
+
+# Over both, for one data set.
+OF_DATA_SET = {}

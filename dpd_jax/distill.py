@@ -1,0 +1,377 @@
+"""One outer step of trajectory matching: a pure function, compiled once.
+
+    segment of an expert -> student trains on the set -> matching loss L
+    -> exact gradient of L -> optax -> a new set, or the old one if L is above
+    the threshold (DATM's gate) or the step went wrong (the guard)
+
+Nothing here reads a file, a clock or a seed; `experiments/distill.py` does.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dpd_jax import matching as matching_lib
+from dpd_jax import optimizers, parallel
+from dpd_jax import student as student_lib
+from dpd_jax.errors import UserError
+from dpd_jax.networks import Network
+from dpd_jax.synthetic import SyntheticSet
+
+
+class Segment(NamedTuple):
+    """A stretch of an expert's way.
+
+    Attributes:
+      params: [m + 1, P]: the start epoch's weights, then those to be matched, in order.
+      start_epoch: int32 scalar.
+    """
+
+    params: jax.Array
+    start_epoch: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Guard:
+    """When a step counts as gone wrong, and what happens then.
+
+    A bad step is undone: set, momenta and average stay those before it, and the
+    outer updates are multiplied by `backoff`; `recovery` good steps in a row
+    take one such factor back. Three bad steps in a row return to a snapshot,
+    taken every `snapshot_every` steps while all was well. A run that made no
+    update for `patience` steps has to stop: see `Health.idle`.
+
+    Attributes:
+      max_loss: a matching loss above this is runaway (1 is standing still).
+      max_step_size_change: largest factor the step size may change by in a step.
+      max_step_size_ratio: largest factor, up or down, from the first step size.
+      max_image_change: largest root-mean-square move of the images in a step,
+        in model space units.
+      backoff, recovery, snapshot_every, patience: as above.
+    """
+
+    max_loss: float
+    max_step_size_change: float
+    max_step_size_ratio: float
+    max_image_change: float
+    backoff: float
+    recovery: int
+    snapshot_every: int
+    patience: int
+
+    def __post_init__(self):
+        if not 0 < self.backoff <= 1 or min(self.recovery, self.snapshot_every, self.patience) < 1:
+            raise UserError(
+                "guard: backoff must lie in (0, 1] and recovery, snapshot_every and patience must "
+                "be at least 1."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """How the set moves.
+
+    Attributes:
+      images, labels, step_size: the rule of each variable.
+      step_size_update: "multiplicative" or "plain" (see `optimizers`).
+      initial_step_size: alpha before the first step.
+      threshold: a step whose L is above it is skipped altogether (DATM); 0 = never.
+      ema_decay: d of the average a <- d a + (1 - d) x over images and labels
+        (FTD); 0 keeps the average equal to the set.
+    """
+
+    images: optimizers.Rule
+    labels: optimizers.Rule
+    step_size: optimizers.Rule
+    step_size_update: str
+    initial_step_size: float
+    threshold: float
+    ema_decay: float
+
+    def __post_init__(self):
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"distill.ema_decay = {self.ema_decay} must lie in [0, 1); 0 is off.")
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """One transformation for the whole set."""
+        return optax.partition(
+            {
+                "images": optimizers.build(self.images),
+                "labels": optimizers.build(self.labels),
+                "step_size": optimizers.for_step_size(
+                    self.step_size, self.initial_step_size, self.step_size_update
+                ),
+            },
+            SyntheticSet("images", "labels", "step_size"),
+        )
+
+
+class Health(NamedTuple):
+    """The guard's memory.
+
+    Attributes:
+      scale: factor on the outer updates, 1 while all is well.
+      good: applied steps since the last change of scale.
+      undone: bad steps in a row.
+      idle: steps in a row without an update, bad or above the threshold.
+      snapshot: the set and optimiser state to return to.
+    """
+
+    scale: jax.Array
+    good: jax.Array
+    undone: jax.Array
+    idle: jax.Array
+    snapshot: tuple
+
+
+class DistillState(NamedTuple):
+    """Everything the next outer step depends on, besides its segment and key.
+
+    Attributes:
+      step: outer steps done, int32.
+      synthetic: the set.
+      average: its running average (the set itself without EMA).
+      optimizer: optax state.
+      health: the guard's memory.
+    """
+
+    step: jax.Array
+    synthetic: SyntheticSet
+    average: SyntheticSet
+    optimizer: optax.OptState
+    health: Health
+
+
+class Metrics(NamedTuple):
+    """What one outer step says of itself; scalars.
+
+    Attributes:
+      loss: the matching loss L before the update, mean over segments.
+      step_size: alpha after the step.
+      images_gradient, labels_gradient, step_size_gradient: norms of dL/d(.).
+      applied: whether the set moved.
+      trouble: bits, one for each of `TROUBLES`; 0 if the guard saw nothing.
+      scale: the guard's factor after the step.
+      idle: `Health.idle` after the step.
+    """
+
+    loss: jax.Array
+    step_size: jax.Array
+    images_gradient: jax.Array
+    labels_gradient: jax.Array
+    step_size_gradient: jax.Array
+    applied: jax.Array
+    trouble: jax.Array
+    scale: jax.Array
+    idle: jax.Array
+
+
+# What went wrong, and the knob most likely to mend it; one bit of Metrics.trouble each.
+TROUBLES = (
+    (
+        "the matching loss is not finite",
+        "lower distill.lr_lr or synthetic.step_size; on maps smaller than 4x4 lower network.depth",
+    ),
+    ("the gradient of the images is not finite", "lower synthetic.step_size or student.syn_steps"),
+    ("the gradient of the labels is not finite", "lower synthetic.step_size or student.syn_steps"),
+    ("the gradient of the step size is not finite", "lower synthetic.step_size"),
+    (
+        "the matching loss is above guard.max_loss: the student ran away from the expert",
+        "lower distill.lr_img, distill.lr_lr or synthetic.step_size",
+    ),
+    (
+        "the step size changed by more than guard.max_step_size_change in one step",
+        "lower distill.lr_lr",
+    ),
+    (
+        "the step size left its bounds (guard.max_step_size_ratio around its start), or is not "
+        "positive",
+        "lower distill.lr_lr; a step size that keeps shrinking means the set cannot follow the "
+        "expert: lower curriculum.max_start_epoch or distill.lr_img",
+    ),
+    ("the images moved by more than guard.max_image_change in one step", "lower distill.lr_img"),
+)
+
+
+def explain(trouble: int) -> str:
+    """The bits of `Metrics.trouble` in words: which quantity, and the knob likely to help."""
+    seen = [pair for bit, pair in enumerate(TROUBLES) if trouble >> bit & 1]
+    if not seen:
+        return "nothing went wrong"
+    # A non-finite loss makes everything after it non-finite: the first cause is the one to name.
+    quantity, knob = seen[0]
+    return f"{quantity} (likely to help: {knob})"
+
+
+def init(synthetic: SyntheticSet, outer: Outer) -> DistillState:
+    """The state before the first step."""
+    optimizer = outer.optimizer().init(synthetic)
+    zero = jnp.zeros((), jnp.int32)
+    health = Health(jnp.ones(()), zero, zero, zero, (synthetic, optimizer))
+    state = DistillState(zero, synthetic, synthetic, optimizer, health)
+    # Copies, since the step donates its state and a buffer can be donated only once.
+    return jax.tree.map(jnp.copy, state)
+
+
+def segment_loss(
+    synthetic: SyntheticSet,
+    segment: Segment,
+    key: jax.Array,
+    *,
+    network: Network,
+    student: student_lib.Student,
+    matching: matching_lib.Matching,
+) -> jax.Array:
+    """L of one segment as a function of the set (DPD eqs. 1-9): a scalar."""
+    batch_key, augment_key = jax.random.split(key)
+    index = student_lib.batches(
+        batch_key, synthetic.images.shape[0], student.batch_syn, student.syn_steps
+    )
+    keys = jax.random.split(augment_key, student.syn_steps)
+    start, target = segment.params[0], segment.params[-1]
+    trained = student_lib.train(
+        start,
+        synthetic,
+        index,
+        keys,
+        jnp.ones(()),
+        network=network,
+        student=student,
+        points=(student.syn_steps,),
+    )
+    sizes = tuple(leaf.size for leaf in network.leaves)
+    keep = matching_lib.keep_mask(trained[-1], target, start, matching, sizes)
+    return matching_lib.normalised_distance(trained[-1], target, start, keep)
+
+
+def make_step(
+    network: Network,
+    student: student_lib.Student,
+    matching: matching_lib.Matching,
+    outer: Outer,
+    guard: Guard,
+    *,
+    segments: int,
+    devices: int,
+) -> Callable[[DistillState, Segment, jax.Array], tuple[DistillState, Metrics]]:
+    """The compiled outer step: (state, segments, key) -> (state, metrics).
+
+    `Segment` has a leading axis of K = `segments`; `key` is the run's root key,
+    into which the step folds its number. The state is donated.
+    """
+
+    def gradient(synthetic: SyntheticSet, one) -> tuple[jax.Array, SyntheticSet]:
+        segment, key = one
+        return jax.value_and_grad(segment_loss)(
+            synthetic, segment, key, network=network, student=student, matching=matching
+        )
+
+    average = parallel.mean_over_segments(gradient, segments, devices)
+    optimizer = outer.optimizer()
+
+    def keys(key, step):
+        return jax.random.split(jax.random.fold_in(key, step), segments)
+
+    def update(state, loss, gradients):
+        return _update(state, loss, gradients, optimizer, outer, guard)
+
+    if devices == 1:
+
+        def whole(state, segment, key):
+            loss, gradients = average(state.synthetic, (segment, keys(key, state.step)))
+            return update(state, loss, gradients)
+
+        return jax.jit(whole, donate_argnums=0)
+
+    update = jax.jit(update, donate_argnums=0)
+    keys = jax.jit(keys)
+
+    def spread(state, segment, key):
+        loss, gradients = average(state.synthetic, (segment, keys(key, state.step)))
+        return update(state, loss, gradients)
+
+    return spread
+
+
+def _update(state, loss, gradients, optimizer, outer: Outer, guard: Guard):
+    """Applies, gates or undoes one step."""
+    old = state.synthetic
+    updates, moved_optimizer = optimizer.update(gradients, state.optimizer, old)
+    updates = jax.tree.map(lambda u: u * state.health.scale, updates)
+    new = optax.apply_updates(old, updates)
+    trouble = _trouble(loss, gradients, updates, old, new, outer, guard)
+
+    bad = trouble > 0
+    applied = ~bad & ((loss <= outer.threshold) if outer.threshold else True)
+    health, back = _health(state, bad, applied, guard)
+
+    def pick(moved, kept, snapshot):
+        kept = jax.tree.map(lambda k, s: jnp.where(back, s, k), kept, snapshot)
+        return jax.tree.map(lambda m, k: jnp.where(applied, m, k), moved, kept)
+
+    synthetic = pick(new, old, state.health.snapshot[0])
+    optimizer_state = pick(moved_optimizer, state.optimizer, state.health.snapshot[1])
+    step = state.step + 1
+    keep_snapshot = applied & (step % guard.snapshot_every == 0)
+    health = health._replace(
+        snapshot=jax.tree.map(
+            lambda now, then: jnp.where(keep_snapshot, now, then),
+            (synthetic, optimizer_state),
+            state.health.snapshot,
+        )
+    )
+    state = DistillState(
+        step, synthetic, _averaged(state, synthetic, applied, outer), optimizer_state, health
+    )
+    metrics = Metrics(
+        loss,
+        synthetic.step_size,
+        *(jnp.linalg.norm(jnp.ravel(g)) for g in gradients),
+        applied,
+        trouble,
+        health.scale,
+        health.idle,
+    )
+    return state, metrics
+
+
+def _trouble(loss, gradients, updates, old, new, outer: Outer, guard: Guard) -> jax.Array:
+    change = new.step_size / old.step_size
+    ratio = new.step_size / outer.initial_step_size
+    image_change = jnp.sqrt(jnp.mean(jnp.square(updates.images)))
+    # Written as negations, so that a NaN counts as trouble. Order: as in TROUBLES.
+    signs = (
+        ~jnp.isfinite(loss),
+        *(~jnp.all(jnp.isfinite(g)) for g in gradients),
+        ~(loss <= guard.max_loss),
+        ~((change <= guard.max_step_size_change) & (change >= 1 / guard.max_step_size_change)),
+        ~((ratio <= guard.max_step_size_ratio) & (ratio >= 1 / guard.max_step_size_ratio)),
+        ~(image_change <= guard.max_image_change),
+    )
+    return sum(sign.astype(jnp.int32) << bit for bit, sign in enumerate(signs))
+
+
+def _health(state, bad, applied, guard: Guard) -> tuple[Health, jax.Array]:
+    """The guard's next memory (its snapshot unchanged) and whether to return to the snapshot."""
+    health = state.health
+    undone = jnp.where(bad, health.undone + 1, 0)
+    back = bad & (undone % 3 == 0)
+    good = jnp.where(bad, 0, health.good + applied)
+    recovered = (good >= guard.recovery) & (health.scale < 1)
+    scale = jnp.where(bad, health.scale * guard.backoff, health.scale)
+    scale = jnp.where(recovered, jnp.minimum(scale / guard.backoff, 1.0), scale)
+    idle = jnp.where(applied, 0, health.idle + 1)
+    return Health(scale, jnp.where(recovered, 0, good), undone, idle, health.snapshot), back
+
+
+def _averaged(state, synthetic, applied, outer: Outer) -> SyntheticSet:
+    if not outer.ema_decay:
+        return synthetic
+    average = optax.incremental_update(synthetic, state.average, 1 - outer.ema_decay)
+    average = jax.tree.map(lambda a, b: jnp.where(applied, a, b), average, state.average)
+    # The step size is what evaluation trains with: the learned one, as in FTD.
+    return average._replace(step_size=synthetic.step_size)

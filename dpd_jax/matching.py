@@ -1,0 +1,235 @@
+"""The matching loss: flatten, difference, argsort, prune, normalised distance.
+
+A student that started at an expert's epoch i ends at s; the expert went from u
+to t. Trajectory matching (MTT) minimises |s - t|^2 / |u - t|^2. The methods of
+the family differ in which coordinates they count:
+
+    difference  DPD: drops the floor(P * pruning_rate) largest student-expert
+                differences (eqs. 3-9, Algorithm 1)
+    depth       PAD: drops the first floor(P * depth_ratio), i.e. shallow ones (eq. 4)
+    loss        PAD as released: drops the floor(P * loss_ratio) smallest errors
+    ratio       DDPP: drops coordinates whose student/expert ratio, or its
+                inverse, is below ratio_epsilon (eq. 7)
+
+A mask is ranked on values without gradient: it is piecewise constant, and a
+constant to the derivative. Several masks keep what all of them keep.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from dpd_jax.errors import UserError
+
+# Keeps a ratio finite where the expert's weight, or its movement, is exactly zero.
+_TINY = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class Matching:
+    """Which coordinates the matching loss counts.
+
+    Attributes:
+      masks: names out of `MASKS`, applied together; () counts every coordinate.
+      pruning_rate: share of coordinates "difference" drops, in [0, 1).
+      metric: a name out of `METRICS`, the measure "difference" ranks by.
+      depth_ratio: share "depth" drops from the shallow end, in [0, 1).
+      loss_ratio: share "loss" drops from the small end, in [0, 1).
+      ratio_epsilon: the bound of "ratio", in (0, 1).
+      ratio_signed: if true, opposite signs give a negative ratio and are
+        dropped, DDPP's rule read literally; if false the ratio of magnitudes
+        counts.
+      ratio_keep_zeros: whether "ratio" keeps a coordinate that is exactly zero
+        in both vectors (0/0 is undefined in the paper).
+
+    Raises:
+      UserError: for an unknown name or a share outside its range.
+    """
+
+    masks: tuple[str, ...]
+    pruning_rate: float
+    metric: str
+    depth_ratio: float
+    loss_ratio: float
+    ratio_epsilon: float
+    ratio_signed: bool
+    ratio_keep_zeros: bool
+
+    def __post_init__(self):
+        for mask in self.masks:
+            if mask not in MASKS:
+                raise UserError(
+                    f"matching.masks: unknown mask {mask!r}; known are {', '.join(MASKS)}."
+                )
+        if self.metric not in METRICS:
+            raise UserError(
+                f"matching.metric: unknown metric {self.metric!r}; known are {', '.join(METRICS)}."
+            )
+        for name in ("pruning_rate", "depth_ratio", "loss_ratio"):
+            share = getattr(self, name)
+            if not 0 <= share < 1:
+                raise UserError(
+                    f"matching.{name} = {share} must lie in [0, 1): it is the share of the "
+                    "weights left out of the matching loss (0 counts every weight)."
+                )
+        if not 0 < self.ratio_epsilon < 1:
+            raise UserError(f"matching.ratio_epsilon = {self.ratio_epsilon} must lie in (0, 1).")
+
+
+def _absolute(student, target, start, sizes):
+    """|s - t|."""
+    del start, sizes
+    return jnp.abs(student - target)
+
+
+def _squared(student, target, start, sizes):
+    """(s - t)^2: ranks as "absolute" does, as does its root; kept to show it."""
+    del start, sizes
+    return jnp.square(student - target)
+
+
+def _relative(student, target, start, sizes):
+    """|s - t| / |t|: large where a small expert weight is missed."""
+    del start, sizes
+    return jnp.abs(student - target) / (jnp.abs(target) + _TINY)
+
+
+def _movement(student, target, start, sizes):
+    """|s - t| / |u - t|: the share of the expert's own movement still missing."""
+    del sizes
+    return jnp.abs(student - target) / (jnp.abs(start - target) + _TINY)
+
+
+def _tensor(student, target, start, sizes):
+    """|s - t| / root mean square of s - t over the coordinate's own tensor."""
+    del start
+    difference = jnp.abs(student - target)
+    bounds = [0]
+    for size in sizes:
+        bounds.append(bounds[-1] + size)
+    parts = [difference[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return jnp.concatenate(
+        [part / (jnp.sqrt(jnp.mean(jnp.square(part))) + _TINY) for part in parts]
+    )
+
+
+METRICS = {
+    "absolute": _absolute,
+    "squared": _squared,
+    "relative": _relative,
+    "movement": _movement,
+    "tensor": _tensor,
+}
+
+
+def count(size: int, share: float) -> int:
+    """floor(size * share), the number of coordinates a share of a vector [size] stands for.
+
+    A share is meant as the decimal a person wrote: 0.1 of 320,010 is 32,001,
+    although the nearest double to 0.1 could round the product either way.
+    """
+    return math.floor(round(size * share, 6))
+
+
+def drop_largest(scores: jax.Array, dropped: int) -> jax.Array:
+    """Keep-mask [P] without the `dropped` largest of `scores` [P].
+
+    Keeps exactly P - dropped coordinates whatever the ties: the sort is stable,
+    so among equals the earlier (shallower) coordinate is dropped first.
+    """
+    order = jnp.argsort(scores, descending=True, stable=True)
+    return jnp.ones(scores.shape, bool).at[order[:dropped]].set(False)
+
+
+def _difference_mask(student, target, start, sizes, matching):
+    scores = METRICS[matching.metric](student, target, start, sizes)
+    return drop_largest(scores, count(student.size, matching.pruning_rate))
+
+
+def _depth_mask(student, target, start, sizes, matching):
+    del target, start, sizes
+    return jnp.arange(student.size) >= count(student.size, matching.depth_ratio)
+
+
+def _loss_mask(student, target, start, sizes, matching):
+    del start, sizes
+    errors = jnp.square(student - target)
+    order = jnp.argsort(errors, stable=True)
+    dropped = count(student.size, matching.loss_ratio)
+    return jnp.ones(errors.shape, bool).at[order[:dropped]].set(False)
+
+
+def _ratio_mask(student, target, start, sizes, matching):
+    del start, sizes
+    s, t = (student, target) if matching.ratio_signed else (jnp.abs(student), jnp.abs(target))
+    # s/t < eps with the division multiplied out, so that zeros need no care:
+    # for t > 0 it is s < eps t, for t < 0 the inequality turns round.
+    def below(a, b):
+        return jnp.where(b > 0, a < matching.ratio_epsilon * b, a > matching.ratio_epsilon * b)
+
+    both_zero = (student == 0) & (target == 0)
+    dropped = jnp.where(both_zero, not matching.ratio_keep_zeros, below(s, t) | below(t, s))
+    return ~dropped
+
+
+MASKS = {
+    "difference": _difference_mask,
+    "depth": _depth_mask,
+    "loss": _loss_mask,
+    "ratio": _ratio_mask,
+}
+
+
+def keep_mask(
+    student: jax.Array,
+    target: jax.Array,
+    start: jax.Array,
+    matching: Matching,
+    sizes: tuple[int, ...],
+) -> jax.Array:
+    """The coordinates that count, bool [P], a constant to derivatives.
+
+    Args:
+      student, target, start: vectors [P]: s, t and u of the module's docstring.
+      matching: which masks.
+      sizes: the lengths of the tensors the vector was raveled from, in order
+        (only the metric "tensor" looks at them).
+    """
+    student, target, start = map(jax.lax.stop_gradient, (student, target, start))
+    keep = jnp.ones(student.shape, bool)
+    for mask in matching.masks:
+        keep &= MASKS[mask](student, target, start, sizes, matching)
+    return keep
+
+
+def normalised_distance(
+    student: jax.Array, target: jax.Array, start: jax.Array, keep: jax.Array
+) -> jax.Array:
+    """L = sum_kept (s - t)^2 / sum_kept (u - t)^2, a scalar.
+
+    1 means "no better than standing still". With every coordinate kept it is
+    MTT's and DATM's loss. Where the expert did not move at all it is not finite.
+    """
+    left = jnp.sum(jnp.where(keep, jnp.square(student - target), 0.0))
+    way = jnp.sum(jnp.where(keep, jnp.square(start - target), 0.0))
+    return left / way
+
+
+def matching_loss(student: Any, target: Any, start: Any, matching: Matching) -> jax.Array:
+    """The whole step on parameter trees: flatten, difference, prune, distance.
+
+    Args:
+      student, target, start: parameter trees of one structure, or vectors [P].
+      matching: which coordinates count.
+
+    Returns:
+      The scalar L, differentiable in `student`.
+    """
+    sizes = tuple(leaf.size for leaf in jax.tree.leaves(student))
+    student, target, start = (ravel_pytree(tree)[0] for tree in (student, target, start))
+    keep = keep_mask(student, target, start, matching, sizes)
+    return normalised_distance(student, target, start, keep)

@@ -1,0 +1,94 @@
+"""From a config to the objects of dpd_jax; the only reader of most config fields.
+
+Everything that can be wrong in a config is wrong here, before any data is read.
+"""
+
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from dpd_jax import networks
+from dpd_jax.augment import Augmentation
+from dpd_jax.curriculum import Curriculum
+from dpd_jax.distill import Guard, Outer
+from dpd_jax.errors import UserError
+from dpd_jax.evaluate import Protocol
+from dpd_jax.experts import Recipe
+from dpd_jax.matching import Matching
+from dpd_jax.optimizers import Rule
+from dpd_jax.student import Student
+
+INITS = ("real", "correct", "noise")
+LABELS = ("hard", "onehot", "expert", "experts")
+
+
+class Plan(NamedTuple):
+    """What a config asks for, validated."""
+
+    config: ConfigDict
+    network: networks.Network
+    augmentation: Augmentation
+    recipe: Recipe
+    curriculum: Curriculum
+    student: Student
+    matching: Matching
+    outer: Outer
+    guard: Guard
+    protocol: Protocol
+
+    @property
+    def num_images(self) -> int:
+        return self.config.num_classes * self.config.ipc
+
+
+def plan(config: ConfigDict) -> Plan:
+    """Builds and checks everything a config describes.
+
+    Raises:
+      UserError: for the first value that cannot be.
+    """
+    network = networks.create(
+        image_shape=tuple(config.image_shape),
+        num_classes=config.num_classes,
+        **config.network.to_dict(),
+    )
+    augmentation = Augmentation(**config.augment.to_dict())
+    _known("synthetic.init", config.synthetic.init, INITS)
+    _known("synthetic.labels", config.synthetic.labels, LABELS)
+    _known("data.preprocessing", config.data.preprocessing, ("zca", "per_channel"))
+    if config.ipc < 1:
+        raise UserError(f"ipc = {config.ipc} must be at least 1 image per class.")
+    if config.evaluate.num_networks < 1 or config.experts.num_experts < 1:
+        raise UserError("evaluate.num_networks and experts.num_experts must be at least 1.")
+    curriculum = Curriculum(**config.curriculum.to_dict())
+    distill, synthetic = config.distill, config.synthetic
+    return Plan(
+        config=config,
+        network=network,
+        augmentation=augmentation,
+        recipe=_only(Recipe, config.experts),
+        curriculum=curriculum,
+        student=Student(augmentation=augmentation, **config.student.to_dict()),
+        matching=Matching(**config.matching.to_dict()),
+        outer=Outer(
+            images=Rule(distill.optimizer_img, distill.lr_img, distill.momentum_img),
+            labels=Rule(distill.optimizer_y, distill.lr_y, distill.momentum_y),
+            step_size=Rule(distill.optimizer_lr, distill.lr_lr, distill.momentum_lr),
+            step_size_update=distill.step_size_update,
+            initial_step_size=synthetic.step_size,
+            threshold=distill.threshold,
+            ema_decay=distill.ema_decay,
+        ),
+        guard=Guard(**config.guard.to_dict()),
+        protocol=_only(Protocol, config.evaluate),
+    )
+
+
+def _only(kind, node: ConfigDict):
+    """A dataclass from those fields of a config node that it has."""
+    return kind(**{name: node[name] for name in kind.__dataclass_fields__})
+
+
+def _known(field: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UserError(f"{field}: unknown value {value!r}; known are {', '.join(known)}.")

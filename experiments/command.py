@@ -1,0 +1,135 @@
+"""What every command shares: its flags, its way to fail, its caches.
+
+A person's mistake ends in one message on stderr and exit status 2, without a
+traceback. Ctrl-C ends with status 130 after the work done so far is saved.
+"""
+
+import difflib
+import errno
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from dpd_jax.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "The experiment: a file of configs/, with a method and 'small' after a colon if wanted, e.g. "
+    "configs/cifar10_ipc1.py:datm,small. Any value can be set: --config.matching.pruning_rate=0.2.",
+    lock_config=True,
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets)."
+)
+EXPERTS_DIR = flags.DEFINE_string(
+    "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
+)
+CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    "~/.cache/dpd_jax",
+    "Folder for what can be computed again: compiled programs and whitening matrices.",
+)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, runs `main` and turns mistakes into messages and exit statuses."""
+    app.run(lambda argv: _guarded(main), flags_parser=_parse)
+
+
+def cache_dir() -> pathlib.Path:
+    """The cache folder, made if needed."""
+    path = pathlib.Path(CACHE_DIR.value).expanduser()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def default_workdir() -> pathlib.Path:
+    """runs/<config file>-<method and scale>, from the --config flag."""
+    name = config_flags.get_config_filename(flags.FLAGS["config"])
+    path, _, words = name.partition(":")
+    method = CONFIG.value.method
+    small = "-small" if "small" in words.split(",") else ""
+    return pathlib.Path("runs") / f"{pathlib.Path(path).stem}-{method}{small}"
+
+
+def fail(message: str, status: int = 2) -> None:
+    """Prints one message and ends the process."""
+    print(f"\nerror: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+        if CONFIG.value is None:
+            raise UserError(
+                "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
+                f"files there are: {_config_names()}."
+            )
+    except UserError as error:
+        fail(str(error))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        fail(_flag_message(error, argv))
+    if len(rest) > 1:
+        fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
+    return rest
+
+
+def _config_names() -> str:
+    folder = pathlib.Path("configs")
+    names = sorted(p.stem for p in folder.glob("*_ipc*.py"))
+    return ", ".join(names) if names else f"none found under {folder.resolve()}"
+
+
+def _flag_message(error: Exception, argv: list[str]) -> str:
+    """A flag error in words; for a misspelt config field with the nearest name."""
+    if isinstance(error, OSError):
+        return (
+            f"the config file cannot be read: {error}. Known under configs/: {_config_names()}."
+        )
+    text = str(error).strip("'\"")
+    for argument in argv:
+        match = re.match(r"--(?:no)?config\.([\w.]+)", argument)
+        if not match or flags.FLAGS["config"].value is None:
+            continue
+        node = flags.FLAGS["config"].value
+        for part in match[1].split("."):
+            if not hasattr(node, "keys") or part not in node.keys():
+                known = list(node.keys()) if hasattr(node, "keys") else []
+                near = difflib.get_close_matches(part, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+                return f"{argument.split('=')[0]}: the config has no field {part!r}; {hint}"
+            node = node[part]
+    return text
+
+
+def _guarded(main: Callable[[], None]) -> None:
+    logging.set_verbosity(logging.ERROR)
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        main()
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail(f"stopped. Continue with the same command:\n  {_command()}", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        fail(
+            f"{os.strerror(error.errno)}: {error.filename or 'while writing'}. What was finished "
+            f"is kept; free some space, or name another folder, and run the same command again:\n"
+            f"  {_command()}"
+        )
+
+
+def _command() -> str:
+    module = pathlib.Path(sys.argv[0]).stem
+    return " ".join(["python -m", f"experiments.{module}", *sys.argv[1:]])

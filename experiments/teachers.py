@@ -1,0 +1,106 @@
+"""The experts of an experiment: found in their store, or trained into it."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpd_jax import evaluate, experts
+from dpd_jax.errors import UserError
+from dpd_jax.trajectories import TrajectoryStore
+from experiments import screen
+from experiments.build import Plan
+from experiments.problem import Problem
+
+
+def facts(plan: Plan, problem: Problem) -> dict:
+    """What determines an expert, besides its number: compared whenever one is read."""
+    data = plan.config.data
+    preprocessing = {"kind": data.preprocessing}
+    if data.preprocessing == "zca":
+        preprocessing["epsilon"] = data.zca_epsilon
+    else:
+        preprocessing |= {"mean": list(data.mean), "std": list(data.std)}
+    network = {k: v for k, v in plan.config.network.items() if k != "convolution"}
+    return {
+        "network": network | {"leaves": [[x.path, list(x.shape)] for x in plan.network.leaves]},
+        "data": {
+            "name": data.name.partition(":")[0],
+            "images": len(problem.train),
+            "fingerprint": problem.fingerprint,
+        },
+        "preprocessing": preprocessing,
+        "optimizer": experts.describe(plan.recipe),
+        "augmentation": plan.config.augment.to_dict(),
+        "seed": plan.config.experts.seed,
+    }
+
+
+def open_store(plan: Plan, problem: Problem, directory: pathlib.Path) -> TrajectoryStore:
+    """The store at `directory`, for experts of this plan."""
+    return TrajectoryStore(directory, facts(plan, problem), plan.config.experts.storage)
+
+
+def provide(plan: Plan, problem: Problem, store: TrajectoryStore) -> list[int]:
+    """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
+
+    Raises:
+      UserError: if an expert that is there was stopped before the last epoch the plan reads.
+    """
+    wanted = list(range(plan.config.experts.num_experts))
+    present = store.experts()
+    last = plan.curriculum.last_epoch
+    for expert in present:
+        if expert in wanted and max(store.epochs(expert)) < last:
+            raise UserError(
+                f"the plan reads experts up to epoch {last} (max_start_epoch "
+                f"{plan.curriculum.max_start_epoch} + expert_epochs "
+                f"{plan.curriculum.expert_epochs}), but {store.path(expert)} holds epochs 0 to "
+                f"{max(store.epochs(expert))}. Lower curriculum.max_start_epoch or expert_epochs, "
+                "or train longer experts into another --experts_dir."
+            )
+    missing = [expert for expert in wanted if expert not in present]
+    if missing:
+        _train(plan, problem, store, missing, last)
+    return wanted
+
+
+def _train(plan: Plan, problem: Problem, store: TrajectoryStore, missing: list[int], last: int):
+    """Trains experts in groups of `experts.at_once`, each written when its group is done."""
+    root = jax.random.key(plan.config.experts.seed)
+    images, labels = jnp.asarray(problem.train), jnp.asarray(problem.dataset.train_labels)
+    total = len(missing) * last
+    with screen.bar("experts", total, unit=" epochs") as bar:
+        for first in range(0, len(missing), plan.config.experts.at_once):
+            group = missing[first : first + plan.config.experts.at_once]
+            keys = jnp.stack([jax.random.fold_in(root, expert) for expert in group])
+            snapshots: list[np.ndarray] = []
+            trained = experts.train_many(
+                plan.network, plan.recipe, plan.augmentation, images, labels, keys, last
+            )
+            for epoch, params, loss in trained:
+                snapshots.append(np.asarray(params))
+                if epoch:
+                    done = first * last + epoch * len(group)
+                    bar.to(done, loss=f"{float(np.mean(loss)):.3f}")
+            for place, expert in enumerate(group):
+                store.write(expert, {e: rows[place] for e, rows in enumerate(snapshots)})
+
+
+def logits(plan: Plan, params: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Logits [m, k] of one expert's weights [P] on images [m, h, w, c]."""
+    return evaluate.logits(plan.network, params, {}, images, plan.config.evaluate.test_batch)
+
+
+def label_snapshot(plan: Plan, store: TrajectoryStore, expert: int) -> np.ndarray:
+    """One expert's weights [P] at `synthetic.label_epoch` (-1: the last the plan reads)."""
+    epoch = plan.config.synthetic.label_epoch
+    if epoch == -1:
+        epoch = plan.curriculum.last_epoch
+    if epoch not in store.epochs(expert):
+        raise UserError(
+            f"synthetic.label_epoch = {epoch} is not among the epochs {store.path(expert)} holds "
+            f"(0 to {max(store.epochs(expert))}). Use -1 for the last the plan reads."
+        )
+    return store.read(expert, [epoch])[0]

@@ -1,0 +1,205 @@
+"""The folder a run leaves behind, and how it is found again.
+
+    config.json      the resolved config and the versions it ran with
+    metrics.jsonl    one line per logged step
+    checkpoints/     Orbax: everything needed to go on exactly
+    distilled.npz    the set, usable alone      (experiments/artefact.py)
+    images.png       the set as a picture       (experiments/pictures.py)
+    report.json      accuracy, baseline, seconds, memory
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from orbax.checkpoint import v1 as ocp
+
+from dpd_jax.errors import UserError
+
+# Fields that change how a run is watched or spread, not what it computes: the same
+# folder may be continued with another value. More iterations extend a run.
+_FREE = (
+    "distill.iterations",
+    "distill.log_every",
+    "distill.checkpoint_every",
+    "distill.cache_gigabytes",
+    "experts.at_once",
+    "evaluate",
+)
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dpd_jax")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the packages results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def flat(tree: dict, prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as {'a.b': value}."""
+    out = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            out.update(flat(value, f"{prefix}{name}."))
+        else:
+            out[prefix + name] = value
+    return out
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes JSON so that a reader sees the old file or the new one, never half of one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2, sort_keys=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+class Workdir:
+    """One run's folder. Opening it checks that it belongs to the same config."""
+
+    def __init__(self, path: pathlib.Path, config: ConfigDict):
+        """Raises UserError if `path` holds a run of another config."""
+        self.path = path
+        resolved = json.loads(config.to_json_best_effort())
+        file = path / "config.json"
+        if file.exists():
+            self._compare(file, resolved)
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            write_json(file, {"config": resolved, "versions": versions()})
+        self._metrics = path / "metrics.jsonl"
+        self.checkpoints = Checkpoints(path / "checkpoints")
+
+    def _compare(self, file: pathlib.Path, resolved: dict) -> None:
+        try:
+            stored = flat(json.loads(file.read_text(encoding="utf-8"))["config"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{file} is damaged ({error}). Name another --workdir, or delete that folder."
+            ) from None
+        asked = flat(resolved)
+        missing = object()
+        differing = [
+            f"  {name}: there {stored.get(name, 'absent')!r}, asked {asked.get(name, 'absent')!r}"
+            for name in sorted(stored.keys() | asked.keys())
+            if stored.get(name, missing) != asked.get(name, missing)
+            and not any(name == free or name.startswith(free + ".") for free in _FREE)
+        ]
+        if differing:
+            raise UserError(
+                f"{self.path} holds a run of another config:\n"
+                + "\n".join(differing)
+                + "\nName another --workdir, or delete that folder to start anew."
+            )
+
+    def truncate_metrics(self, step: int) -> None:
+        """Forgets the logged steps after `step`, which will be run again."""
+        if not self._metrics.exists():
+            return
+        kept = []
+        for line in self._metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (ValueError, KeyError):
+                break  # The line a killed run was writing.
+        partial = self._metrics.with_name("metrics.jsonl.partial")
+        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        partial.replace(self._metrics)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Appends one line to metrics.jsonl."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+class Checkpoints:
+    """The state of a run at some of its steps; the last two are kept."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path.absolute()
+        self._checkpointer = None
+
+    def _open(self):
+        if self._checkpointer is None:
+            self._checkpointer = ocp.training.Checkpointer(
+                self._path,
+                preservation_policy=ocp.training.preservation_policies.LatestN(2),
+                cleanup_tmp_directories=True,
+            )
+        return self._checkpointer
+
+    def save(self, step: int, state: Any, *, wait: bool) -> None:
+        """Writes the state's leaves in the background; `wait` stays until they are on disk.
+
+        The leaves are copied first: the loop goes on to donate their buffers.
+        """
+        leaves = {f"{i:03d}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+        sums = {name: zlib.crc32(np.ascontiguousarray(leaf)) for name, leaf in leaves.items()}
+        self._open().save_async(step, leaves, force=True, custom_metadata={"crc32": sums})
+        if wait:
+            self.finish()
+
+    def finish(self) -> None:
+        """Returns when everything saved is on disk."""
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+            self._checkpointer = None
+
+    def latest(self) -> int | None:
+        """The step of the newest complete checkpoint."""
+        if not self._path.is_dir():
+            return None
+        found = self._open().latest
+        return None if found is None else found.step
+
+    def load(self, step: int, like: Any) -> Any:
+        """The state at `step`, in the structure of `like`.
+
+        Raises:
+          UserError: if the checkpoint is damaged or of another structure.
+        """
+        leaves, structure = jax.tree.flatten(like)
+        try:
+            stored = self._open().load(
+                step, {f"{i:03d}": np.empty(x.shape, x.dtype) for i, x in enumerate(leaves)}
+            )
+            sums = self._open().metadata(step).custom_metadata["crc32"]
+            for name, leaf in stored.items():
+                if zlib.crc32(np.ascontiguousarray(leaf)) != sums[name]:
+                    raise ValueError(f"leaf {name} fails its checksum")
+        except Exception as error:
+            raise UserError(
+                f"the checkpoint {self._path / str(step)} is damaged "
+                f"({_first_line(error)}). Delete that folder: the run then goes on from the "
+                "checkpoint before it, or from the start."
+            ) from error
+        return jax.tree.unflatten(structure, [jax.numpy.asarray(x) for x in stored.values()])
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this run has held: the accelerator's if there is one, else the process's."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    import resource  # Not on every system; only asked for here.
+
+    unit = 1 if os.uname().sysname == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,30 @@
+"""Installs dpd_jax; `pip install -e '.[test]'` adds what the tests need."""
+
+import setuptools
+
+setuptools.setup(
+    name="dpd_jax",
+    version="0.1.0",
+    description="Dataset distillation by matching training trajectories: DPD and its family in JAX.",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    packages=setuptools.find_packages(include=["dpd_jax*", "configs*", "experiments*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "array_record>=0.6",
+        "chex>=0.1.89",
+        "flax>=0.12",
+        "jax>=0.10",
+        "matplotlib>=3.8",
+        "ml-collections>=1.1",
+        "numpy>=2.0",
+        "optax>=0.2.6",
+        "orbax-checkpoint>=0.12",
+        "pillow>=10.0",
+        "scikit-learn>=1.4",
+        "tensorflow-datasets>=4.9.9",
+        "tqdm>=4.66",
+    ],
+    extras_require={"test": ["pytest>=8.0", "pytest-xdist>=3.5"]},
+)

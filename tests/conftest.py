@@ -1,0 +1,49 @@
+"""Strictness for every test: fake devices, rank promotion, key reuse.
+
+Warnings are errors through `pytest.ini`, where each exception says why.
+"""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_default_matmul_precision", "highest")
+
+_REPOSITORY = pathlib.Path(__file__).parent.parent
+_SHIPPED = _REPOSITORY / "tests" / "golden" / "data"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """A loader of golden numbers: `golden("pruned")` gives the arrays of that file.
+
+    The full set is found through DPD_GOLDEN_DIR (default `../shared/parity`). A
+    small subset ships with the repository, so that a clone alone checks
+    something real. A file found in neither place skips the test, saying so.
+    """
+    full = pathlib.Path(os.environ.get("DPD_GOLDEN_DIR", _REPOSITORY.parent / "shared" / "parity"))
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        for folder in (full, _SHIPPED):
+            path = folder / f"{name}.npz"
+            if path.is_file():
+                with np.load(path) as arrays:
+                    return dict(arrays)
+        pytest.skip(f"golden numbers {name}.npz are not in {full} (set DPD_GOLDEN_DIR)")
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> pathlib.Path:
+    """The folder of prepared TFDS sets (DPD_DATA_DIR, default `../shared/tfds`), or a skip."""
+    path = pathlib.Path(os.environ.get("DPD_DATA_DIR", _REPOSITORY.parent / "shared" / "tfds"))
+    if not path.is_dir():
+        pytest.skip(f"no prepared image data sets in {path} (set DPD_DATA_DIR)")
+    return path

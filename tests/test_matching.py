@@ -1,0 +1,138 @@
+"""Masks and the matching loss on vectors small enough to see through."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dpd_jax import matching as matching_lib
+from dpd_jax.errors import UserError
+from tests import toys
+
+
+def vectors(size=1000, seed=0):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    return tuple(jax.random.normal(key, (size,)) for key in keys)
+
+
+def test_ten_numbers_by_hand():
+    target = jnp.zeros(10)
+    student = jnp.array([1.0, -9, 2, 3, 0, 8, -1, 0, 4, 5])
+    start = jnp.full(10, 2.0)
+    matching = toys.matching(pruning_rate=0.2)
+    keep = matching_lib.keep_mask(student, target, start, matching, ())
+    np.testing.assert_array_equal(np.flatnonzero(~keep), [1, 5])
+    loss = matching_lib.matching_loss(student, target, start, matching)
+    assert loss == pytest.approx((1 + 4 + 9 + 0 + 1 + 0 + 16 + 25) / (8 * 4))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.1, 0.125, 0.5, 0.999])
+@pytest.mark.parametrize("metric", matching_lib.METRICS)
+def test_keeps_exactly_p_minus_b(rate, metric):
+    student, target, start = vectors()
+    matching = toys.matching(pruning_rate=rate, metric=metric)
+    keep = matching_lib.keep_mask(student, target, start, matching, (400, 600))
+    assert keep.sum() == 1000 - int(1000 * rate)
+
+
+def test_keeps_exactly_p_minus_b_under_ties():
+    student = jnp.concatenate([jnp.zeros(500), jnp.ones(500)])
+    keep = matching_lib.keep_mask(
+        student, jnp.zeros(1000), jnp.ones(1000), toys.matching(pruning_rate=0.1), ()
+    )
+    # Of the 500 equal largest the first 100 go: the sort is stable.
+    np.testing.assert_array_equal(np.flatnonzero(~keep), np.arange(500, 600))
+
+
+@pytest.mark.parametrize(
+    "size, rate, pruned",
+    [(320_010, 0.1, 32_001), (320_010, 0.125, 40_001), (504_420, 0.1, 50_442), (1000, 0.29, 290)],
+)
+def test_count_is_the_floor_of_the_decimal(size, rate, pruned):
+    assert matching_lib.count(size, rate) == pruned
+
+
+def test_rate_zero_is_the_unpruned_loss_exactly():
+    student, target, start = vectors()
+    plain = jnp.sum((student - target) ** 2) / jnp.sum((start - target) ** 2)
+    assert matching_lib.matching_loss(student, target, start, toys.matching(pruning_rate=0)) == plain
+    assert matching_lib.matching_loss(student, target, start, toys.matching(masks=())) == plain
+
+
+def test_squares_rank_as_magnitudes_and_the_others_do_not():
+    student, target, start = vectors()
+    masks = {
+        metric: np.asarray(
+            matching_lib.keep_mask(
+                student, target, start, toys.matching(metric=metric), (10, 990)
+            )
+        )
+        for metric in matching_lib.METRICS
+    }
+    np.testing.assert_array_equal(masks["absolute"], masks["squared"])
+    different = [m for m in masks if m != "squared"]
+    for i, one in enumerate(different):
+        for other in different[i + 1 :]:
+            assert (masks[one] != masks[other]).any(), (one, other)
+
+
+def test_trees_and_vectors_agree():
+    tree = lambda v: {"a": v[:600].reshape(20, 30), "b": v[600:]}  # noqa: E731
+    student, target, start = vectors()
+    matching = toys.matching(metric="tensor")
+    by_tree = matching_lib.matching_loss(tree(student), tree(target), tree(start), matching)
+    keep = matching_lib.keep_mask(student, target, start, matching, (600, 400))
+    by_vector = matching_lib.normalised_distance(student, target, start, keep)
+    assert by_tree == by_vector
+
+
+def test_mask_is_a_constant_to_the_gradient():
+    student, target, start = vectors()
+    matching = toys.matching(metric="relative", pruning_rate=0.3)
+    keep = matching_lib.keep_mask(student, target, start, matching, ())
+    way = jnp.sum(jnp.where(keep, (start - target) ** 2, 0))
+    gradient = jax.grad(lambda s: matching_lib.matching_loss(s, target, start, matching))(student)
+    np.testing.assert_allclose(gradient, jnp.where(keep, 2 * (student - target) / way, 0), rtol=1e-5)
+
+
+def test_masks_compose():
+    student, target, start = vectors()
+    depth = toys.matching(masks=("depth",), depth_ratio=0.25)
+    both = toys.matching(masks=("depth", "difference"), depth_ratio=0.25)
+    difference = toys.matching()
+    keep = [
+        np.asarray(matching_lib.keep_mask(student, target, start, m, ()))
+        for m in (depth, difference, both)
+    ]
+    np.testing.assert_array_equal(keep[0] & keep[1], keep[2])
+    np.testing.assert_array_equal(np.flatnonzero(~keep[0]), np.arange(250))
+
+
+def test_ratio_zeros_and_signs():
+    student = jnp.array([0.0, 0.0, 1.0, 1.0, 1.0, -1.0])
+    target = jnp.array([0.0, 1.0, 0.0, 5.0, -1.0, -20.0])
+    start = jnp.ones(6)
+
+    def kept(**changes):
+        matching = toys.matching(masks=("ratio",), **changes)
+        return np.asarray(matching_lib.keep_mask(student, target, start, matching, ())).tolist()
+
+    assert kept() == [True, False, False, True, False, False]
+    assert kept(ratio_keep_zeros=False) == [False, False, False, True, False, False]
+    assert kept(ratio_signed=False) == [True, False, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        (dict(pruning_rate=1.0), "pruning_rate"),
+        (dict(pruning_rate=-0.1), "pruning_rate"),
+        (dict(metric="l2norm"), "absolute"),
+        (dict(masks=("differences",)), "difference"),
+        (dict(depth_ratio=1.5), "depth_ratio"),
+        (dict(ratio_epsilon=0.0), "ratio_epsilon"),
+    ],
+)
+def test_impossible_choices_are_refused_in_words(changes, word):
+    with pytest.raises(UserError, match=word):
+        toys.matching(**changes)

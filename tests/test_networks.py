@@ -1,0 +1,195 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dpd_jax import networks
+from dpd_jax.errors import UserError
+from dpd_jax.networks import convolution
+
+OPTIONS = dict(
+    width=8,
+    depth=2,
+    norm="instance",
+    activation="relu",
+    pooling="average",
+    stem_padding=1,
+    convolution="auto",
+)
+SHAPE = (8, 8, 3)
+
+
+def create(image_shape=SHAPE, num_classes=5, **changes):
+    return networks.create(
+        "convnet", image_shape=image_shape, num_classes=num_classes, **{**OPTIONS, **changes}
+    )
+
+
+def images(network, count=3, seed=1):
+    return jax.random.normal(jax.random.key(seed), (count, *network.image_shape))
+
+
+@pytest.mark.parametrize(
+    "image_shape, num_classes, changes, expected",
+    [
+        ((32, 32, 3), 10, dict(width=128, depth=3), 320_010),
+        ((32, 32, 3), 100, dict(width=128, depth=3), 504_420),
+        ((64, 64, 3), 200, dict(width=128, depth=4), 857_160),
+        ((28, 28, 1), 10, dict(width=128, depth=3, stem_padding=3), 317_706),
+    ],
+)
+def test_parameter_counts_are_the_papers(image_shape, num_classes, changes, expected):
+    assert create(image_shape, num_classes, **changes).num_params == expected
+
+
+def test_leaves_tile_the_vector():
+    network = create()
+    offset = 0
+    for leaf in network.leaves:
+        assert leaf.offset == offset
+        offset += leaf.size
+    assert offset == network.num_params == network.init(jax.random.key(0)).size
+
+
+def test_raveled_order_runs_shallow_to_deep():
+    network = create((8, 8, 3), depth=10, pooling="none")
+    layers = [leaf.path.split("/")[0] for leaf in network.leaves]
+    in_order = list(dict.fromkeys(layers))
+    assert in_order == [f"block_{i}" for i in range(10)] + ["classifier"]
+    assert sorted(layers, key=in_order.index) == layers
+    assert [leaf.path for leaf in network.leaves[:4]] == [
+        "block_0/conv/bias",
+        "block_0/conv/kernel",
+        "block_0/norm/bias",
+        "block_0/norm/scale",
+    ]
+
+
+def test_leaf_is_where_it_says():
+    """Moving the classifier's bias, and nothing else, moves the logits by as much."""
+    network = create()
+    bias = next(leaf for leaf in network.leaves if leaf.path == "classifier/bias")
+    params = network.init(jax.random.key(0))
+    moved = params.at[bias.offset : bias.offset + bias.size].add(jnp.arange(5.0))
+    x = images(network)
+    change = network.apply(moved, x) - network.apply(params, x)
+    np.testing.assert_allclose(change, np.tile(np.arange(5.0), (3, 1)), atol=1e-5)
+
+
+def test_initialisation_is_pytorchs():
+    network = create((32, 32, 3), 10, width=128, depth=3)
+    params = network.init(jax.random.key(0))
+    bounds = {"block_0/conv": 27**-0.5, "block_1/conv": 1152**-0.5, "classifier": 2048**-0.5}
+    for leaf in network.leaves:
+        values = params[leaf.offset : leaf.offset + leaf.size]
+        layer, kind = leaf.path.rsplit("/", 1)
+        if layer.endswith("norm"):
+            assert np.all(values == (1.0 if kind == "scale" else 0.0))
+        elif layer in bounds:
+            largest = float(np.max(np.abs(values)))
+            assert largest <= bounds[layer]
+            if kind == "kernel":
+                assert largest > 0.99 * bounds[layer]
+                assert np.std(values) == pytest.approx(bounds[layer] / 3**0.5, rel=0.05)
+
+
+def test_network_is_a_static_argument():
+    assert create() == create() and hash(create()) == hash(create())
+    assert create() != create(width=4)
+
+
+def test_instance_norm_keeps_its_digits_far_from_zero():
+    """The moments of 1000 + x are those of x; mean(x^2) - mean(x)^2 would be off by 10 %."""
+    network = create(depth=1)
+    params = network.init(jax.random.key(0))
+    bias = network.leaves[0]
+    assert bias.path == "block_0/conv/bias"
+    x = images(network)
+    far = params.at[: bias.size].add(1000.0)
+    np.testing.assert_allclose(network.apply(far, x), network.apply(params, x), atol=2e-3)
+
+
+def test_batch_norm_statistics():
+    network = create(norm="batch", depth=1)
+    params, x = network.init(jax.random.key(0)), images(network)
+    stats = network.init_stats()
+    logits, updated = network.apply_and_update(params, x, stats)
+    np.testing.assert_array_equal(logits, network.apply(params, x))
+    assert not np.allclose(logits, network.apply(params, x, updated), atol=1e-3)
+
+    moments = updated["block_0"]["norm"]
+    bias, kernel = (params[leaf.offset :][: leaf.size] for leaf in network.leaves[:2])
+    maps = convolution.convolve(x, kernel.reshape(3, 3, 3, 8), padding=1, method="lax")
+    maps = np.asarray(maps + bias[None, None, None])
+    np.testing.assert_allclose(moments["mean"], 0.1 * maps.mean((0, 1, 2)), atol=1e-5)
+    unbiased = maps.var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(moments["variance"], 0.9 + 0.1 * unbiased, atol=1e-5)
+
+
+def test_without_statistics_both_modes_agree():
+    network = create()
+    assert network.init_stats() == {}
+    params, x = network.init(jax.random.key(0)), images(network)
+    logits, stats = network.apply_and_update(params, x, {})
+    assert stats == {}
+    np.testing.assert_array_equal(logits, network.apply(params, x))
+
+
+@pytest.mark.parametrize("method", [m for m in convolution.METHODS if m != "lax"])
+@pytest.mark.parametrize("size, padding", [((8, 8), 1), ((7, 9), 1), ((6, 6), 3), ((1, 2), 1)])
+def test_convolution_methods_agree(method, size, padding):
+    """Values, both gradients, and the second-order product a student step needs."""
+    keys = jax.random.split(jax.random.key(0), 5)
+    x = jax.random.normal(keys[0], (2, *size, 3))
+    kernel = jax.random.normal(keys[1], (3, 3, 3, 4))
+    tangents = jax.random.normal(keys[2], x.shape), jax.random.normal(keys[3], kernel.shape)
+    rows, columns = (s + 2 * padding - 2 for s in size)
+    weights = jax.random.normal(keys[4], (2, rows, columns, 4))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def results(method):
+        def loss(x, kernel):
+            y = convolution.convolve(x, kernel, padding=padding, method=method)
+            return jnp.sum(weights * jnp.sin(y))
+
+        def both(_):
+            return jax.jvp(jax.grad(loss, (0, 1)), (x, kernel), tangents)
+
+        y = convolution.convolve(x, kernel, padding=padding, method=method)
+        return y, jax.lax.map(both, jnp.zeros(1))  # inside a scan
+
+    expected = results("lax")
+    assert expected[0].shape == weights.shape
+    for ours, theirs in zip(jax.tree.leaves(results(method)), jax.tree.leaves(expected)):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.max(np.abs(theirs)))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(norm="groupnorm"), ("network.norm", "groupnorm", "instance, batch, layer")),
+        (dict(activation="tanh"), ("network.activation", "tanh", "relu, leaky_relu, sigmoid")),
+        (dict(pooling="avg"), ("network.pooling", "avg", "average, max, none")),
+        (dict(convolution="fft"), ("network.convolution", "fft", "auto, lax")),
+        (dict(norm="group", width=6), ("network.width", "6", "multiple of 4")),
+        (dict(depth=4), ("network.depth is 4", "8x8", "1 to 3")),
+        (dict(depth=0), ("network.depth is 0", "1 to 3")),
+        (dict(depth=11, pooling="none"), ("network.depth is 11", "1 to 10")),
+        (dict(colour=1), ("no option colour", "width")),
+    ],
+)
+def test_bad_options_are_told_in_words(changes, words):
+    with pytest.raises(UserError) as error:
+        create(**changes)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_unknown_network_and_missing_option():
+    with pytest.raises(UserError, match="'resnet'.*convnet"):
+        networks.create("resnet", image_shape=SHAPE, num_classes=5, **OPTIONS)
+    options = {k: v for k, v in OPTIONS.items() if k != "norm"}
+    with pytest.raises(UserError, match="needs the option norm"):
+        networks.create("convnet", image_shape=SHAPE, num_classes=5, **options)

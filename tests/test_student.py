@@ -1,0 +1,161 @@
+"""The student's loop and its gradient, on a network small enough for finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dpd_jax import student as student_lib
+from dpd_jax.errors import UserError
+from dpd_jax.synthetic import SyntheticSet
+from tests import toys
+
+
+def problem(seed=0, num_images=5, **network):
+    net = toys.convnet(**network)
+    keys = jax.random.split(jax.random.key(seed), 5)
+    images = jax.random.normal(keys[0], (num_images, *net.image_shape))
+    labels = jax.random.normal(keys[1], (num_images, net.num_classes))
+    start, target = net.init(keys[2]), net.init(keys[3])
+    return net, SyntheticSet(images, labels, jnp.asarray(0.1)), start, target, keys[4]
+
+
+def distance(net, syn, start, target, key, student, points=None):
+    batch_key, augment_key = jax.random.split(key)
+    index = student_lib.batches(batch_key, len(syn.images), student.batch_syn, student.syn_steps)
+    seen = student_lib.train(
+        start,
+        syn,
+        index,
+        jax.random.split(augment_key, student.syn_steps),
+        jnp.ones(()),
+        network=net,
+        student=student,
+        points=points or (student.syn_steps,),
+    )
+    return jnp.sum((seen[-1] - target) ** 2), seen
+
+
+def gradient(net, syn, start, target, key, student):
+    loss = lambda syn: distance(net, syn, start, target, key, student)  # noqa: E731
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(syn)
+
+
+def assert_close(ours, reference, tolerance=1e-5):
+    for name, a, b in zip(SyntheticSet._fields, ours, reference, strict=True):
+        error = float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+        assert error <= tolerance, (name, error)
+
+
+FAMILIES = ("color", "crop", "cutout", "flip", "scale", "rotate")
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("families", [(), FAMILIES])
+@pytest.mark.parametrize("mode", ["exact", "nested"])
+def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum):
+    arguments = problem()
+    settings = dict(
+        syn_steps=7, batch_syn=3, momentum=momentum, augmentation=toys.augmentation(*families)
+    )
+    (plain, seen), reference = gradient(*arguments, toys.student(gradient="unroll", **settings))
+    (loss, weights), ours = gradient(*arguments, toys.student(gradient=mode, **settings))
+    np.testing.assert_allclose(loss, plain, rtol=1e-6)
+    np.testing.assert_allclose(weights, seen, rtol=1e-4, atol=1e-6)
+    assert_close(ours, reference)
+
+
+def test_exact_gradient_is_that_of_finite_differences():
+    # A smooth network in double precision, where differences mean something.
+    with jax.enable_x64(True):
+        net, syn, start, target, key = problem(activation="sigmoid")
+        student = toys.student(syn_steps=3, batch_syn=2)
+        syn, start, target = jax.tree.map(lambda x: x.astype(jnp.float64), (syn, start, target))
+        loss = jax.jit(lambda syn: distance(net, syn, start, target, key, student)[0])
+        gradients = jax.jit(jax.grad(loss))(syn)
+        for seed in range(3):
+            keys = jax.random.split(jax.random.key(seed), 3)
+            direction = SyntheticSet(
+                *(jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, syn, strict=True))
+            )
+            h = 1e-5
+            ahead = jax.tree.map(lambda x, d: x + h * d, syn, direction)
+            behind = jax.tree.map(lambda x, d: x - h * d, syn, direction)
+            numeric = (loss(ahead) - loss(behind)) / (2 * h)
+            analytic = sum(jnp.vdot(g, d) for g, d in zip(gradients, direction, strict=True))
+            np.testing.assert_allclose(analytic, numeric, rtol=1e-6)
+
+
+def test_tesla_is_the_unroll_with_constant_weights_inside():
+    net, syn, start, target, key = problem()
+    student = toys.student(syn_steps=6, batch_syn=3, gradient="tesla")
+    _, ours = gradient(net, syn, start, target, key, student)
+
+    batch_key, augment_key = jax.random.split(key)
+    index = student_lib.batches(batch_key, 5, 3, 6)
+    keys = jax.random.split(augment_key, 6)
+
+    def slow(syn):
+        params = start
+        for i in range(6):
+            inner = jax.grad(student_lib.inner_loss)(
+                jax.lax.stop_gradient(params),
+                syn.images,
+                syn.labels,
+                index[i],
+                keys[i],
+                jnp.ones(()),
+                network=net,
+                augmentation=student.augmentation,
+            )
+            params = params - syn.step_size * inner
+        return jnp.sum((params - target) ** 2)
+
+    assert_close(ours, jax.jit(jax.grad(slow))(syn))
+
+
+def test_points_are_the_weights_on_the_way():
+    net, syn, start, target, key = problem()
+    student = toys.student(syn_steps=6)
+    _, every = distance(net, syn, start, target, key, student, points=(1, 2, 3, 4, 5, 6))
+    _, some = distance(net, syn, start, target, key, student, points=(2, 4, 6))
+    np.testing.assert_allclose(some, every[1::2], rtol=1e-5, atol=1e-7)
+
+
+def test_memory_of_the_exact_gradient_does_not_grow_with_the_activations():
+    net, syn, start, target, key = problem(width=16, image_shape=(16, 16, 3), num_images=10)
+
+    def temporary_bytes(mode, steps):
+        student = toys.student(gradient=mode, syn_steps=steps)
+        loss = lambda syn: distance(net, syn, start, target, key, student)[0]  # noqa: E731
+        compiled = jax.jit(jax.grad(loss)).lower(syn).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    per_step = {
+        mode: (temporary_bytes(mode, 24) - temporary_bytes(mode, 8)) / 16
+        for mode in ("exact", "unroll")
+    }
+    # One vector of weights, with room for the step's indices and key.
+    assert per_step["exact"] <= 4 * net.num_params * 1.1 + 1024
+    assert per_step["unroll"] > 10 * per_step["exact"]
+
+
+@pytest.mark.parametrize("num_images, batch, steps", [(10, 10, 3), (10, 4, 7), (10, 100, 2), (6, 3, 5)])
+def test_batches_visit_every_image_once_a_pass_with_the_short_one_first(num_images, batch, steps):
+    rows = np.asarray(student_lib.batches(jax.random.key(0), num_images, batch, steps))
+    size = min(batch, num_images)
+    assert rows.shape == (steps, size)
+    per_pass = -(-num_images // size)
+    for first in range(0, steps - per_pass + 1, per_pass):
+        one = rows[first : first + per_pass]
+        assert sorted(one[one >= 0].tolist()) == list(range(num_images))
+        short = num_images % size or size
+        assert (one[0] >= 0).sum() == short and (one[1:] >= 0).all()
+    if steps > per_pass:
+        assert not np.array_equal(rows[0], rows[per_pass])
+
+
+@pytest.mark.parametrize("changes", [dict(gradient="fast"), dict(syn_steps=0), dict(momentum=1.0)])
+def test_impossible_choices_are_refused_in_words(changes):
+    with pytest.raises(UserError, match=next(iter(changes))):
+        toys.student(**changes)
