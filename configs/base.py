@@ -147,6 +147,7 @@ def get_config() -> config_dict.ConfigDict:
         epochs=1001,  # "1000" in the papers, whose loop runs once more
         batch_size=128,
         learning_rate=0.0,  # 0 = the learned step size
+        random_real_learning_rate=0.0,  # of the baseline; 0 = the same
         momentum=0.9,
         weight_decay=5e-4,  # on all parameters
         decay_epoch=502,  # epochs at the full rate

@@ -299,7 +299,8 @@ def evaluate(
 
     for first in range(0, num_networks, at_once):
         count = min(at_once, num_networks - first)
-        keys = jnp.stack([jax.random.fold_in(key, i) for i in range(first, first + count)])
+        places = jnp.arange(first, first + count)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
         told = functools.partial(tell, first, count)
         for params, stats, loss in _train(
             network, protocol, augmentation, images, label_logits, learning_rate, keys, told

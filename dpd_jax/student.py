@@ -109,12 +109,14 @@ def inner_loss(
       params: weights [P].
       images, labels: the whole synthetic set, [n,h,w,c] and logits [n,k].
       index: the batch's rows, int32 [b]; -1 stands for none.
-      key: the batch's augmentation key.
+      key: the batch's augmentation key, as raw data: the backward pass draws the
+        same augmentation once more, which is no reuse of a key by mistake.
       scale: a factor on the loss (AST's balance; 1 otherwise), a scalar.
     """
     valid = (index >= 0).astype(images.dtype)
     rows = jnp.maximum(index, 0)
-    logits = network.apply(params, augment(key, images[rows], augmentation))
+    augmented = augment(jax.random.wrap_key_data(key), images[rows], augmentation)
+    logits = network.apply(params, augmented)
     losses = soft_cross_entropy(logits, labels[rows])
     return scale * jnp.sum(losses * valid) / jnp.sum(valid)
 
@@ -237,7 +239,7 @@ def train(
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))
     seen, done = [], 0
     for point in points:
-        stretch = (index[done:point], keys[done:point])
+        stretch = (index[done:point], jax.random.key_data(keys[done:point]))
         carry = scan(step, carry, synthetic, scale, stretch, student.unroll)
         seen.append(carry[0])
         done = point

@@ -253,8 +253,8 @@ class TrajectoryStore:
 
     def _unwritten(self, expert: int, needed: int, error: Exception) -> UserError:
         kept = (
-            f"The {len(self._numbers())} finished experts there are kept: the same command goes "
-            "on with those that are missing."
+            f"The finished experts there ({len(self._numbers())}) are kept: the same command goes on "
+            "with those that are missing."
         )
         if _is_no_room(error):
             there = next(p for p in (self.directory, *self.directory.parents) if p.is_dir())

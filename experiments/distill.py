@@ -6,8 +6,8 @@ The same command again goes on where it was stopped. What it leaves is listed in
 `experiments/workdir.py`.
 """
 
-import json
 import pathlib
+import signal
 import time
 
 import jax
@@ -65,8 +65,20 @@ def run(plan: Plan, workdir: Workdir) -> None:
         cache_gigabytes=config.distill.cache_gigabytes,
     )
     loop = Loop(plan, workdir, reader, jax.random.fold_in(root, _STEPS))
-    state, seconds["distill"] = loop.run(first)
+    try:
+        state, seconds["distill"] = loop.run(first)
+    except Stuck as stuck:
+        report.save(plan, loaded, workdir, stuck.state.average, accuracy=None)
+        raise
     report.finish(plan, loaded, workdir, first, state, seconds)
+
+
+class Stuck(UserError):
+    """The guard's last word. Attributes: state: the last good state."""
+
+    def __init__(self, message: str, state: DistillState):
+        super().__init__(message)
+        self.state = state
 
 
 class Loop:
@@ -88,6 +100,7 @@ class Loop:
             devices=config.devices,
         )
         self._told = 0
+        self._why = ""  # The guard's reason to stop.
 
     def run(self, first: start.Start) -> tuple[DistillState, float]:
         """Runs from the newest checkpoint to the last iteration.
@@ -103,27 +116,27 @@ class Loop:
         def clock() -> float:
             return spent + time.monotonic() - began
 
-        try:
-            with screen.bar("distil", config.iterations, unit=" steps", initial=begin) as bar:
-                # One step's report is looked at while the next one runs.
-                before: tuple[int, Metrics] | None = None
-                for step, segments in self._reader.between(begin, config.iterations):
-                    state, metrics = self._step(state, segments, self._key)
-                    if before:
-                        self._watch(bar, *before, state)
-                    before = (step + 1, metrics)
-                    if (step + 1) % config.checkpoint_every == 0:
-                        self._save(state, clock(), wait=False)
+        stop = Interrupt()
+        with stop, screen.bar("distil", config.iterations, unit=" steps", initial=begin) as bar:
+            # One step's report is looked at while the next one runs.
+            before: tuple[int, Metrics] | None = None
+            for step, segments in self._reader.between(begin, config.iterations):
+                state, metrics = self._step(state, segments, self._key)
                 if before:
-                    self._watch(bar, *before, state)
-        except (KeyboardInterrupt, UserError):
-            if int(state.step) > begin:
-                self._save(state, clock(), wait=True)
-                screen.say(f"saved at step {int(state.step)}.")
-            raise
-        if int(state.step) > begin and int(state.step) % config.checkpoint_every:
-            self._save(state, clock(), wait=False)
+                    self._watch(bar, *before)
+                before = (step + 1, metrics)
+                last = step + 1 == config.iterations or stop.asked or self._why
+                if last or (step + 1) % config.checkpoint_every == 0:
+                    self._save(state, clock(), wait=False)
+                if last:
+                    self._watch(bar, *before)
+                    break
         self._workdir.checkpoints.finish()
+        if self._why:
+            raise Stuck(self._why, state)
+        if stop.asked and int(state.step) < config.iterations:
+            screen.say(f"saved at step {int(state.step)}.")
+            raise KeyboardInterrupt
         return state, clock()
 
     def _save(self, state: DistillState, seconds: float, *, wait: bool) -> None:
@@ -144,8 +157,8 @@ class Loop:
         screen.say(f"continuing from step {latest}.")
         return state, float(seconds)
 
-    def _watch(self, bar: screen.Bar, step: int, metrics: Metrics, state: DistillState) -> None:
-        """Shows and logs one step's report, and stops a run that gets nowhere."""
+    def _watch(self, bar: screen.Bar, step: int, metrics: Metrics) -> None:
+        """Shows and logs one step's report, and notices a run that gets nowhere."""
         metrics = jax.device_get(metrics)
         guard, config = self._plan.guard, self._plan.config.distill
         bar.to(step, L=f"{metrics.loss:.4f}", alpha=f"{metrics.step_size:.4g}")
@@ -166,11 +179,36 @@ class Loop:
                 else f"the matching loss stays above distill.threshold = {config.threshold}; "
                 "raise it, or lower curriculum.max_start_epoch or synthetic.step_size"
             )
-            del state
-            raise UserError(
-                f"stopped at step {step}: {guard.patience} steps in a row changed nothing, since "
-                f"{why}. The last good set is in {self._workdir.path / 'checkpoints'}."
+            self._why = (
+                f"stopped at step {step}: {metrics.idle} steps in a row changed nothing, since "
+                f"{why}. The last good set is {self._workdir.path / 'distilled.npz'}."
             )
+
+
+class Interrupt:
+    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop after the step; the second kills.
+
+    Attributes: asked: whether it came.
+    """
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self):
+        self._before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        for number in self._before:
+            signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        screen.say("\nstopping after this step (once more to stop at once) ...")
 
 
 if __name__ == "__main__":

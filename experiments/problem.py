@@ -29,14 +29,14 @@ class Problem:
     test: np.ndarray
 
 
-def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> Problem:
-    """Reads the data set, showing progress, and whitens or normalises it.
+def read(config: ConfigDict, data_dir: str | None) -> Dataset:
+    """Reads the data set, showing progress, and cuts it down as the config says.
 
     Raises:
       UserError: if the data does not fit the config.
     """
     wanted = config.data
-    with screen.bar("data", 1.0) as progress:
+    with screen.bar("data", 1.0) as bar:
         dataset = data.load(
             wanted.name,
             source=wanted.source,
@@ -45,19 +45,28 @@ def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> Probl
             image_key=wanted.image_key,
             label_key=wanted.label_key,
             data_dir=data_dir,
-            progress=progress.to,
+            progress=lambda fraction, *, doing: bar.to(fraction, now=doing),
         )
     _check(dataset, config)
-    dataset = data.subset(
+    return data.subset(
         dataset,
         train_per_class=wanted.train_per_class,
         test_images=wanted.test_images,
         seed=wanted.seed,
     )
+
+
+def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> Problem:
+    """Reads the data set and brings it into model space.
+
+    Raises:
+      UserError: if the data does not fit the config.
+    """
+    dataset = read(config, data_dir)
     smallest = np.bincount(dataset.train_labels, minlength=config.num_classes).min()
     if config.synthetic.init != "noise" and config.ipc > smallest:
         raise UserError(
-            f"ipc = {config.ipc} is more than the smallest class of {wanted.name} has "
+            f"ipc = {config.ipc} is more than the smallest class of {config.data.name} has "
             f"({smallest} training images). Lower ipc."
         )
     fingerprint = data.fingerprint(dataset)

@@ -54,12 +54,11 @@ FAMILIES = ("color", "crop", "cutout", "flip", "scale", "rotate")
 @pytest.mark.parametrize("families", [(), FAMILIES])
 @pytest.mark.parametrize("mode", ["exact", "nested"])
 def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum):
-    arguments = problem()
     settings = dict(
         syn_steps=7, batch_syn=3, momentum=momentum, augmentation=toys.augmentation(*families)
     )
-    (plain, seen), reference = gradient(*arguments, toys.student(gradient="unroll", **settings))
-    (loss, weights), ours = gradient(*arguments, toys.student(gradient=mode, **settings))
+    (plain, seen), reference = gradient(*problem(), toys.student(gradient="unroll", **settings))
+    (loss, weights), ours = gradient(*problem(), toys.student(gradient=mode, **settings))
     np.testing.assert_allclose(loss, plain, rtol=1e-6)
     np.testing.assert_allclose(weights, seen, rtol=1e-4, atol=1e-6)
     assert_close(ours, reference)
@@ -91,6 +90,7 @@ def test_tesla_is_the_unroll_with_constant_weights_inside():
     student = toys.student(syn_steps=6, batch_syn=3, gradient="tesla")
     _, ours = gradient(net, syn, start, target, key, student)
 
+    *_, key = problem()
     batch_key, augment_key = jax.random.split(key)
     index = student_lib.batches(batch_key, 5, 3, 6)
     keys = jax.random.split(augment_key, 6)
@@ -103,7 +103,7 @@ def test_tesla_is_the_unroll_with_constant_weights_inside():
                 syn.images,
                 syn.labels,
                 index[i],
-                keys[i],
+                jax.random.key_data(keys[i]),
                 jnp.ones(()),
                 network=net,
                 augmentation=student.augmentation,
@@ -115,10 +115,9 @@ def test_tesla_is_the_unroll_with_constant_weights_inside():
 
 
 def test_points_are_the_weights_on_the_way():
-    net, syn, start, target, key = problem()
     student = toys.student(syn_steps=6)
-    _, every = distance(net, syn, start, target, key, student, points=(1, 2, 3, 4, 5, 6))
-    _, some = distance(net, syn, start, target, key, student, points=(2, 4, 6))
+    _, every = distance(*problem(), student, points=(1, 2, 3, 4, 5, 6))
+    _, some = distance(*problem(), student, points=(2, 4, 6))
     np.testing.assert_allclose(some, every[1::2], rtol=1e-5, atol=1e-7)
 
 

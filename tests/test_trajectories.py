@@ -208,7 +208,8 @@ def test_a_leaf_that_reads_but_differs_is_refused(store, monkeypatch):
 
     def wrong(path, tree):
         leaves = load(path, tree)
-        leaves["epoch_001"].view(np.uint8)[17] ^= 4
+        if "epoch_001" in leaves:
+            leaves["epoch_001"].view(np.uint8)[17] ^= 4
         return leaves
 
     monkeypatch.setattr(ocp, "load", wrong)
@@ -316,7 +317,7 @@ def test_a_disk_that_fills_while_writing(store, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(ocp, "save", fail)
-    with pytest.raises(UserError, match="needs 77,536 bytes.*The 2 finished experts there are kept"):
+    with pytest.raises(UserError, match="needs 77,536 bytes.*The finished experts there \(2\) are kept"):
         store.write(0, snapshots(seed=8))
     monkeypatch.undo()
     assert len(list(store.directory.iterdir())) == 2

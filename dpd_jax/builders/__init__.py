@@ -1,22 +1,23 @@
 """Data sets that a machine without TensorFlow downloads and prepares by itself.
 
-TFDS reads prepared sets without TensorFlow, but most of its own builders need
-it to prepare them. These builders keep images as plain `Tensor` features,
-which need it nowhere. They write the folders that TFDS's official builders of
-the same names write (`<data_dir>/<name>/<version>/`, as array_record).
+TFDS reads prepared sets without TensorFlow, but its own builders need it to
+prepare them. These builders keep images as plain `Tensor` features, which need
+it nowhere. They fill the folders that TFDS's official builders of the same
+names fill (`<data_dir>/<name>/<version>/`), in the array_record format.
 
-To add a set of your own, copy one of the files beside this one and name the
-class in `BUILDERS`; or prepare it in any other way with TFDS as array_record.
+To add a set, write a builder beside these and name it in `BUILDERS`; or
+prepare it in any other way with TFDS as array_record.
 """
 
 import pathlib
 
 import tensorflow_datasets as tfds
 
-from dpd_jax.builders.archives import Progress, fetch
+from dpd_jax.builders.archives import fetch
 from dpd_jax.builders.cifar import Cifar10, Cifar100
 from dpd_jax.builders.fashion_mnist import FashionMnist
 from dpd_jax.builders.tiny_imagenet import TinyImagenet
+from dpd_jax.data import Progress
 from dpd_jax.errors import UserError
 
 BUILDERS = {builder.name: builder for builder in (Cifar10, Cifar100, FashionMnist, TinyImagenet)}
@@ -27,15 +28,14 @@ def prepare(
 ) -> pathlib.Path:
     """Downloads a data set and prepares it; the set appears whole or not at all.
 
-    The archives stay in `<data_dir>/downloads`; one that lies there already
+    The archives stay in `<data_dir>/downloads`. One that lies there already
     with the published checksum is used as it is, network or not.
 
     Args:
       name: a key of `BUILDERS`.
       data_dir: the folder of prepared sets; made if missing.
       mirror: where to download from, see `archives.fetch`.
-      progress: told of the bytes downloaded; TFDS shows its own bars while it
-        prepares.
+      progress: told of the bytes downloaded and the examples made, or None.
 
     Returns:
       The folder of the prepared set, `<data_dir>/<name>/<version>`.
@@ -49,8 +49,10 @@ def prepare(
     for archive in builder_class.ARCHIVES:
         fetch(archive, downloads, mirror=mirror, progress=progress)
     folder = data_dir / name / str(builder_class.VERSION)
+    tfds.disable_progress_bar()  # Its bars and ours would write over each other.
     try:
         builder = builder_class(data_dir=data_dir, file_format="array_record")
+        builder.progress = progress
         builder.download_and_prepare(
             download_dir=downloads,
             download_config=tfds.download.DownloadConfig(
@@ -61,8 +63,8 @@ def prepare(
         # Two runs may prepare the same set at once; the second finds it made.
         if not (folder / "dataset_info.json").is_file():
             raise UserError(
-                f"cannot prepare {name} in {folder} from {downloads}: {error!r}. If the disk is "
-                "full, make room or give another --data_dir; if an archive is bad, delete it. "
-                "Then run again."
+                f"cannot prepare {name} in {folder} from the archives in {downloads}: {error!r}. "
+                "If the disk is full, make room or give another --data_dir; if an archive is bad, "
+                "delete it. Then run again."
             ) from error
     return folder

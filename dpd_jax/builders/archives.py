@@ -1,27 +1,23 @@
 """Archives of raw data: downloaded once, checked, never left half-made.
 
-Only the standard library is used: TFDS's own download manager records URLs
-and checksums in a registry of its own builders, and wants the network even for
-a file that is already there.
+Only the standard library is used. TFDS's own download manager keeps its files
+under hashed names, so that nobody can put one in place by hand.
 """
 
 import hashlib
 import http.client
+import itertools
 import os
 import pathlib
-import tempfile
-import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from dpd_jax.data import MIRROR_VARIABLE, Progress
 from dpd_jax.errors import UserError
 
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(stage, done, total)`; `done` rises to `total`, in bytes or records."""
-
-_CHUNK = 1 << 20  # bytes
-_TIMEOUT = 30.0  # seconds without a byte before a server counts as gone
+_BLOCK = 1 << 20  # bytes
+_TIMEOUT = 30.0  # seconds without a byte after which a server counts as gone
 
 
 class Archive(NamedTuple):
@@ -53,7 +49,7 @@ def fetch(
 
     Args:
       archive: what to fetch.
-      folder: where to; made if missing.
+      folder: where to; made if missing, once the first bytes have come.
       mirror: the URL of a folder that serves the same file name, or None for
         the publisher. With `#unchecked` at its end the mirror may serve other
         bytes than the published ones (a smaller set made for a test, say).
@@ -63,44 +59,41 @@ def fetch(
       The path of the file.
 
     Raises:
-      UserError: it cannot be fetched, or its bytes are not the published ones.
+      UserError: it cannot be fetched or written, or its bytes are not the
+        published ones.
     """
     base, _, option = (mirror or "").partition("#")
     if option not in ("", "unchecked"):
-        raise UserError(
-            f'the mirror "{mirror}" ends in "#{option}"; only "#unchecked" may follow the URL'
-        )
+        raise UserError(f'the mirror "{mirror}" ends in "#{option}"; only "#unchecked" is known')
     url = f"{base.rstrip('/')}/{archive.file_name}" if base else archive.url
-    checked = not option
     target = folder / archive.file_name
-    if checked and _holds(target, archive):
+    if not option and _holds(target, archive):
         return target
+    blocks = _blocks(url, archive.size, progress)
+    first = next(blocks, b"")  # A failed connection leaves nothing behind, not even a folder.
+    temporary = folder / f".{archive.file_name}.{os.getpid()}"
+    digest = hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{archive.file_name}.")
+        try:
+            with temporary.open("wb") as file:
+                for block in itertools.chain([first], blocks):
+                    file.write(block)
+                    digest.update(block)
+            if not option and digest.hexdigest() != archive.sha256:
+                raise UserError(
+                    f"{url} gave {temporary.stat().st_size:,} bytes with SHA-256 "
+                    f"{digest.hexdigest()}, not the published {archive.size:,} bytes with "
+                    f"{archive.sha256}. {_ways_out(archive.file_name)}"
+                )
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
-            f"cannot write {archive.file_name} into {folder}: {error}. "
-            "Give --data_dir a folder that can be written."
+            f"cannot write {archive.file_name} into {folder}: {error}. Make room there, or give "
+            "--data_dir another folder."
         ) from error
-    temporary = pathlib.Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            size, sha256 = _download(url, file, archive.size, progress)
-        if checked and (size, sha256) != (archive.size, archive.sha256):
-            raise ValueError(
-                f"{size:,} bytes came with SHA-256 {sha256}, but {archive.size:,} bytes with "
-                f"{archive.sha256} were published"
-            )
-        os.replace(temporary, target)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UserError(
-            f"cannot download {url} into {folder}: {error}. Connect to the network and run "
-            f"again; or put {archive.file_name} into {folder} yourself; or give --data_dir a "
-            "folder in which TFDS has prepared the data set as array_record."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 
@@ -111,20 +104,29 @@ def _holds(path: pathlib.Path, archive: Archive) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == archive.sha256
 
 
-def _download(url: str, file, expected: int, progress: Progress | None) -> tuple[int, str]:
-    """Copies a URL into a file; returns the number of bytes and their SHA-256."""
-    stage = f"downloading {urllib.parse.urlsplit(url).path.rsplit('/', 1)[1]}"
-    digest = hashlib.sha256()
+def _blocks(url: str, size: int, progress: Progress | None) -> Iterator[bytes]:
+    """Yields the bytes behind a URL; `size` is a guess where the server gives none."""
+    name = url.rsplit("/", 1)[1]
     done = 0
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
-        total = int(response.headers.get("Content-Length") or expected)
-        while chunk := response.read(_CHUNK):
-            file.write(chunk)
-            digest.update(chunk)
-            done += len(chunk)
-            if progress:
-                progress(stage, done, max(done, total))
-    # A connection that closes early reads like the end of the file.
-    if response.headers.get("Content-Length") and done < total:
-        raise OSError(f"the connection closed after {done:,} of {total:,} bytes")
-    return done, digest.hexdigest()
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+            promised = response.headers.get("Content-Length")
+            size = int(promised or size)
+            while block := response.read(_BLOCK):
+                done += len(block)
+                if progress:
+                    progress(min(done / size, 1.0), doing=f"downloading {name}")
+                yield block
+        # A connection that closes early reads like the end of the file.
+        if promised and done < size:
+            raise OSError(f"the connection closed after {done:,} of {size:,} bytes")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UserError(f"cannot download {url}: {error}. {_ways_out(name)}") from error
+
+
+def _ways_out(name: str) -> str:
+    return (
+        f"Connect to the network and run again; or set {MIRROR_VARIABLE} to a URL under which "
+        f"{name} is served; or put it into the folder downloads of --data_dir; or give a "
+        "--data_dir that holds the prepared set."
+    )

@@ -33,14 +33,14 @@ class _Cifar(ImageBuilder, skip_registration=True):
                 if member.isfile():
                     files[member.name.rsplit("/", 1)[-1]] = archive.extractfile(member).read()
         self.name_classes(files[self.CLASS_NAMES_FILE].decode().split())
-        return {
-            split: self._generate_examples(b"".join(files[name] for name in names))
-            for split, names in self.FILES.items()
-        }
+        splits = {}
+        for split, names in self.FILES.items():
+            content = np.frombuffer(b"".join(files[name] for name in names), np.uint8)
+            records = content.reshape(-1, self.LABEL_BYTES + np.prod(self.IMAGE_SHAPE))
+            splits[split] = self.count(split, len(records), self._generate_examples(records))
+        return splits
 
-    def _generate_examples(self, content: bytes) -> Iterator[tuple[int, dict]]:
-        pixels = np.prod(self.IMAGE_SHAPE)
-        records = np.frombuffer(content, np.uint8).reshape(-1, self.LABEL_BYTES + pixels)
+    def _generate_examples(self, records: np.ndarray) -> Iterator[tuple[int, dict]]:
         for number, record in enumerate(records):
             image = record[self.LABEL_BYTES :].reshape(3, 32, 32).transpose(1, 2, 0)
             yield number, {"image": image, "label": int(record[self.LABEL_BYTES - 1])}

@@ -63,14 +63,15 @@ class FashionMnist(ImageBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         self.name_classes(_CLASS_NAMES)
-        paths = [dl_manager.manual_dir / archive.file_name for archive in self.ARCHIVES]
+        arrays = [_read_idx(dl_manager.manual_dir / file.file_name) for file in self.ARCHIVES]
         return {
-            "train": self._generate_examples(*paths[:2]),
-            "test": self._generate_examples(*paths[2:]),
+            split: self.count(split, len(images), self._generate_examples(images, labels))
+            for split, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:]))
         }
 
-    def _generate_examples(self, images_path, labels_path) -> Iterator[tuple[int, dict]]:
-        images, labels = _read_idx(images_path), _read_idx(labels_path)
+    def _generate_examples(
+        self, images: np.ndarray, labels: np.ndarray
+    ) -> Iterator[tuple[int, dict]]:
         for number, (image, label) in enumerate(zip(images, labels, strict=True)):
             yield number, {"image": image[:, :, None], "label": int(label)}
 

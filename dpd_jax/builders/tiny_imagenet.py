@@ -51,8 +51,8 @@ class TinyImagenet(ImageBuilder, skip_registration=True):
             for file, class_id, *_ in (line.split() for line in lines)
         }
         return {
-            "train": self._generate_examples(archive, train),
-            "validation": self._generate_examples(archive, validation),
+            split: self.count(split, len(class_of), self._generate_examples(archive, class_of))
+            for split, class_of in (("train", train), ("validation", validation))
         }
 
     def _generate_examples(

@@ -1,0 +1,42 @@
+"""Trains fresh networks on a distilled set and says how well they do.
+
+    python -m experiments.evaluate --config=configs/digits_ipc1.py \\
+        --distilled=runs/digits_ipc1-dpd/distilled.npz
+"""
+
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from dpd_jax.errors import UserError
+from dpd_jax.synthetic import SyntheticSet
+from experiments import artefact, build, command, problem, report, screen
+
+DISTILLED = flags.DEFINE_string("distilled", None, "The distilled.npz to evaluate.")
+
+
+def main() -> None:
+    if DISTILLED.value is None:
+        raise UserError("no --distilled given: name a distilled.npz that a run has written.")
+    config = command.CONFIG.value
+    plan = build.plan(config)
+    made = artefact.read(pathlib.Path(DISTILLED.value))
+    shape, classes = made.images.shape[1:], made.label_logits.shape[1]
+    if (shape, classes) != (tuple(config.image_shape), config.num_classes):
+        raise UserError(
+            f"{DISTILLED.value} holds images of shape {shape} for {classes} classes, but the "
+            f"config is about {tuple(config.image_shape)} and {config.num_classes}. Give the "
+            "config the set was made with."
+        )
+    loaded = problem.read(config, command.DATA_DIR.value)
+    # The file says how its model space is reached: the test images follow it, not the config.
+    test = made.to_model_space(loaded.test_images)
+    synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
+    result = report.score(plan, synthetic, test, loaded.test_labels, "evaluate")
+    runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
+    screen.say(f"\n{DISTILLED.value}: test accuracy {result}\n  runs: {runs}")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,209 @@
+"""The end of a run: accuracy, baseline, the files people look at."""
+
+import json
+import pathlib
+import time
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from dpd_jax import evaluate, synthetic
+from dpd_jax.distill import DistillState
+from dpd_jax.evaluate import Evaluation
+from dpd_jax.synthetic import SyntheticSet
+from experiments import artefact, pictures, screen
+from experiments.build import Plan
+from experiments.problem import Problem
+from experiments.start import Start
+from experiments.workdir import Workdir, peak_memory_bytes, versions, write_json
+
+# What the evaluation's root key is folded with, one number a use.
+_DISTILLED, _BASELINE = 100, 101
+
+
+def finished(workdir: Workdir, config: ConfigDict) -> bool:
+    """Whether the report of exactly this evaluation of this many iterations is there."""
+    report = _load(workdir)
+    return report is not None and report["asked"] == _asked(config)
+
+
+def finish(
+    plan: Plan,
+    problem: Problem,
+    workdir: Workdir,
+    first: Start,
+    state: DistillState,
+    seconds: dict[str, float],
+) -> None:
+    """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json."""
+    config = plan.config
+    result = state.average
+    save(plan, problem, workdir, result, accuracy=None)
+    began = time.monotonic()
+    learned = score(plan, result, problem.test, problem.dataset.test_labels, "evaluate")
+    baseline = random_real(plan, problem, float(result.step_size))
+    seconds = seconds | {"evaluate": time.monotonic() - began}
+
+    accuracy = _numbers(learned)
+    save(plan, problem, workdir, result, accuracy=accuracy)
+    pictures.save(
+        workdir.path / "images.png",
+        problem.preprocessing,
+        np.asarray(result.images),
+        None if first.real is None else problem.train[first.real],
+        problem.dataset.class_names,
+        title=f"{config.data.name}, {config.ipc} per class, {config.method}",
+        caption=f"test accuracy {_percent(learned)}; as many random real images "
+        f"{_percent(baseline)}",
+    )
+    write_json(
+        workdir.path / "report.json",
+        {
+            "method": config.method,
+            "dataset": config.data.name,
+            "ipc": config.ipc,
+            "seed": config.seed,
+            "reduced": config.reduced,
+            "accuracy": accuracy,
+            "random_real": _numbers(baseline),
+            "seconds": {name: round(value, 1) for name, value in seconds.items()},
+            "peak_memory_bytes": peak_memory_bytes(),
+            "step_size": float(result.step_size),
+            "network": config.network.to_dict(),
+            "experts": config.experts.num_experts,
+            "steps": int(state.step),
+            "backend": str(jax.devices()[0]),
+            "versions": versions(),
+            "asked": _asked(config),
+        },
+    )
+
+
+def save(
+    plan: Plan, problem: Problem, workdir: Workdir, result: SyntheticSet, accuracy: dict | None
+) -> None:
+    """Writes distilled.npz, with the accuracy if it is known."""
+    config = plan.config
+    provenance = {
+        "config": json.loads(config.to_json_best_effort()),
+        "versions": versions(),
+        "accuracy": accuracy,
+        "training_data": problem.fingerprint,
+    }
+    chosen = synthetic.classes(config.num_classes, config.ipc)
+    made = artefact.make(
+        result, chosen, problem.preprocessing, problem.dataset.class_names, provenance
+    )
+    artefact.write(workdir.path / "distilled.npz", made)
+
+
+def score(
+    plan: Plan, result: SyntheticSet, test: np.ndarray, labels: np.ndarray, text: str
+) -> Evaluation:
+    """Accuracy of fresh networks trained on a set, at the last epoch, on the test images."""
+    config = plan.config.evaluate
+    with screen.bar(text, 1.0) as bar:
+        return evaluate.evaluate(
+            plan.network,
+            plan.protocol,
+            plan.augmentation,
+            result.images,
+            result.labels,
+            config.learning_rate or float(result.step_size),
+            test,
+            labels,
+            jax.random.fold_in(jax.random.key(plan.config.seed), _DISTILLED),
+            num_networks=config.num_networks,
+            at_once=config.at_once,
+            test_batch=config.test_batch,
+            progress=lambda share, words: bar.to(share, now=words),
+        )
+
+
+def random_real(plan: Plan, problem: Problem, step_size: float) -> Evaluation:
+    """The same protocol on as many random real images, drawn anew for each network.
+
+    Labels are hard; the learning rate is that of the distilled set unless
+    `evaluate.random_real_learning_rate` gives one.
+    """
+    config = plan.config
+    root = jax.random.fold_in(jax.random.key(config.seed), _BASELINE)
+    rate = config.evaluate.random_real_learning_rate or config.evaluate.learning_rate or step_size
+    labels = problem.dataset.train_labels
+    chosen = synthetic.classes(config.num_classes, config.ipc)
+    runs = []
+    with screen.bar("random real", config.evaluate.num_networks, unit=" networks") as bar:
+        for network in range(config.evaluate.num_networks):
+            draw_key, train_key = jax.random.split(jax.random.fold_in(root, network))
+            real = synthetic.real_indices(draw_key, labels, config.num_classes, config.ipc)
+            runs.append(
+                evaluate.evaluate(
+                    plan.network,
+                    plan.protocol,
+                    plan.augmentation,
+                    problem.train[real],
+                    synthetic.hard_labels(chosen, config.num_classes),
+                    rate,
+                    problem.test,
+                    problem.dataset.test_labels,
+                    train_key,
+                    num_networks=1,
+                    at_once=1,
+                    test_batch=config.evaluate.test_batch,
+                    progress=lambda share, words, n=network: bar.to(n + share),
+                )
+            )
+    return Evaluation(*(np.concatenate(parts) for parts in zip(*runs, strict=True)))
+
+
+def summary(workdir: Workdir) -> str:
+    """A few lines a person can quote."""
+    report = _load(workdir)
+    ours, base = report["accuracy"], report["random_real"]
+    seconds = report["seconds"]
+    return "\n".join(
+        [
+            "",
+            f"{report['method']} on {report['dataset']}, {report['ipc']} image(s) per class, seed "
+            f"{report['seed']}:",
+            f"  test accuracy        {100 * ours['mean']:6.2f} ± {100 * ours['std']:.2f} %   "
+            f"({len(ours['runs'])} fresh networks, last epoch)",
+            f"  random real images   {100 * base['mean']:6.2f} ± {100 * base['std']:.2f} %   "
+            "(as many, same protocol)",
+            f"  seconds              experts {seconds['experts']:.0f}, distil "
+            f"{seconds['distill']:.0f}, evaluate {seconds['evaluate']:.0f}",
+            f"  peak memory          {report['peak_memory_bytes'] / 2**20:.0f} MiB",
+            f"  files                {workdir.path / 'distilled.npz'}, images.png, report.json",
+        ]
+    )
+
+
+def _asked(config: ConfigDict) -> dict:
+    return {
+        "iterations": config.distill.iterations,
+        "evaluate": {k: v for k, v in config.evaluate.items() if k not in ("at_once", "test_batch")},
+    }
+
+
+def _load(workdir: Workdir) -> dict | None:
+    path = pathlib.Path(workdir.path / "report.json")
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _numbers(evaluation: Evaluation) -> dict:
+    return {
+        "mean": evaluation.mean,
+        "std": evaluation.std,
+        "runs": [float(a) for a in evaluation.accuracies],
+        "diverged": int(evaluation.diverged.sum()),
+    }
+
+
+def _percent(evaluation: Evaluation) -> str:
+    return f"{100 * evaluation.mean:.1f} ± {100 * evaluation.std:.1f} %"
