@@ -170,6 +170,9 @@ class Metrics(NamedTuple):
     idle: jax.Array
 
 
+# The guard's factor shrinks no further: below it a run stands still anyway.
+_LEAST_SCALE = 2.0**-10
+
 # What went wrong, and the knob most likely to mend it; one bit of Metrics.trouble each.
 TROUBLES = (
     (
@@ -362,7 +365,7 @@ def _health(state, bad, applied, guard: Guard) -> tuple[Health, jax.Array]:
     back = bad & (undone % 3 == 0)
     good = jnp.where(bad, 0, health.good + applied)
     recovered = (good >= guard.recovery) & (health.scale < 1)
-    scale = jnp.where(bad, health.scale * guard.backoff, health.scale)
+    scale = jnp.where(bad, jnp.maximum(health.scale * guard.backoff, _LEAST_SCALE), health.scale)
     scale = jnp.where(recovered, jnp.minimum(scale / guard.backoff, 1.0), scale)
     idle = jnp.where(applied, 0, health.idle + 1)
     return Health(scale, jnp.where(recovered, 0, good), undone, idle, health.snapshot), back

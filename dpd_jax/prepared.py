@@ -95,7 +95,7 @@ def _records(source, keys: tuple[str, str], where: str) -> Iterator[tuple[np.nda
 def _class_names(label, arrays, full_name: str) -> tuple[str, ...]:
     """The names the set gives its classes; numbers, where it says nothing of classes."""
     labels = np.concatenate([labels for _, labels in arrays])
-    k = getattr(label, "num_classes", None) or int(labels.max()) + 1
+    k = getattr(label, "num_classes", None) or max(int(labels.max()), 0) + 1
     if labels.min() < 0 or labels.max() >= k:
         bad = labels[(labels < 0) | (labels >= k)]
         raise UserError(

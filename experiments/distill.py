@@ -99,7 +99,7 @@ class Loop:
             segments=config.segments,
             devices=config.devices,
         )
-        self._told = 0
+        self._told, self._undone = 0, 0  # The trouble last said, and how often there was any.
         self._why = ""  # The guard's reason to stop.
 
     def run(self, first: start.Start) -> tuple[DistillState, float]:
@@ -163,12 +163,14 @@ class Loop:
         guard, config = self._plan.guard, self._plan.config.distill
         bar.to(step, L=f"{metrics.loss:.4f}", alpha=f"{metrics.step_size:.4g}")
         trouble = int(metrics.trouble)
-        if trouble and (trouble != self._told or step % config.log_every == 0):
+        self._undone += bool(trouble)
+        # The first of its kind, then ever more rarely: a person reads this.
+        if trouble and (trouble != self._told or self._undone.bit_count() == 1):
             bar.say(
-                f"step {step} undone: {distill.explain(trouble)}; "
-                f"outer updates now times {metrics.scale:.3g}."
+                f"step {step} undone ({self._undone} so far): {distill.explain(trouble)}; outer "
+                f"updates now times {metrics.scale:.3g}."
             )
-        self._told = trouble
+            self._told = trouble
         if trouble or step % config.log_every == 0 or step == config.iterations:
             values = {name: float(value) for name, value in metrics._asdict().items()}
             self._workdir.log(step, {n: v if np.isfinite(v) else None for n, v in values.items()})

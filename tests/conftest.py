@@ -6,9 +6,16 @@ Warnings are errors through `pytest.ini`, where each exception says why.
 import os
 import pathlib
 
-import jax
-import numpy as np
-import pytest
+# Tests compile far more than they compute: XLA's cheapest code is the quickest here.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
+    " --xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false"
+)
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,0 +1,177 @@
+"""The outer step: what it minimises, skips, undoes and remembers."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dpd_jax import distill, parallel
+from dpd_jax.distill import Segment
+from dpd_jax.errors import UserError
+from dpd_jax.optimizers import Rule
+from dpd_jax.synthetic import SyntheticSet
+from tests import toys
+
+NETWORK = toys.convnet()
+STUDENT = toys.student(syn_steps=2)
+
+
+def synthetic_set(step_size=0.05):
+    keys = jax.random.split(jax.random.key(1), 2)
+    images = jax.random.normal(keys[0], (3, *NETWORK.image_shape))
+    return SyntheticSet(images, jax.random.normal(keys[1], (3, 3)), jnp.asarray(step_size))
+
+
+def segments(count=1, target=None):
+    keys = jax.random.split(jax.random.key(2), count)
+
+    def one(key):
+        start = NETWORK.init(key)
+        end = start + 0.01 * jnp.sign(start) if target is None else jnp.full_like(start, target)
+        return jnp.stack([start, end])
+
+    return Segment(jax.vmap(one)(keys), jnp.zeros(count, jnp.int32))
+
+
+@functools.cache
+def step(outer=None, guard=None, count=1, devices=1):
+    return distill.make_step(
+        NETWORK,
+        STUDENT,
+        toys.matching(),
+        outer or toys.outer(),
+        guard or toys.guard(),
+        segments=count,
+        devices=devices,
+    )
+
+
+def run(steps, state, function, segment=None):
+    for _ in range(steps):
+        state, metrics = function(state, segment or segments(), jax.random.key(0))
+    return state, jax.device_get(metrics)
+
+
+def same(one, other):
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def test_the_loss_goes_down():
+    outer = toys.outer(images=Rule("adam", 0.02, 0.9))
+    function = step(outer)
+    _, first = run(1, distill.init(synthetic_set(), outer), function)
+    _, last = run(30, distill.init(synthetic_set(), outer), function)
+    assert last.loss < first.loss
+    assert last.trouble == 0 and last.applied
+
+
+def test_a_step_above_the_threshold_moves_nothing_but_the_counters():
+    outer = toys.outer(threshold=1e-6)
+    before = distill.init(synthetic_set(), outer)
+    after, metrics = run(3, distill.init(synthetic_set(), outer), step(outer))
+    assert not metrics.applied and metrics.trouble == 0
+    assert same((before.synthetic, before.optimizer), (after.synthetic, after.optimizer))
+    assert after.step == 3 and metrics.idle == 3
+
+
+@pytest.mark.parametrize(
+    "segment, outer, word",
+    [
+        (segments(target=np.nan), toys.outer(), "matching loss is not finite"),
+        (segments(target=np.inf), toys.outer(), "matching loss is not finite"),
+        (None, toys.outer(images=Rule("sgd", 1e6, 0.5)), "images moved"),
+        (
+            None,
+            toys.outer(step_size=Rule("sgd", 1e4, 0.5), step_size_update="plain"),
+            "step size changed",
+        ),
+    ],
+)
+def test_a_bad_step_is_undone_and_told(segment, outer, word):
+    before = distill.init(synthetic_set(), outer)
+    after, metrics = run(1, distill.init(synthetic_set(), outer), step(outer), segment)
+    assert not metrics.applied and word in distill.explain(int(metrics.trouble))
+    assert same((before.synthetic, before.optimizer), (after.synthetic, after.optimizer))
+    assert metrics.scale == 0.5 and all(np.isfinite(x).all() for x in after.synthetic)
+
+
+def test_three_bad_steps_in_a_row_return_to_the_snapshot_and_good_ones_recover():
+    outer, bad = toys.outer(images=Rule("sgd", 0.1, 0.0)), segments(target=np.nan)
+    function = step(outer)
+    state, _ = run(2, distill.init(synthetic_set(), outer), function)
+    snapshot = jax.device_get(state.synthetic)  # Taken every second step.
+    state, _ = run(1, state, function)
+    moved = jax.device_get(state.synthetic)
+    assert not same(snapshot, moved)
+    state, _ = run(2, state, function, bad)
+    assert same(moved, jax.device_get(state.synthetic))
+    state, metrics = run(1, state, function, bad)
+    assert same(snapshot, jax.device_get(state.synthetic))
+    assert metrics.scale == 0.125 and metrics.idle == 3
+    state, metrics = run(2, state, function)  # recovery = 2
+    assert metrics.scale == 0.25 and metrics.applied
+
+
+def test_average_follows_only_applied_steps_and_keeps_the_step_size():
+    outer = toys.outer(ema_decay=0.9, images=Rule("sgd", 0.1, 0.0))
+    function = step(outer)
+    first = jax.device_get(synthetic_set())
+    state, _ = run(1, distill.init(synthetic_set(), outer), function)
+    expected = 0.9 * first.images + 0.1 * np.asarray(state.synthetic.images)
+    np.testing.assert_allclose(state.average.images, expected, rtol=1e-6)
+    assert state.average.step_size == state.synthetic.step_size
+    before = np.asarray(state.average.images)
+    state, _ = run(1, state, function, segments(target=np.nan))
+    np.testing.assert_array_equal(state.average.images, before)
+
+
+def test_same_key_same_bits_and_continuing_is_not_starting_again():
+    function = step()
+    whole, _ = run(4, distill.init(synthetic_set(), toys.outer()), function)
+    half, _ = run(2, distill.init(synthetic_set(), toys.outer()), function)
+    half = jax.tree.map(jnp.asarray, jax.device_get(half))
+    resumed, _ = run(2, half, function)
+    assert same(jax.device_get(whole), jax.device_get(resumed))
+
+
+def test_devices_share_the_segments_of_one_average():
+    alone, metrics = run(
+        1, distill.init(synthetic_set(), toys.outer()), step(count=8), segments(8)
+    )
+    for devices in (2, 8):
+        spread, other = run(
+            1,
+            distill.init(synthetic_set(), toys.outer()),
+            step(count=8, devices=devices),
+            segments(8),
+        )
+        np.testing.assert_allclose(metrics.loss, other.loss, rtol=1e-5)
+        for a, b in zip(alone.synthetic, spread.synthetic, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_uneven_shares_and_missing_devices_are_refused():
+    with pytest.raises(UserError, match="segments"):
+        parallel.mean_over_segments(lambda a, b: a, 3, 2)
+    with pytest.raises(UserError, match="devices"):
+        parallel.mean_over_segments(lambda a, b: a, 1024, 1024)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: toys.outer(ema_decay=1.0),
+        lambda: toys.guard(backoff=0.0),
+        lambda: toys.guard(patience=0),
+        lambda: dataclasses.replace(toys.outer(), step_size_update="log").optimizer(),
+    ],
+)
+def test_impossible_choices_are_refused(make):
+    with pytest.raises(UserError):
+        make()
