@@ -24,4 +24,17 @@ AT_MOST = {
 }
 
 # Over both, for one data set.
-OF_DATA_SET = {}
+OF_DATA_SET = {
+    # 100 and 200 classes of 500 training images: a fifth of them.
+    "cifar100": {"data": {"train_per_class": 100}},
+    # Whitening 64x64 colour images needs 12,288 x 12,288 moments.
+    "tiny_imagenet": {"data": {"train_per_class": 100, "preprocessing": "per_channel"}},
+    # Small as they are; this is for tests of the program, some ten seconds.
+    "digits": {
+        "network": {"width": 16},
+        "data": {"train_per_class": 0},
+        "experts": {"num_experts": 3},
+        "distill": {"iterations": 60},
+        "evaluate": {"num_networks": 3, "epochs": 100, "decay_epoch": 50},
+    },
+}

@@ -318,7 +318,7 @@ def _start(network: Network, keys: jax.Array) -> ExpertState:
 
 @functools.partial(jax.jit, static_argnames=("num_images", "batch_size"))
 def _draws(keys, epoch, *, num_images: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """The batches of an epoch on all images, and its key for `make_epoch`; of one key or several."""
+    """The batches of an epoch on all images, and its steps' key; for one expert or several."""
     steps = math.ceil(num_images / batch_size)
 
     def one(key):

@@ -214,8 +214,8 @@ class TrajectoryStore:
             raise UserError(
                 f"{self.path(expert)} was made under other facts than this run asks for:\n"
                 + "\n".join(lines)
-                + "\nName another folder with --experts_dir (missing experts are trained there), or "
-                "set the config back."
+                + "\nName another folder with --experts_dir (missing experts are trained there), "
+                "or set the config back."
             )
 
     def _stored(self, expert: int, epoch: int, snapshot: np.ndarray) -> np.ndarray:
@@ -253,8 +253,8 @@ class TrajectoryStore:
 
     def _unwritten(self, expert: int, needed: int, error: Exception) -> UserError:
         kept = (
-            f"The finished experts there ({len(self._numbers())}) are kept: the same command goes on "
-            "with those that are missing."
+            f"The finished experts there ({len(self._numbers())}) are kept: the same command goes "
+            "on with those that are missing."
         )
         if _is_no_room(error):
             there = next(p for p in (self.directory, *self.directory.parents) if p.is_dir())

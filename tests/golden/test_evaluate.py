@@ -5,23 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dpd_jax import evaluate, networks
-from dpd_jax.augment import Augmentation
+from dpd_jax import evaluate
 from dpd_jax.evaluate import Evaluation, EvalState, Protocol
 from dpd_jax.synthetic import hard_labels
+from tests import toys
 from tests.golden.torch_layout import close, nhwc, to_ours, to_theirs
 
-NO_AUGMENTATION = Augmentation(
-    families=(),
-    brightness=0.0,
-    saturation=0.0,
-    contrast=0.0,
-    crop_ratio=0.0,
-    cutout_ratio=0.0,
-    flip_probability=0.0,
-    scale_ratio=1.0,
-    rotate_degrees=0.0,
-)
 # (params, losses, test loss): the README's measured spread of each.
 SPREAD = {"hard": (2e-5, 1e-5, 1e-5), "soft": (7e-7, 1e-7, 2e-7)}
 
@@ -30,18 +19,7 @@ SPREAD = {"hard": (2e-5, 1e-5, 1e-5), "soft": (7e-7, 1e-7, 2e-7)}
 def test_sgd_steps_agree_with_the_released_programs(golden, kind):
     """37 steps with the drop and the new optimiser after 20."""
     numbers = golden("sgd_eval")
-    network = networks.create(
-        "convnet",
-        image_shape=(32, 32, 3),
-        num_classes=10,
-        width=16,
-        depth=2,
-        norm="instance",
-        activation="relu",
-        pooling="average",
-        stem_padding=1,
-        convolution="auto",
-    )
+    network = toys.convnet(width=16, image_shape=(32, 32, 3), num_classes=10)
     protocol = Protocol(
         epochs=37,
         batch_size=16,
@@ -62,7 +40,7 @@ def test_sgd_steps_agree_with_the_released_programs(golden, kind):
         key=jax.random.key(0),
         epoch=jnp.zeros((), jnp.int32),
     )
-    epoch = evaluate.make_epochs(network, protocol, NO_AUGMENTATION, 1, side_by_side=False)
+    epoch = evaluate.make_epochs(network, protocol, toys.augmentation(), 1, side_by_side=False)
     params_spread, loss_spread, test_spread = SPREAD[kind]
     losses = []
     for step, order in enumerate(numbers["batch_index"], 1):

@@ -1,5 +1,7 @@
 """GSAM's steps against FTD's optimiser (gsam.npz)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,68 +11,71 @@ from dpd_jax import experts
 from tests import toys
 from tests.golden.torch_layout import close, nhwc, to_ours
 
-VARIANTS = ("rho0.01_alpha0.3", "rho2_alpha0.4", "plain_rho0.05_alpha0.4")
-SPREAD = {  # of the parameters and of the gradient, from the tables beside the numbers
+# Variant: spread of the parameters and of the gradient, from the table beside the numbers.
+VARIANTS = {
     "rho0.01_alpha0.3": (6e-7, 2e-6),
     "rho2_alpha0.4": (7e-7, 2e-6),
     "plain_rho0.05_alpha0.4": (5e-7, 1e-6),
 }
 STEPS, BATCH = 3, 16
+ORDER = np.arange(STEPS * BATCH, dtype=np.int32).reshape(STEPS, BATCH)
+NETWORK = toys.convnet(width=16, depth=2, image_shape=(32, 32, 3), num_classes=10)
+PLAIN = toys.augmentation()
 
 
 @pytest.fixture(scope="module")
-def network():
-    return toys.convnet(width=16, depth=2, image_shape=(32, 32, 3), num_classes=10)
+def numbers(golden):
+    return golden("gsam")
 
 
 @pytest.fixture(scope="module")
-def batches(golden):
-    numbers = golden("gsam")
-    images, labels = nhwc(numbers["images"]), numbers["labels"].astype(np.int32)
-    return jnp.asarray(images), jnp.asarray(labels), np.arange(STEPS * BATCH).reshape(STEPS, BATCH)
+def data(numbers):
+    return jnp.asarray(nhwc(numbers["images"])), jnp.asarray(numbers["labels"].astype(np.int32))
+
+
+@functools.partial(jax.jit, static_argnames="adaptive")
+def _gradient(params, images, labels, rows, key, rho, alpha, adaptive):
+    def loss(params):
+        return experts.batch_loss(
+            params, images, labels, rows, key, network=NETWORK, augmentation=PLAIN
+        )
+
+    return experts.gsam_gradient(loss, params, rho=rho, alpha=alpha, adaptive=adaptive)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gsam_steps(golden, network, batches, variant):
-    numbers = golden("gsam")
-    images, labels, order = batches
-    rho, alpha = (float(numbers[f"{variant}/{name}"]) for name in ("rho", "alpha"))
-    adaptive = bool(numbers[f"{variant}/adaptive"])
+def test_gradient_and_step(numbers, data, variant):
+    rho, alpha, adaptive = (numbers[f"{variant}/{name}"] for name in ("rho", "alpha", "adaptive"))
+    params_spread, gradient_spread = VARIANTS[variant]
+    params = jnp.asarray(to_ours(NETWORK, numbers["flat_params"]))
+    for step in range(STEPS):
+        loss, gradient = _gradient(
+            params, *data, ORDER[step], jax.random.key(0), rho, alpha, adaptive=bool(adaptive)
+        )
+        close(loss, numbers[f"{variant}/losses"][step], 1e-7, what=f"loss {step}")
+        expected = to_ours(NETWORK, numbers[f"{variant}/final_grad"][step])
+        close(gradient, expected, gradient_spread, what=f"gradient {step}")
+        params = params - numbers["lr"] * gradient
+        expected = to_ours(NETWORK, numbers[f"{variant}/params"][step])
+        close(params, expected, params_spread, what=f"params {step}")
+
+
+def test_an_epoch_of_three_steps(numbers, data):
+    variant = "rho2_alpha0.4"
     recipe = experts.Recipe(
         optimizer="gsam",
         learning_rate=float(numbers["lr"]),
         momentum=0.0,
         weight_decay=0.0,
-        rho=rho,
-        gsam_alpha=alpha,
-        adaptive=adaptive,
+        rho=float(numbers[f"{variant}/rho"]),
+        gsam_alpha=float(numbers[f"{variant}/alpha"]),
+        adaptive=True,
         batch_size=BATCH,
     )
-    run = experts.make_epoch(network, recipe, toys.augmentation(), side_by_side=False)
-    params = jnp.asarray(to_ours(network, numbers["flat_params"]))
+    params = jnp.asarray(to_ours(NETWORK, numbers["flat_params"]))
     state = experts.ExpertState(params, jnp.zeros_like(params))
-    params_spread, gradient_spread = SPREAD[variant]
-    for step in range(STEPS):
-        before = state.params
-        rows = jnp.asarray(order[step : step + 1], jnp.int32)
-        state, loss = run(state, images, labels, rows, jax.random.key(0))
-        close(loss, numbers[f"{variant}/losses"][step], 1e-7, what="loss")
-        expected = to_ours(network, numbers[f"{variant}/params"][step])
-        close(state.params, expected, params_spread, what=f"params after step {step + 1}")
-
-        def loss_of(params, rows=rows[0]):
-            return experts.batch_loss(
-                params,
-                images,
-                labels,
-                rows,
-                jax.random.key(0),
-                network=network,
-                augmentation=toys.augmentation(),
-            )
-
-        _, gradient = experts.gsam_gradient(
-            loss_of, before, rho=rho, alpha=alpha, adaptive=adaptive
-        )
-        expected = to_ours(network, numbers[f"{variant}/final_grad"][step])
-        close(gradient, expected, gradient_spread, what=f"gradient of step {step + 1}")
+    run = experts.make_epoch(NETWORK, recipe, PLAIN, side_by_side=False)
+    state, loss = run(state, *data, jnp.asarray(ORDER), jax.random.key(0))
+    close(loss, numbers[f"{variant}/losses"].mean(), 1e-7, what="mean loss")
+    expected = to_ours(NETWORK, numbers[f"{variant}/params"][-1])
+    close(state.params, expected, VARIANTS[variant][0], what="params")

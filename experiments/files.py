@@ -1,0 +1,48 @@
+"""Writing a file whole or not at all."""
+
+import errno
+import os
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import BinaryIO
+
+from dpd_jax.errors import UserError
+
+
+def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], None], *, num_bytes: int) -> None:
+    """Writes beside `path`, then renames: a reader sees the old file or the new one.
+
+    Args:
+      path: the file; its folder is made if needed.
+      fill: writes the content.
+      num_bytes: about how many; only told to a person whose disk is full.
+
+    Raises:
+      UserError: if the disk is full. What was at `path` before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise UserError(
+            f"no space left to write {path}: it needs about {_size(num_bytes)}, and "
+            f"{_size(free)} are free there. Free some space and run the same command again, or "
+            "name a folder on another disk. Files finished before are kept."
+        ) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} kB"

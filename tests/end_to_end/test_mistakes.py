@@ -1,0 +1,124 @@
+"""A person's mistakes: one message that says what to do, a status, no traceback, nothing lost."""
+
+import shutil
+
+import pytest
+
+from tests.end_to_end import commands
+
+
+def distill(cache, *arguments):
+    return commands.run("distill", *commands.TINY, *arguments, cache=cache)
+
+
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("--config.data.name=cifar11", ["cifar11", "cifar10", "known"]),
+        ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
+        ("--config.ipc=1000", ["ipc = 1000"]),
+        ("--config.matching.prunning_rate=0.1", ["prunning_rate", "did you mean 'pruning_rate'"]),
+        ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
+        ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
+        ("--config.student.gradient=exakt", ["exakt", "exact"]),
+        ("--confg=1", ["confg"]),
+    ],
+)
+def test_a_value_that_cannot_be(cache, tmp_path, argument, words):
+    arguments = list(commands.TINY)
+    if argument.startswith("--config="):
+        arguments[0] = argument
+    else:
+        arguments.append(argument)
+    if "data.name" in argument:
+        arguments.append("--config.data.source=tfds")
+    status, text = commands.run(
+        "distill", *arguments, f"--workdir={tmp_path / 'run'}", cache=cache
+    )
+    assert status not in (0, None)
+    commands.refused(text, *words)
+
+
+def test_an_empty_data_dir(cache, tmp_path):
+    status, text = commands.run(
+        "distill",
+        "--config=configs/fashion_mnist_ipc1.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--data_dir={tmp_path}",
+        "--config.data.name=mnist",
+        cache=cache,
+    )
+    assert status == 2
+    commands.refused(text, str(tmp_path), "mnist")
+
+
+def test_experts_of_other_settings(finished, cache, tmp_path):
+    status, text = distill(
+        cache,
+        f"--workdir={tmp_path / 'run'}",
+        f"--experts_dir={finished.experts}",
+        "--config.network.width=8",
+        "--config.experts.rho=0.5",
+    )
+    assert status == 2
+    commands.refused(text, "network.width", "stored 4", "asked 8", "rho", "--experts_dir")
+
+
+def test_experts_that_are_too_short(finished, cache, tmp_path):
+    status, text = distill(
+        cache,
+        f"--workdir={tmp_path / 'run'}",
+        f"--experts_dir={finished.experts}",
+        "--config.curriculum.max_start_epoch=5",
+    )
+    assert status == 2
+    commands.refused(text, "max_start_epoch", "epochs 0 to 2", "up to epoch 6")
+
+
+def test_a_damaged_expert_is_named_and_not_used(finished, cache, tmp_path):
+    experts = shutil.copytree(finished.experts, tmp_path / "experts")
+    largest = max((experts / "expert_001").rglob("*"), key=lambda p: p.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    largest.write_bytes(data)
+    status, text = distill(
+        cache, f"--workdir={tmp_path / 'run'}", f"--experts_dir={experts}"
+    )
+    assert status == 2
+    commands.refused(text, "expert_001")
+
+
+def test_a_damaged_checkpoint_is_named(finished, cache, tmp_path):
+    workdir = shutil.copytree(finished.workdir, tmp_path / "run")
+    (workdir / "report.json").unlink()
+    newest = max((p for p in (workdir / "checkpoints").iterdir()), key=lambda p: int(p.name))
+    for file in newest.rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:50])
+    status, text = distill(cache, f"--workdir={workdir}", f"--experts_dir={finished.experts}")
+    assert status == 2
+    commands.refused(text, str(newest), "Delete")
+
+
+def test_a_workdir_of_another_config(finished, cache):
+    status, text = distill(
+        cache,
+        f"--workdir={finished.workdir}",
+        f"--experts_dir={finished.experts}",
+        "--config.matching.pruning_rate=0.2",
+    )
+    assert status == 2
+    commands.refused(text, "matching.pruning_rate", "0.2", "--workdir")
+
+
+def test_a_file_that_is_no_distilled_set(finished, cache, tmp_path):
+    fake = tmp_path / "fake.npz"
+    fake.write_bytes(b"no archive")
+    cut = tmp_path / "cut.npz"
+    whole = (finished.workdir / "distilled.npz").read_bytes()
+    cut.write_bytes(whole[: len(whole) // 2])
+    for path in (fake, cut):
+        status, text = commands.run(
+            "evaluate", *commands.TINY, f"--distilled={path}", cache=cache
+        )
+        assert status == 2
+        commands.refused(text, str(path))

@@ -1,0 +1,120 @@
+"""What a run leaves, and that it can be stopped anywhere and continued exactly."""
+
+import json
+import signal
+import time
+
+import numpy as np
+
+from tests.end_to_end import commands
+
+
+def arrays(workdir):
+    with np.load(workdir / "distilled.npz") as stored:
+        return {name: stored[name] for name in ("images", "label_logits", "step_size")}
+
+
+def assert_same_set(one, other):
+    for name, array in arrays(one).items():
+        np.testing.assert_array_equal(array, arrays(other)[name], err_msg=name)
+
+
+def test_a_run_leaves_what_it_says(finished):
+    report = json.loads((finished.workdir / "report.json").read_text())
+    assert report["method"] == "dpd" and report["dataset"] == "digits" and report["ipc"] == 1
+    for name in ("accuracy", "random_real"):
+        assert len(report[name]["runs"]) == 2
+        assert np.isclose(report[name]["mean"], np.mean(report[name]["runs"]))
+        assert np.isclose(report[name]["std"], np.std(report[name]["runs"]))
+    assert set(report["seconds"]) == {"experts", "distill", "evaluate"}
+    assert report["peak_memory_bytes"] > 0
+    lines = (finished.workdir / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 25))
+    assert json.loads((finished.workdir / "config.json").read_text())["config"]["ipc"] == 1
+    assert (finished.workdir / "images.png").read_bytes()[:4] == b"\x89PNG"
+    assert "test accuracy" in finished.text and "random real images" in finished.text
+
+
+def test_the_same_command_again_has_nothing_to_do(finished, cache):
+    before = (finished.workdir / "distilled.npz").stat().st_mtime_ns
+    status, text = commands.run(
+        "distill",
+        *commands.TINY,
+        f"--workdir={finished.workdir}",
+        f"--experts_dir={finished.experts}",
+        cache=cache,
+    )
+    assert status == 0 and "finished" in text
+    assert (finished.workdir / "distilled.npz").stat().st_mtime_ns == before
+
+
+def stopped_at(workdir, experts, cache, step, number):
+    """Starts a run and sends it a signal once it has logged `step`."""
+    process = commands.start(
+        "distill",
+        *commands.TINY,
+        f"--workdir={workdir}",
+        f"--experts_dir={experts}",
+        cache=cache,
+    )
+    metrics, until = workdir / "metrics.jsonl", time.monotonic() + 300
+    while time.monotonic() < until and process.poll() is None:
+        if metrics.exists() and len(metrics.read_text().splitlines()) >= step:
+            process.send_signal(number)
+            break
+        time.sleep(0.002)
+    return process.communicate(timeout=120)[1], process.returncode
+
+
+def test_killed_and_continued_is_the_same_to_the_bit(finished, cache, tmp_path):
+    workdir = tmp_path / "killed"
+    for step in (3, 9):
+        _, status = stopped_at(workdir, finished.experts, cache, step, signal.SIGKILL)
+        assert status in (-signal.SIGKILL, 0)
+    status, text = commands.run(
+        "distill",
+        *commands.TINY,
+        f"--workdir={workdir}",
+        f"--experts_dir={finished.experts}",
+        cache=cache,
+    )
+    assert status == 0, text
+    assert_same_set(workdir, finished.workdir)
+    steps = [json.loads(x)["step"] for x in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 25))
+
+
+def test_ctrl_c_saves_and_says_how_to_continue(finished, cache, tmp_path):
+    workdir = tmp_path / "interrupted"
+    text, status = stopped_at(workdir, finished.experts, cache, 2, signal.SIGINT)
+    if status == 0:  # It had finished before the signal came.
+        assert_same_set(workdir, finished.workdir)
+        return
+    assert status == 130 and "Traceback" not in text, text
+    assert "python -m experiments.distill" in text and "saved at step" in text
+    status, text = commands.run(
+        "distill",
+        *commands.TINY,
+        f"--workdir={workdir}",
+        f"--experts_dir={finished.experts}",
+        cache=cache,
+    )
+    assert status == 0 and "continuing from step" in text, text
+    assert_same_set(workdir, finished.workdir)
+
+
+def test_experts_and_evaluation_alone(finished, cache):
+    status, text = commands.run(
+        "train_experts", *commands.TINY, f"--experts_dir={finished.experts}", cache=cache
+    )
+    assert status == 0 and "2 experts, epochs 0 to 2" in text, text
+    status, text = commands.run(
+        "evaluate",
+        *commands.TINY,
+        f"--distilled={finished.workdir / 'distilled.npz'}",
+        cache=cache,
+    )
+    report = json.loads((finished.workdir / "report.json").read_text())
+    assert status == 0, text
+    # The test images enter model space through the file's own matrix: the same to rounding.
+    assert f"{100 * report['accuracy']['runs'][0]:.2f}" in text, text

@@ -1,0 +1,288 @@
+"""Config files: published values, presets, the small reduction, the command line."""
+
+import importlib
+import pathlib
+import sys
+
+import pytest
+from absl import flags
+from ml_collections import config_dict, config_flags
+
+from configs import base, datasets, methods, small, tables
+from dpd_jax import matching, networks
+from dpd_jax.errors import UserError
+from experiments import build
+
+FOLDER = pathlib.Path(__file__).parent.parent / "configs"
+FILES = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
+PAPER = [f"{d}_ipc{i}" for d in ("cifar10", "cifar100", "tiny_imagenet") for i in (1, 10, 50)]
+
+# DPD's Table 3 as printed, columns in the order of PAPER; "-" means that T does not grow.
+DPD_TABLE_3 = """
+N             80   80     80    40    80    80    60     60   80
+M             2    2      2     3     2     2     2      2    2
+T-            0    0      0     0     0     20    0      10   40
+T             4    10     20    10    30    70    15     50   70
+T+            4    20     40    20    50    70    20     50   70
+I             -    100    100   100   100   -     400    -    -
+lr_label      5    2      2     10    10    10    10     10   10
+lr_pixels     100  100    1000  1000  1000  1000  10000  100  100
+pruning_rate  0.1  0.125  0.1   0.1   0.1   0.1   0.125  0.1  0.1
+"""
+FIELDS = {
+    "N": "student.syn_steps",
+    "M": "curriculum.expert_epochs",
+    "T-": "curriculum.min_start_epoch",
+    "T": "curriculum.current_max_start_epoch",
+    "T+": "curriculum.max_start_epoch",
+    "I": "curriculum.expansion_interval",
+    "lr_label": "distill.lr_y",
+    "lr_pixels": "distill.lr_img",
+    "pruning_rate": "matching.pruning_rate",
+}
+# Weights pruned, b = floor(P * pruning_rate), of the networks of these settings.
+PRUNED = (32001, 40001, 32001, 50442, 50442, 50442, 107145, 85716, 85716)
+
+# DATM's files, where DPD is silent: synthetic batch (n where it is above), lr of the step size.
+DATM_BATCH = (10, 100, 500, 100, 1000, 1000, 200, 500, 1000)
+DATM_LR_LR = (1e-7, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-4, 1e-4, 1e-4)
+DATM_THRESHOLD = (1.1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+# FTD's Table 7 as printed but for "full", which is the number of synthetic images.
+FTD_TABLE_7 = """
+student.syn_steps           50     30     30    40     20     80    30     20
+curriculum.expert_epochs    2      2      2     3      2      2     2      2
+curriculum.max_start_epoch  2      20     40    20     40     40    10     40
+student.batch_syn           10     100    500   100    1000   1000  200    500
+distill.lr_img              100    100    1000  1000   1000   1000  10000  10000
+distill.lr_lr               1e-7   1e-5   1e-5  1e-5   1e-5   1e-5  1e-4   1e-4
+synthetic.step_size         .01    .001   .01   .01    .01    .01   .01    .01
+experts.gsam_alpha          .3     .3     1     1      1      1     1      1
+distill.ema_decay           .9999  .9995  .999  .9995  .9995  .999  .999   .999
+"""
+
+# MTT's values as its author gave them.
+MTT_VALUES = """
+data.preprocessing          zca   zca   per_channel zca   per_channel zca   per_channel per_channel per_channel
+student.syn_steps           50    30    30    20    20    80    10     20     20
+curriculum.expert_epochs    2     2     2     3     2     2     2      2      2
+curriculum.max_start_epoch  2     20    40    20    20    40    10     40     40
+student.batch_syn           10    100   500   100   1000  125   200    200    300
+distill.lr_img              100   100   1000  1000  1000  1000  10000  10000  10000
+distill.lr_lr               1e-7  1e-5  1e-5  1e-5  1e-5  1e-5  1e-4   1e-4   1e-4
+synthetic.step_size         .01   .001  .001  .01   .01   .01   .01    .01    .01
+"""  # noqa: E501
+
+
+def load(name: str, words: str = "") -> config_dict.ConfigDict:
+    return importlib.import_module(f"configs.{name}").get_config(words)
+
+
+def flat(config: config_dict.ConfigDict) -> dict:
+    """{"group.field": value}."""
+    fields = {}
+    for name, value in config.items():
+        if isinstance(value, config_dict.ConfigDict):
+            fields |= {f"{name}.{inner}": value[inner] for inner in value}
+        else:
+            fields[name] = value
+    return fields
+
+
+def changes(config: config_dict.ConfigDict, other: config_dict.ConfigDict) -> dict:
+    """Fields of `other` that differ from `config`, with their values in `other`."""
+    before, after = flat(config), flat(other)
+    return {name: after[name] for name in after if after[name] != before[name]}
+
+
+def rows(table: str) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split()[1:] for line in table.strip().splitlines()}
+
+
+def equal(printed: str, value) -> bool:
+    return value == printed if isinstance(value, str) else value == float(printed)
+
+
+def test_every_data_set_and_size_is_there():
+    fashion = [f"fashion_mnist_ipc{i}" for i in (1, 10, 50)]
+    assert FILES == sorted([*PAPER, *fashion, "digits_ipc1", "digits_ipc10"])
+
+
+@pytest.mark.parametrize("words", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_and_preset_is_a_valid_plan(name, words):
+    config = load(name, words)
+    assert config.is_locked
+    assert flat(config).keys() == flat(base.get_config()).keys()
+    assert None not in flat(config).values()
+    assert f"{config.data.name}_ipc{config.ipc}" == name
+    plan = build.plan(config)  # what the commands build first; refuses impossible values
+    first, last = config.curriculum.min_start_epoch, config.curriculum.current_max_start_epoch
+    assert 0 <= first <= last <= config.curriculum.max_start_epoch
+    assert plan.num_images == config.num_classes * config.ipc
+    assert config.evaluate.num_networks >= 3
+
+
+@pytest.mark.parametrize("place", range(9), ids=PAPER)
+def test_values_are_those_of_table_3_and_of_datm_where_it_is_silent(place):
+    config = flat(load(PAPER[place]))
+    for row, printed in rows(DPD_TABLE_3).items():
+        expected = 0 if printed[place] == "-" else float(printed[place])
+        assert config[FIELDS[row]] == expected, row
+    assert config["student.batch_syn"] == DATM_BATCH[place]
+    assert config["distill.lr_lr"] == DATM_LR_LR[place]
+    assert config["distill.threshold"] == DATM_THRESHOLD[place]
+    assert (config["distill.momentum_img"], config["distill.momentum_y"]) == (0.5, 0.9)
+    assert (config["distill.momentum_lr"], config["distill.iterations"]) == (0.5, 10_000)
+    assert (config["synthetic.init"], config["synthetic.labels"]) == ("correct", "experts")
+    assert (config["synthetic.step_size"], config["data.preprocessing"]) == (0.01, "zca")
+    assert (config["experts.optimizer"], config["matching.masks"]) == ("gsam", ("difference",))
+
+
+@pytest.mark.parametrize("place", range(9), ids=PAPER)
+def test_the_pruned_counts_follow(place):
+    config = load(PAPER[place])
+    network = networks.create(
+        image_shape=config.image_shape, num_classes=config.num_classes, **config.network.to_dict()
+    )
+    assert matching.count(network.num_params, config.matching.pruning_rate) == PRUNED[place]
+
+
+@pytest.mark.parametrize("place", range(8), ids=PAPER[:8])
+def test_ftd_has_its_table_7(place):
+    config = flat(load(PAPER[place], "ftd"))
+    for field, printed in rows(FTD_TABLE_7).items():
+        assert equal(printed[place], config[field]), field
+    assert config["experts.optimizer"] == "gsam"
+
+
+@pytest.mark.parametrize("place", range(9), ids=PAPER)
+def test_mtt_has_its_authors_values(place):
+    config = flat(load(PAPER[place], "mtt"))
+    for field, printed in rows(MTT_VALUES).items():
+        assert equal(printed[place], config[field]), field
+    bounds = ("min_start_epoch", "current_max_start_epoch", "expansion_interval")
+    largest = config["curriculum.max_start_epoch"]
+    assert [config[f"curriculum.{bound}"] for bound in bounds] == [0, largest, 0]
+    assert (config["synthetic.init"], config["synthetic.labels"]) == ("real", "hard")
+    assert (config["experts.optimizer"], config["distill.lr_y"]) == ("sgd", 0)
+    assert config["distill.threshold"] == 0
+
+
+def test_tesla_has_the_two_settings_its_program_names():
+    one, fifty = load("cifar10_ipc1", "tesla"), load("cifar100_ipc50", "tesla")
+    assert one.data.preprocessing == "per_channel"
+    assert (one.student.syn_steps, one.curriculum.max_start_epoch) == (50, 5)
+    # Its program halves the gradient of the images, ours does not.
+    assert one.distill.lr_img == fifty.distill.lr_img == 1000 / 2
+    assert (fifty.student.batch_syn, fifty.distill.lr_lr) == (125, 1e-5)
+    for config in (one, fifty):
+        assert (config.student.gradient, config.synthetic.labels) == ("tesla", "expert")
+    others = changes(load("tiny_imagenet_ipc10", "mtt"), load("tiny_imagenet_ipc10", "tesla"))
+    assert others.keys() == {"method", "student.gradient", "synthetic.labels"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_datm_is_dpd_without_pruning(name):
+    own = {"method": "datm", "matching.masks": (), "matching.pruning_rate": 0.0}
+    if name == "cifar100_ipc50":  # the one setting DATM starts from any real image
+        own |= {"synthetic.init": "real", "synthetic.labels": "expert"}
+    assert changes(load(name), load(name, "datm")) == own
+    assert changes(load(name), load(name, "dpd")) == {}
+
+
+@pytest.mark.parametrize("name", ["cifar10_ipc10", "tiny_imagenet_ipc50", "digits_ipc1"])
+@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd"])
+def test_a_plus_adds_pruning_at_the_rate_of_the_file_and_nothing_else(name, method):
+    assert changes(load(name, method), load(name, f"{method}+")) == {
+        "method": f"{method}+",
+        "matching.masks": ("difference",),
+        "matching.pruning_rate": load(name).matching.pruning_rate,
+    }
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_no_method_touches_the_evaluation_or_the_seeds(method):
+    for name in FILES:
+        touched = {field.split(".")[0] for field in changes(load(name), load(name, method))}
+        assert not touched & {"evaluate", "seed", "network", "augment", "guard"}
+
+
+@pytest.mark.parametrize("method", ["", "mtt", "ftd+"])
+@pytest.mark.parametrize("ipc", [1, 10, 50])
+def test_fashion_mnist_has_the_values_of_cifar10(ipc, method):
+    other = changes(load(f"cifar10_ipc{ipc}", method), load(f"fashion_mnist_ipc{ipc}", method))
+    own = {"image_shape", "data.name", "data.preprocessing", "data.mean", "data.std"}
+    assert other.keys() <= own | {"network.stem_padding"}
+    config = load(f"fashion_mnist_ipc{ipc}", method)
+    assert config.data.preprocessing == "per_channel"
+    assert (config.data.mean, config.data.std) == ((0.2861,), (0.3530,))
+    assert "flip" in config.augment.families
+
+
+def test_digits_are_never_mirrored():
+    assert "flip" not in load("digits_ipc1").augment.families
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_small_lowers_and_never_raises(name):
+    full, less = load(name), load(name, "small")
+    assert less.reduced and not full.reduced and less.method == "dpd"
+    for field, limit in small.AT_MOST.items():
+        assert flat(less)[field] == min(flat(full)[field], limit)
+    for field in ("network.width", "experts.num_experts", "distill.iterations", "evaluate.epochs"):
+        assert flat(less)[field] <= flat(full)[field]
+    # The same algorithm: what is computed does not change.
+    assert less.matching == full.matching and less.synthetic.init == full.synthetic.init
+    assert less.student.gradient == full.student.gradient and less.augment == full.augment
+    assert changes(load(name, "datm,small"), load(name, "small, datm")) == {}
+
+
+def test_a_wrong_word_is_told_with_the_nearest_right_one():
+    with pytest.raises(UserError, match="'dtam'.* Did you mean datm.*Known are.*mtt.*small"):
+        load("digits_ipc1", "dtam,small")
+    with pytest.raises(UserError, match="mtt and datm are both methods"):
+        load("digits_ipc1", "mtt,datm")
+
+
+def test_a_file_that_leaves_a_value_out_is_told_which():
+    config = base.get_config()
+    config.update(datasets.DIGITS)
+    with pytest.raises(UserError, match=r"ipc, .*matching\.pruning_rate.*student\.syn_steps"):
+        methods.apply(config, "")
+
+
+def test_misspelt_fields_and_wrong_types_are_refused():
+    config = load("cifar10_ipc1")
+    with pytest.raises(AttributeError, match="pruning_rat"):
+        config.matching.pruning_rat = 0.2
+    with pytest.raises(TypeError):
+        config.student.syn_steps = 2.5
+    config.distill.lr_img = 3  # an integer is a fine learning rate
+    assert isinstance(config.distill.lr_img, float)
+
+
+def test_tables_name_fields_that_exist():
+    known = flat(base.get_config()).keys()
+    for table in (tables.DATM, tables.MTT, tables.TESLA, tables.FTD):
+        for row in table.values():
+            assert row.keys() <= known
+            assert "distill.iterations" not in row or row["distill.iterations"] in (5000, 10_000)
+
+
+def test_the_command_line_reaches_a_value(monkeypatch):
+    arguments = [
+        "program",
+        f"--config={FOLDER / 'cifar10_ipc1.py'}:datm,small",
+        "--config.matching.pruning_rate=0.2",
+        "--config.matching.masks=('difference',)",
+        "--config.image_shape=(16,16,3)",
+    ]
+    monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
+    values(arguments)
+    assert (values.config.method, values.config.reduced) == ("datm", True)
+    assert values.config.matching.pruning_rate == 0.2
+    assert values.config.matching.masks == ("difference",)
+    assert values.config.image_shape == (16, 16, 3)
