@@ -13,7 +13,7 @@
 Whitening mixes all g = h w c numbers of an image, normalising mixes the g = c
 of one pixel with a diagonal matrix. One formula serves both, without an if:
 
-    s = np.load("distilled.npz")
+    s = dict(np.load("distilled.npz"))
     enter = lambda x: (x.reshape(len(x), -1, len(s["mean"])) / 255 - s["mean"]) @ s["matrix"]
     flat = lambda x: x.reshape(len(x), -1)
     model = LogisticRegression(max_iter=1000).fit(flat(s["images"]), s["label_logits"].argmax(1))
@@ -182,10 +182,10 @@ def read(path: pathlib.Path) -> Artefact:
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array")
-        with stored:
+        with path.open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             return dict(stored)
     # A file of any kind, cut or changed anywhere: zip, zlib, numpy and the operating
     # system each complain in their own way.

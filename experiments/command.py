@@ -4,11 +4,9 @@ A person's mistake ends in one message on stderr and exit status 2, without a
 traceback. Ctrl-C ends with status 130 after the work done so far is saved.
 """
 
-import difflib
 import errno
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Callable
 
@@ -76,7 +74,7 @@ def _parse(argv: list[str]) -> list[str]:
     except UserError as error:
         fail(str(error))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        fail(_flag_message(error, argv))
+        fail(_flag_message(error))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
     return rest
@@ -88,26 +86,12 @@ def _config_names() -> str:
     return ", ".join(names) if names else f"none found under {folder.resolve()}"
 
 
-def _flag_message(error: Exception, argv: list[str]) -> str:
-    """A flag error in words; for a misspelt config field with the nearest name."""
+def _flag_message(error: Exception) -> str:
+    """A flag error in words; ml_collections itself names the nearest field."""
     if isinstance(error, OSError):
-        return (
-            f"the config file cannot be read: {error}. Known under configs/: {_config_names()}."
-        )
-    text = str(error).strip("'\"")
-    for argument in argv:
-        match = re.match(r"--(?:no)?config\.([\w.]+)", argument)
-        if not match or flags.FLAGS["config"].value is None:
-            continue
-        node = flags.FLAGS["config"].value
-        for part in match[1].split("."):
-            if not hasattr(node, "keys") or part not in node.keys():
-                known = list(node.keys()) if hasattr(node, "keys") else []
-                near = difflib.get_close_matches(part, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-                return f"{argument.split('=')[0]}: the config has no field {part!r}; {hint}"
-            node = node[part]
-    return text
+        return f"the config file cannot be read: {error}. Known under configs/: {_config_names()}."
+    words = str(error.args[0] if error.args else error)
+    return "the flags: " + " ".join(words.replace("\\n", " ").replace("\\'", "'").split())
 
 
 def _guarded(main: Callable[[], None]) -> None:

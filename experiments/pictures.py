@@ -18,7 +18,8 @@ _ASPECT = 1.4
 _LARGEST_CELL, _WIDEST, _TALLEST = 112, 2000, 2400
 # Pixels: margin round everything, between images, between blocks, between panels.
 _MARGIN, _GAP, _BLOCK_GAP, _PANEL_GAP = 28, 4, 18, 36
-_NAME_LETTERS, _LETTER = 18, 7.6
+# A class name: letters at most, width of one; the least width of a heading and of the page.
+_NAME_LETTERS, _LETTER, _HEADING = 18, 7.6, 72
 _NARROWEST = 460
 _TITLE, _TEXT, _SMALL = 20, 13, 11
 _PAPER, _INK, _FAINT = "#fcfcfa", "#1b1f24", "#6a727c"
@@ -171,25 +172,27 @@ def _arrange(classes: int, shown: int, blocks: int, shape, names: list[str]) -> 
     def lay(panels: int, scale: int) -> _Layout:
         rows = -(-classes // panels)
         cell = (shape[0] * scale, shape[1] * scale)
-        block = shown * (cell[1] + _GAP) - _GAP
+        block = max(shown * (cell[1] + _GAP) - _GAP, _HEADING)
         panel = name_width + blocks * (block + _BLOCK_GAP) - _BLOCK_GAP
         width = panels * (panel + _PANEL_GAP) - _PANEL_GAP
         return _Layout(
             panels, rows, scale, name_width, cell, block, panel, width, rows * (cell[0] + _GAP)
         )
 
+    def cost(a: _Layout) -> float:
+        empty = (a.panels * a.rows - classes) / classes
+        return abs(np.log(a.width / a.height / _ASPECT)) + 4 * empty
+
+    counts = range(1, classes + 1)
     for scale in range(max(1, _LARGEST_CELL // max(shape)), 0, -1):
-        # Panels that would leave the last one empty are no arrangement.
-        every = [lay(p, scale) for p in range(1, classes + 1) if p == -(-classes // -(-classes // p))]
-        best = min(every, key=lambda a: abs(np.log(a.width / a.height / _ASPECT)))
+        best = min((lay(panels, scale) for panels in counts), key=cost)
         if best.width <= _WIDEST and best.height <= _TALLEST:
             break
     return best
 
 
 def _notes(preprocessing: Preprocessing, images: np.ndarray, ipc: int, shown: int) -> str:
-    share = artefact.share_cut(preprocessing, images)
-    notes = [f"The first {shown} of {ipc} images of each class."] if shown < ipc else []
-    notes.append("Brightness as learned, not stretched")
-    notes[-1] += f"; {100 * share:.0f} % of the values cut at black or white." if share else "."
-    return " ".join(notes)
+    share = 100 * artefact.share_cut(preprocessing, images)
+    cut = f"; {'<1' if share < 1 else round(share)} % of the values cut at black or white"
+    some = f"The first {shown} of {ipc} images of each class. " if shown < ipc else ""
+    return f"{some}Brightness as learned, not stretched{cut if share else ''}."

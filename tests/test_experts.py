@@ -88,7 +88,7 @@ def by_hand(recipe, order, network=NETWORK):
         loss, gradient = jax.value_and_grad(loss_of)(params, rows)
         updates, state = mover.update(gradient, state, params)
         params, total = optax.apply_updates(params, updates), total + float(loss) * len(rows)
-    return params, total / len(images)
+    return params, total / np.sum(np.asarray(order) >= 0)
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 20])
@@ -116,7 +116,7 @@ def test_orders_differ_by_key_and_keep_the_given_indices():
 )
 def test_an_epoch_is_a_plain_loop(changes):
     recipe = dataclasses.replace(SGD, **changes)
-    order = order_of(20)  # Batches of 8, 8 and 4.
+    order = order_of(19)  # Batches of 8, 8 and 3; the 3 fill 8 places unevenly.
     state, loss = one_epoch(recipe, order)
     params, expected_loss = by_hand(recipe, order)
     np.testing.assert_allclose(state.params, params, rtol=1e-4, atol=2e-6)

@@ -13,6 +13,7 @@ TINY = (
     "--config.network.width=4",
     "--config.data.train_per_class=20",
     "--config.data.test_images=50",
+    "--config.synthetic.init=real",
     "--config.experts.num_experts=2",
     "--config.curriculum.current_max_start_epoch=1",
     "--config.curriculum.max_start_epoch=1",

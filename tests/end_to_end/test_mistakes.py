@@ -14,10 +14,10 @@ def distill(cache, *arguments):
 @pytest.mark.parametrize(
     "argument, words",
     [
-        ("--config.data.name=cifar11", ["cifar11", "cifar10", "known"]),
+        ("--config.data.name=cifar11", ["cifar11", "Did you mean", "cifar10", "dpd_jax/builders"]),
         ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
         ("--config.ipc=1000", ["ipc = 1000"]),
-        ("--config.matching.prunning_rate=0.1", ["prunning_rate", "did you mean 'pruning_rate'"]),
+        ("--config.matching.prunning_rate=0.1", ["prunning_rate", 'Did you mean "pruning_rate"']),
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
         ("--config.student.gradient=exakt", ["exakt", "exact"]),
