@@ -112,7 +112,7 @@ class Evaluation(NamedTuple):
 
     def __str__(self) -> str:
         count = len(self.accuracies)
-        text = f"{100 * self.mean:.2f} +- {100 * self.std:.2f} % ({count} networks)"
+        text = f"{100 * self.mean:.2f} ± {100 * self.std:.2f} % ({count} networks)"
         if self.diverged.any():
             text += f", {int(self.diverged.sum())} of them diverged"
         return text

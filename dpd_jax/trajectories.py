@@ -127,7 +127,7 @@ class TrajectoryStore:
         context.pytree.loading.partial_load = True
         wanted = {_leaf(epoch): np.empty(about.num_params, self._dtype) for epoch in epochs}
         try:
-            with _quiet(), context:
+            with quiet(), context:
                 leaves = ocp.load(self.path(expert), wanted)
         except Exception as error:  # Orbax and TensorStore raise many kinds for broken files.
             raise self._damaged(expert, error) from error
@@ -163,7 +163,7 @@ class TrajectoryStore:
             # Asked beforehand: TensorStore's threads print tracebacks when they meet a full disk.
             if shutil.disk_usage(self.directory).free < needed:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            with _quiet():
+            with quiet():
                 tree = {_leaf(epoch): leaf for epoch, leaf in leaves.items()}
                 ocp.save(fresh, tree)
             files = [path for path in fresh.rglob("*") if path.is_file()]
@@ -301,7 +301,7 @@ def _is_no_room(error: BaseException | None) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drops Orbax's own log lines for the time of one call.
 
     What they tell of broken files is raised as well, and told as one message.

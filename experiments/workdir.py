@@ -8,6 +8,7 @@
     report.json      accuracy, baseline, seconds, memory
 """
 
+import gc
 import importlib.metadata
 import json
 import os
@@ -22,6 +23,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from dpd_jax.errors import UserError
+from dpd_jax.trajectories import quiet
 
 # Fields that change how a run is watched or spread, not what it computes: the same
 # folder may be continued with another value. More iterations extend a run.
@@ -172,25 +174,23 @@ class Checkpoints:
         """
         leaves, structure = jax.tree.flatten(like)
         try:
-            stored = self._open().load(
-                step, {f"{i:03d}": np.empty(x.shape, x.dtype) for i, x in enumerate(leaves)}
-            )
-            sums = self._open().metadata(step).custom_metadata["crc32"]
+            with quiet():
+                try:
+                    stored = self._open().load(
+                        step, {f"{i:03d}": np.empty(x.shape, x.dtype) for i, x in enumerate(leaves)}
+                    )
+                    sums = self._open().metadata(step).custom_metadata["crc32"]
+                finally:
+                    gc.collect()  # Orbax's failed tasks complain when they are collected.
             for name, leaf in stored.items():
                 if zlib.crc32(np.ascontiguousarray(leaf)) != sums[name]:
                     raise ValueError(f"leaf {name} fails its checksum")
         except Exception as error:
             raise UserError(
-                f"the checkpoint {self._path / str(step)} is damaged "
-                f"({_first_line(error)}). Delete that folder: the run then goes on from the "
-                "checkpoint before it, or from the start."
+                f"the checkpoint {self._path / str(step)} is damaged. Delete that folder: the run "
+                "then goes on from the checkpoint before it, or from the start."
             ) from error
         return jax.tree.unflatten(structure, [jax.numpy.asarray(x) for x in stored.values()])
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def peak_memory_bytes() -> int:

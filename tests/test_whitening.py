@@ -56,6 +56,11 @@ def test_restore_undoes_transform(count, epsilon):
         np.testing.assert_allclose(whitening.restore(fitted, x), batch / 255, atol=2e-5)
 
 
+def test_zero_variances_that_round_below_zero_do_no_harm():
+    fitted = whitening.fit_zca(pictures(5), epsilon=1e-25)
+    assert all(np.all(np.isfinite(array)) for array in fitted)
+
+
 def test_identical_images_become_zero():
     images = np.repeat(pictures(1), 10, axis=0)
     x = whitening.transform(whitening.fit_zca(images, epsilon=0.1), images)
