@@ -173,6 +173,8 @@ class TrajectoryStore:
                 final.rename(replaced)
             fresh.rename(final)
         except (OSError, ValueError) as error:
+            if replaced.exists() and not final.exists():
+                replaced.rename(final)
             self._clear(expert)
             raise self._unwritten(expert, needed, error) from error
         self._clear(expert)

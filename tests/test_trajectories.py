@@ -270,6 +270,22 @@ def test_a_killed_write_leaves_no_expert(store):
     assert len(list(store.directory.iterdir())) == 3
 
 
+def test_a_rename_that_fails_keeps_the_expert_before(store, monkeypatch):
+    rename = pathlib.Path.rename
+
+    def failing(self, target):
+        if self.name == "expert_001.new":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", failing)
+    with pytest.raises(UserError, match="cannot be written"):
+        store.write(1, snapshots(seed=5))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(again(store).read(1, [1])[0], snapshots(seed=1)[1])
+    assert len(list(store.directory.iterdir())) == 2
+
+
 def test_killed_between_the_renames(store, monkeypatch):
     """The old expert is out of the way, the new one not yet in: it is missing, not broken."""
 

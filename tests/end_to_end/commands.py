@@ -26,9 +26,16 @@ TINY = (
 )
 
 
-def start(command: str, *arguments: object, cache: pathlib.Path) -> subprocess.Popen:
-    """Starts `python -m experiments.<command>`, at the repository's root, on one device."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+def start(
+    command: str, *arguments: object, cache: pathlib.Path, as_shipped: bool = False
+) -> subprocess.Popen:
+    """Starts `python -m experiments.<command>` at the repository's root.
+
+    `as_shipped` leaves out the tests' own XLA flags, which compile quickly and compute slowly.
+    """
+    environment = dict(os.environ)
+    if as_shipped:
+        environment.pop("XLA_FLAGS", None)
     return subprocess.Popen(
         [
             sys.executable,
@@ -45,9 +52,11 @@ def start(command: str, *arguments: object, cache: pathlib.Path) -> subprocess.P
     )
 
 
-def run(command: str, *arguments: object, cache: pathlib.Path) -> tuple[int, str]:
+def run(
+    command: str, *arguments: object, cache: pathlib.Path, as_shipped: bool = False
+) -> tuple[int, str]:
     """Runs to the end: (exit status, what it printed)."""
-    process = start(command, *arguments, cache=cache)
+    process = start(command, *arguments, cache=cache, as_shipped=as_shipped)
     out, err = process.communicate(timeout=400)
     return process.returncode, out + err
 
