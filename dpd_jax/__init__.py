@@ -1,0 +1,1 @@
+"""Dataset distillation by matching training trajectories: DPD and its family in JAX."""

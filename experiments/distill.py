@@ -64,6 +64,7 @@ def run(plan: Plan, workdir: Workdir) -> None:
         offsets=(0, config.curriculum.expert_epochs),
         cache_gigabytes=config.distill.cache_gigabytes,
     )
+    workdir.begin()
     loop = Loop(plan, workdir, reader, jax.random.fold_in(root, _STEPS))
     try:
         state, seconds["distill"] = loop.run(first)
@@ -127,7 +128,7 @@ class Loop:
                 before = (step + 1, metrics)
                 last = step + 1 == config.iterations or stop.asked or self._why
                 if last or (step + 1) % config.checkpoint_every == 0:
-                    self._save(state, clock(), wait=False)
+                    self._save(state, clock())
                 if last:
                     self._watch(bar, *before)
                     break
@@ -139,10 +140,8 @@ class Loop:
             raise KeyboardInterrupt
         return state, clock()
 
-    def _save(self, state: DistillState, seconds: float, *, wait: bool) -> None:
-        self._workdir.checkpoints.save(
-            int(state.step), (state, np.float32(seconds)), wait=wait
-        )
+    def _save(self, state: DistillState, seconds: float) -> None:
+        self._workdir.checkpoints.save(int(state.step), (state, np.float32(seconds)))
 
     def _resume(self, fresh: DistillState) -> tuple[DistillState, float]:
         latest = self._workdir.checkpoints.latest()

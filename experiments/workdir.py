@@ -73,15 +73,19 @@ class Workdir:
     def __init__(self, path: pathlib.Path, config: ConfigDict):
         """Raises UserError if `path` holds a run of another config."""
         self.path = path
-        resolved = json.loads(config.to_json_best_effort())
-        file = path / "config.json"
-        if file.exists():
-            self._compare(file, resolved)
-        else:
-            path.mkdir(parents=True, exist_ok=True)
-            write_json(file, {"config": resolved, "versions": versions()})
+        self._config = json.loads(config.to_json_best_effort())
+        if (path / "config.json").exists():
+            self._compare(path / "config.json", self._config)
         self._metrics = path / "metrics.jsonl"
         self.checkpoints = Checkpoints(path / "checkpoints")
+
+    def begin(self) -> None:
+        """Claims the folder for this config, once all that can be wrong with it was looked at."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "config.json").exists():
+            write_json(
+                self.path / "config.json", {"config": self._config, "versions": versions()}
+            )
 
     def _compare(self, file: pathlib.Path, resolved: dict) -> None:
         try:
@@ -142,16 +146,14 @@ class Checkpoints:
             )
         return self._checkpointer
 
-    def save(self, step: int, state: Any, *, wait: bool) -> None:
-        """Writes the state's leaves in the background; `wait` stays until they are on disk.
+    def save(self, step: int, state: Any) -> None:
+        """Writes the state's leaves in the background; `finish` waits for them.
 
         The leaves are copied first: the loop goes on to donate their buffers.
         """
         leaves = {f"{i:03d}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         sums = {name: zlib.crc32(np.ascontiguousarray(leaf)) for name, leaf in leaves.items()}
         self._open().save_async(step, leaves, force=True, custom_metadata={"crc32": sums})
-        if wait:
-            self.finish()
 
     def finish(self) -> None:
         """Returns when everything saved is on disk."""

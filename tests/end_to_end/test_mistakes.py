@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.end_to_end import commands
@@ -123,3 +124,23 @@ def test_a_file_that_is_no_distilled_set(finished, cache, tmp_path):
         )
         assert status == 2
         commands.refused(text, str(path))
+
+
+def test_a_run_that_gets_nowhere_stops_with_its_last_good_set(finished, cache, tmp_path):
+    status, text = distill(
+        cache,
+        f"--workdir={tmp_path / 'run'}",
+        f"--experts_dir={finished.experts}",
+        "--config.distill.lr_img=1e6",
+        "--config.guard.patience=6",
+    )
+    assert status == 2
+    commands.refused(text, "the images moved", "lower distill.lr_img", "6 steps in a row")
+    with np.load(tmp_path / "run" / "distilled.npz") as stored:
+        assert np.isfinite(stored["images"]).all()
+
+
+def test_a_mistake_leaves_the_workdir_free(finished, cache, tmp_path):
+    status, text = distill(cache, f"--workdir={tmp_path / 'run'}", "--config.ipc=1000")
+    assert status == 2
+    assert not (tmp_path / "run" / "config.json").exists(), text
