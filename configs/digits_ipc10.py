@@ -14,39 +14,12 @@ Cost: about five minutes on two cores. Experts take 4 MB.
 
 from ml_collections import config_dict
 
-from configs import base, datasets, methods
+from configs import digits_ipc1, methods
 
 
 def get_config(arg: str = "") -> config_dict.ConfigDict:
     """`arg`: a method, "small", or both; see `methods.apply`."""
-    config = base.get_config()
-    config.update(datasets.DIGITS)
+    config = digits_ipc1.get_config()
     config.ipc = 10
-
-    config.experts.num_experts = 6
-    config.experts.batch_size = 64  # 23 steps an epoch
-    config.experts.learning_rate = 0.05
-
-    config.synthetic.labels = "onehot"
-    config.synthetic.step_size = 0.05
-
-    config.student.syn_steps = 20
     config.student.batch_syn = 50  # of n = 100
-
-    config.curriculum.expert_epochs = 1
-    config.curriculum.min_start_epoch = 0
-    config.curriculum.current_max_start_epoch = 5
-    config.curriculum.max_start_epoch = 11
-    config.curriculum.expansion_interval = 40
-
-    config.matching.pruning_rate = 0.1
-
-    config.distill.iterations = 300
-    config.distill.threshold = 0.0
-    config.distill.optimizer_img = config.distill.optimizer_y = config.distill.optimizer_lr = "adam"
-    config.distill.lr_img = config.distill.lr_y = config.distill.lr_lr = 0.02
-    config.distill.momentum_img = config.distill.momentum_y = config.distill.momentum_lr = 0.9
-
-    config.evaluate.epochs = 300
-    config.evaluate.decay_epoch = 150
     return methods.apply(config, arg)
