@@ -90,8 +90,11 @@ def _flag_message(error: Exception) -> str:
     """A flag error in words; ml_collections itself names the nearest field."""
     if isinstance(error, OSError):
         return f"the config file cannot be read: {error}. Known under configs/: {_config_names()}."
-    words = str(error.args[0] if error.args else error)
-    return "the flags: " + " ".join(words.replace("\\n", " ").replace("\\'", "'").split())
+    words = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
+    _, near, rest = words.partition("Did you mean")
+    if near:
+        return f"the config has no such field. {near}{rest.rstrip(chr(39))}"
+    return "the flags: " + " ".join(words.split())
 
 
 def _guarded(main: Callable[[], None]) -> None:

@@ -147,13 +147,15 @@ class Checkpoints:
         return self._checkpointer
 
     def save(self, step: int, state: Any) -> None:
-        """Writes the state's leaves in the background; `finish` waits for them.
+        """Writes the state in the background; `finish` waits for it.
 
-        The leaves are copied first: the loop goes on to donate their buffers.
+        It is copied first, since the loop goes on to donate its buffers, and into
+        one array: of several, a damaged file makes Orbax's threads print for each.
         """
-        leaves = {f"{i:03d}": np.array(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-        sums = {name: zlib.crc32(np.ascontiguousarray(leaf)) for name, leaf in leaves.items()}
-        self._open().save_async(step, leaves, force=True, custom_metadata={"crc32": sums})
+        packed = _pack(state)
+        self._open().save_async(
+            step, {"state": packed}, force=True, custom_metadata={"crc32": zlib.crc32(packed)}
+        )
 
     def finish(self) -> None:
         """Returns when everything saved is on disk."""
@@ -174,25 +176,37 @@ class Checkpoints:
         Raises:
           UserError: if the checkpoint is damaged or of another structure.
         """
-        leaves, structure = jax.tree.flatten(like)
         try:
             with quiet():
                 try:
-                    stored = self._open().load(
-                        step, {f"{i:03d}": np.empty(x.shape, x.dtype) for i, x in enumerate(leaves)}
-                    )
-                    sums = self._open().metadata(step).custom_metadata["crc32"]
+                    empty = np.empty_like(_pack(like))
+                    packed = self._open().load(step, {"state": empty})["state"]
+                    crc32 = self._open().metadata(step).custom_metadata["crc32"]
                 finally:
                     gc.collect()  # Orbax's failed tasks complain when they are collected.
-            for name, leaf in stored.items():
-                if zlib.crc32(np.ascontiguousarray(leaf)) != sums[name]:
-                    raise ValueError(f"leaf {name} fails its checksum")
+            if packed.shape != empty.shape or zlib.crc32(packed) != crc32:
+                raise ValueError("its checksum or size does not match")
         except Exception as error:
             raise UserError(
                 f"the checkpoint {self._path / str(step)} is damaged. Delete that folder: the run "
                 "then goes on from the checkpoint before it, or from the start."
             ) from error
-        return jax.tree.unflatten(structure, [jax.numpy.asarray(x) for x in stored.values()])
+        leaves, structure = jax.tree.flatten(like)
+        ends = np.cumsum([np.asarray(leaf).nbytes for leaf in leaves])
+        parts = np.split(packed, ends[:-1])
+        return jax.tree.unflatten(
+            structure,
+            [
+                jax.numpy.asarray(part.view(leaf.dtype).reshape(leaf.shape))
+                for part, leaf in zip(parts, leaves, strict=True)
+            ],
+        )
+
+
+def _pack(state: Any) -> np.ndarray:
+    """A state's leaves as one vector of bytes."""
+    leaves = [np.ascontiguousarray(leaf).reshape(-1) for leaf in jax.tree.leaves(state)]
+    return np.concatenate([leaf.view(np.uint8) for leaf in leaves])
 
 
 def peak_memory_bytes() -> int:
