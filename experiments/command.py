@@ -92,7 +92,7 @@ def _flag_message(error: Exception) -> str:
         return f"the config file cannot be read: {error}. Known under configs/: {_config_names()}."
     words = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
     _, near, rest = words.partition("Did you mean")
-    if near:
+    if near and words.startswith("'"):  # As ml_collections says it; absl names the flag itself.
         return f"the config has no such field. {near}{rest.rstrip(chr(39))}"
     return "the flags: " + " ".join(words.split())
 

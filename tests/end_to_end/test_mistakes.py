@@ -18,10 +18,9 @@ def distill(cache, *arguments):
         ("--config.data.name=cifar11", ["cifar11", "Did you mean", "cifar10", "dpd_jax/builders"]),
         ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
         ("--config.ipc=1000", ["ipc = 1000"]),
-        ("--config.matching.prunning_rate=0.1", ["prunning_rate", 'Did you mean "pruning_rate"']),
+        ("--config.matching.prunning_rate=0.1", ["no such field", 'Did you mean "pruning_rate"']),
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
-        ("--config.student.gradient=exakt", ["exakt", "exact"]),
         ("--confg=1", ["confg"]),
     ],
 )
@@ -135,7 +134,7 @@ def test_a_run_that_gets_nowhere_stops_with_its_last_good_set(finished, cache, t
         "--config.guard.patience=6",
     )
     assert status == 2
-    commands.refused(text, "the images moved", "lower distill.lr_img", "6 steps in a row")
+    commands.refused(text, "the images moved", "lower distill.lr_img", "steps in a row changed nothing")
     with np.load(tmp_path / "run" / "distilled.npz") as stored:
         assert np.isfinite(stored["images"]).all()
 

@@ -71,7 +71,6 @@ def value_and_grad(net: networks.Network, golden, gradient, hard, keep=None):
         ("unroll_mtt", 32, True, "exact"),
         ("unroll_datm_n5", 16, False, "exact"),
         ("unroll_datm_n5", 16, False, "nested"),
-        ("unroll_datm_n5", 16, False, "unroll"),
         ("unroll_datm_remainder", 16, False, "exact"),
     ],
 )
