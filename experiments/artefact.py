@@ -13,7 +13,7 @@
 Whitening mixes all g = h w c numbers of an image, normalising mixes the g = c
 of one pixel with a diagonal matrix. One formula serves both, without an if:
 
-    s = dict(np.load("distilled.npz"))
+    with np.load("distilled.npz") as file: s = dict(file)
     enter = lambda x: (x.reshape(len(x), -1, len(s["mean"])) / 255 - s["mean"]) @ s["matrix"]
     flat = lambda x: x.reshape(len(x), -1)
     model = LogisticRegression(max_iter=1000).fit(flat(s["images"]), s["label_logits"].argmax(1))
