@@ -156,24 +156,30 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
     def backward(inputs, cotangents):
         params, velocity, synthetic, index, key, scale = inputs
         to_params, to_velocity = cotangents
-        direction = -synthetic.step_size * to_params
         if momentum:
-            direction = direction + to_velocity
+            direction, factor = to_velocity - synthetic.step_size * to_params, 1.0
+        else:
+            direction, factor = to_params, -synthetic.step_size
 
-        def gradients(weights):
-            return jax.grad(loss, argnums=(0, 1, 2))(
+        def whole(weights):
+            return jax.value_and_grad(loss, argnums=(0, 1, 2))(
                 weights, synthetic.images, synthetic.labels, index, key, scale
             )
 
-        (gradient, _, _), (curvature, to_images, to_labels) = jax.jvp(
-            gradients, (params,), (direction,)
-        )
-        moved = momentum * velocity + gradient if momentum else gradient
-        to_synthetic = SyntheticSet(to_images, to_labels, -jnp.vdot(moved, to_params))
-        through = curvature if through_weights else 0.0
+        (_, (gradient, _, _)), (along, seconds) = jax.jvp(whole, (params,), (direction,))
+        curvature, to_images, to_labels = (factor * second for second in seconds)
+        # <g, direction> is the loss's own derivative: without momentum g is never formed.
+        moved = jnp.vdot(momentum * velocity + gradient, to_params) if momentum else along
         back_velocity = momentum * direction if momentum else jnp.zeros_like(velocity)
         # The scale is a constant of the segment; nothing learns through it.
-        return to_params + through, back_velocity, to_synthetic, None, None, None
+        return (
+            to_params + curvature if through_weights else to_params,
+            back_velocity,
+            SyntheticSet(to_images, to_labels, -moved),
+            None,
+            None,
+            None,
+        )
 
     step.defvjp(forward, backward)
     return step

@@ -36,8 +36,16 @@ CACHE_DIR = flags.DEFINE_string(
 )
 
 
+# The older loops for elementwise work are some 15 % faster over a whole outer step, and compile
+# faster. Read when the first array is made; who sets it keeps their choice.
+_CPU_LOOPS = "--xla_cpu_use_fusion_emitters"
+
+
 def run(main: Callable[[], None]) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses."""
+    chosen = os.environ.get("XLA_FLAGS", "")
+    if _CPU_LOOPS not in chosen:
+        os.environ["XLA_FLAGS"] = f"{chosen} {_CPU_LOOPS}=false".strip()
     app.run(lambda argv: _guarded(main), flags_parser=_parse)
 
 

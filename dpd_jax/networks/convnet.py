@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
 from dpd_jax.networks import convolution as _convolution
+from dpd_jax.networks import tail
 
 # PyTorch's constants, part of what these layers mean rather than settings.
 EPSILON = 1e-5
@@ -27,6 +28,7 @@ ACTIVATIONS: dict[str, Callable] = {
     "leaky_relu": lambda x: nn.leaky_relu(x, LEAKY_SLOPE),
     "sigmoid": nn.sigmoid,
 }
+SLOPES = {"relu": 0.0, "leaky_relu": LEAKY_SLOPE}  # below zero, of the piecewise linear ones
 
 
 def _windows(x: jax.Array) -> jax.Array:
@@ -54,11 +56,16 @@ def _uniform(fan_in: int) -> Callable:
 
 
 class Convolution(nn.Module):
-    """3x3 convolution with bias: [b, h, w, i] -> [b, h', w', features]."""
+    """3x3 convolution with bias: [b, h, w, i] -> [b, h', w', features].
+
+    `centred` says that a mean over pixels is taken off the result: adding the
+    bias would change nothing, so it is left out and its gradient is exactly zero.
+    """
 
     features: int
     padding: int
     method: str
+    centred: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -66,7 +73,7 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         x = _convolution.convolve(x, kernel, padding=self.padding, method=self.method)
-        return x + bias[None, None, None]
+        return x if self.centred else x + bias[None, None, None]
 
 
 class Norm(nn.Module):
@@ -120,6 +127,18 @@ class Norm(nn.Module):
                 running.value += STATS_MOMENTUM * (value - running.value)
 
 
+class Tail(nn.Module):
+    """`tail.norm_activate_pool` with the parameters of the norm."""
+
+    slope: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return tail.norm_activate_pool(x, scale, bias, self.slope, EPSILON)
+
+
 class Block(nn.Module):
     """Convolution, norm, activation, pooling."""
 
@@ -132,7 +151,12 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, use_running_stats: bool) -> jax.Array:
-        x = Convolution(self.width, self.padding, self.convolution, name="conv")(x)
+        x = Convolution(
+            self.width, self.padding, self.convolution, self.norm == "instance", name="conv"
+        )(x)
+        usual = (self.norm, self.pooling) == ("instance", "average") and self.activation in SLOPES
+        if usual and tail.fits(x.shape):
+            return Tail(SLOPES[self.activation], name="norm")(x)
         if self.norm != "none":
             x = Norm(self.norm, name="norm")(x, use_running_stats=use_running_stats)
         return POOLINGS[self.pooling](ACTIVATIONS[self.activation](x))
