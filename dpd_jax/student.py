@@ -72,7 +72,8 @@ class Student:
             raise UserError(
                 f"alignment.intermediate = {self.alignment.intermediate!r} matches the student at "
                 f"{len(self.points)} of its steps, curriculum.expert_epochs, but student.syn_steps "
-                f"= {self.syn_steps} are fewer. Raise syn_steps, or set alignment.intermediate=none."
+                f"= {self.syn_steps} are fewer. Raise syn_steps, or set "
+                "alignment.intermediate=none."
             )
 
     @property

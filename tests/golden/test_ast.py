@@ -90,6 +90,7 @@ def test_perturbation(golden, name, form, strength):
 def test_student_with_momentum_balance_and_points_on_the_way(golden):
     numbers = golden("unroll_ast")
     net = network(16)
+    kinds = {"final_only": "none", "sum": "equal", "adaptive": "adaptive"}
     chosen = {
         name: toys.alignment(
             expert_epochs=3,
@@ -98,7 +99,7 @@ def test_student_with_momentum_balance_and_points_on_the_way(golden):
             intermediate=intermediate,
             intermediate_steps="stride",
         )
-        for name, intermediate in (("final_only", "none"), ("sum", "equal"), ("adaptive", "adaptive"))
+        for name, intermediate in kinds.items()
     }
     student = toys.student(
         syn_steps=7, momentum=float(numbers["momentum"]), alignment=chosen["sum"]
