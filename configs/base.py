@@ -69,9 +69,17 @@ def get_config() -> config_dict.ConfigDict:
         seed=0,  # apart from `seed`, so that runs share experts
         optimizer="gsam",  # "gsam" (FTD's flat experts, which DATM and DPD use) or "sgd"
         batch_size=256,
-        learning_rate=0.01,  # constant
+        learning_rate=0.01,
+        decay_epoch=0,  # epochs at that rate; 0 = all
+        decay_factor=1.0,  # of the rate, after them
+        reset_momentum=False,  # whether the momentum starts anew there
         momentum=0.0,
         weight_decay=0.0,
+        loss_scale=1.0,  # AST's lambda: factor on the cross entropy in the first epoch
+        loss_scale_epochs=0,  # epochs until it has grown to 1; 0 = it is 1
+        gradient_penalty=0.0,  # AST's mu: weight of (norm of an image's gradient - K)^2; 0 = off
+        penalty_norm="image",  # over a whole "image", or over the channels of each "pixel"
+        penalty_target=1.0,  # K
         rho=0.01,  # GSAM: radius of the perturbation
         gsam_alpha=0.3,  # GSAM: weight of the surrogate gap
         adaptive=True,  # GSAM: perturbation scaled by the size of each weight
@@ -79,7 +87,11 @@ def get_config() -> config_dict.ConfigDict:
         storage="float32",  # "float32", "float16" or "bfloat16"
     )
     config.synthetic = dict(
-        init="correct",  # "correct": real images an expert gets right; "real"; "noise"
+        # "correct": real images an expert gets right; "kmeans": those nearest to the centres of
+        # clusters; "real": any; "noise"
+        init="correct",
+        clusters=0,  # "kmeans": of each class; 0 = ipc
+        cluster_by="features",  # "kmeans": "features" the classifier reads, or "logits"
         labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean of those right)
         label_scale=10.0,  # "onehot": the logit of the true class, the others being 0
         label_epoch=-1,  # whose logits and predictions are used; -1 = the last stored
@@ -91,6 +103,14 @@ def get_config() -> config_dict.ConfigDict:
         momentum=0.0,
         gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
         unroll=1,  # steps XLA sees at once; speed only
+    )
+    config.alignment = dict(  # AST's ways to keep the student near its expert
+        balance="none",  # factor on the student's loss by start epoch: "none", "log" or "log5"
+        balance_offset=8.0,  # theta, inside the logarithm
+        intermediate="none",  # losses at the epochs between: "none", "equal" or "adaptive" weights
+        intermediate_steps="even",  # the student's: floor(k N / M); "stride": k floor(N / M)
+        perturbation=0.0,  # alpha: noise on the start's convolution kernels; 0 = off
+        perturbation_form="filter",  # as long as each "filter", or a share of the "tensor"
     )
     config.curriculum = dict(  # start epochs, uniform on T-..T, all bounds inclusive
         expert_epochs=_required(int),  # M, epochs from the start to the target

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dpd_jax import alignment as alignment_lib
 from dpd_jax import matching as matching_lib
 from dpd_jax import optimizers, parallel
 from dpd_jax import student as student_lib
@@ -150,7 +151,8 @@ class Metrics(NamedTuple):
     """What one outer step says of itself; scalars.
 
     Attributes:
-      loss: the matching loss L before the update, mean over segments.
+      loss: the matching loss L before the update, the intermediate ones included, mean over
+        segments.
       step_size: alpha after the step.
       images_gradient, labels_gradient, step_size_gradient: norms of dL/d(.).
       applied: whether the set moved.
@@ -229,26 +231,40 @@ def segment_loss(
     student: student_lib.Student,
     matching: matching_lib.Matching,
 ) -> jax.Array:
-    """L of one segment as a function of the set (DPD eqs. 1-9): a scalar."""
+    """L of one segment as a function of the set (DPD eqs. 1-9): a scalar.
+
+    With intermediate matching it is the weighted sum over the points (AST,
+    Algorithm 1), each masked for itself.
+    """
+    alignment = student.alignment
+    start, targets = segment.params[0], segment.params[1:]
+    if alignment.perturbation:
+        key, noise_key = jax.random.split(key)
+        noise = jax.random.normal(noise_key, start.shape)
+        start = alignment_lib.perturb(start, noise, network.leaves, alignment)
     batch_key, augment_key = jax.random.split(key)
     index = student_lib.batches(
         batch_key, synthetic.images.shape[0], student.batch_syn, student.syn_steps
     )
     keys = jax.random.split(augment_key, student.syn_steps)
-    start, target = segment.params[0], segment.params[-1]
     trained = student_lib.train(
         start,
         synthetic,
         index,
         keys,
-        jnp.ones(()),
+        alignment_lib.balance(segment.start_epoch, alignment),
         network=network,
         student=student,
-        points=(student.syn_steps,),
+        points=student.points,
     )
     sizes = tuple(leaf.size for leaf in network.leaves)
-    keep = matching_lib.keep_mask(trained[-1], target, start, matching, sizes)
-    return matching_lib.normalised_distance(trained[-1], target, start, keep)
+
+    def distance(seen, target):
+        keep = matching_lib.keep_mask(seen, target, start, matching, sizes)
+        return matching_lib.normalised_distance(seen, target, start, keep)
+
+    parts = zip(alignment.weights, trained, targets, strict=True)
+    return sum(weight * distance(seen, target) for weight, seen, target in parts)
 
 
 def make_step(

@@ -17,9 +17,9 @@ import optax
 
 from dpd_jax.augment import Augmentation, augment
 from dpd_jax.errors import UserError
+from dpd_jax.gsam import gsam_gradient
 from dpd_jax.networks import Network
-
-_TINY = 1e-12  # keeps the quotients of `gsam_gradient` finite, as in FTD's program
+from dpd_jax.smoothing import Smoothing, smoothed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,10 @@ class Recipe:
 
     Attributes:
       optimizer: whose gradient moves the weights: "sgd" or "gsam".
-      learning_rate: of SGD, constant.
+      learning_rate: of SGD.
+      decay_epoch: epochs at that rate; 0 keeps it for all.
+      decay_factor: of the rate, after them.
+      reset_momentum: whether the momentum starts anew there.
       momentum: heavy ball, PyTorch's form v <- m v + g.
       weight_decay: coupled L2 on every parameter, norms and biases included.
       rho: radius of GSAM's perturbation; sgd has no use for it, nor for the next two.
@@ -36,6 +39,7 @@ class Recipe:
         perturbed one GSAM takes away; 0 is (A)SAM.
       adaptive: whether the perturbation scales with the weights (ASAM).
       batch_size: images a step; the last batch of an epoch may be smaller.
+      smoothing: what is done to the loss (AST).
 
     Raises:
       UserError: for an unknown optimiser or values out of range.
@@ -43,12 +47,16 @@ class Recipe:
 
     optimizer: str
     learning_rate: float
+    decay_epoch: int
+    decay_factor: float
+    reset_momentum: bool
     momentum: float
     weight_decay: float
     rho: float
     gsam_alpha: float
     adaptive: bool
     batch_size: int
+    smoothing: Smoothing
 
     def __post_init__(self):
         if self.optimizer not in _RULES:
@@ -58,6 +66,11 @@ class Recipe:
             )
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError(f"experts.learning_rate = {self.learning_rate} must be positive.")
+        if self.decay_epoch < 0 or not 0 < self.decay_factor <= 1:
+            raise UserError(
+                "experts: decay_epoch must not be negative and decay_factor must lie in (0, 1], "
+                f"but they are {self.decay_epoch} and {self.decay_factor}."
+            )
         if not 0 <= self.momentum < 1:
             raise UserError(f"experts.momentum = {self.momentum} must lie in [0, 1).")
         for name in ("weight_decay", "rho", "gsam_alpha"):
@@ -74,55 +87,24 @@ class ExpertState(NamedTuple):
     Attributes:
       params: [P].
       velocity: momentum buffer [P].
+      epoch: epochs done, int32.
     """
 
     params: jax.Array
     velocity: jax.Array
+    epoch: jax.Array
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe that determine its experts, for the facts of their store."""
     unused = {name for rule in _RULES.values() for name in rule.options}
     unused -= set(_RULES[recipe.optimizer].options)
-    return {name: v for name, v in dataclasses.asdict(recipe).items() if name not in unused}
-
-
-def gsam_gradient(
-    loss: Callable[[jax.Array], jax.Array],
-    params: jax.Array,
-    *,
-    rho: float,
-    alpha: float,
-    adaptive: bool,
-) -> tuple[jax.Array, jax.Array]:
-    """The loss, and the gradient by which GSAM moves the weights.
-
-    With g the gradient at w and g_p that at w + e, where e = rho g / |g|, or
-    e = rho w^2 g / |w g| if adaptive (norms over all parameters together):
-
-        g_p - alpha (g - <g, g_p> / |g_p|^2 g_p)
-
-    Zhuang et al., "Surrogate Gap Minimization Improves Sharpness-Aware
-    Training", ICLR 2022, Algorithm 1; the adaptive perturbation is that of Kwon
-    et al., "ASAM", ICML 2021, eq. 6. FTD trains its experts so.
-
-    Args:
-      loss: of weights [P], a scalar; both gradients are of this function.
-      params: w, [P].
-      rho, alpha, adaptive: as in `Recipe`.
-
-    Returns:
-      loss(w) and the gradient [P].
-    """
-    value, gradient = jax.value_and_grad(loss)(params)
-    stretch = jnp.abs(params) if adaptive else jnp.ones_like(params)
-    scale = rho / (jnp.linalg.norm(stretch * gradient) + _TINY)
-    perturbed = jax.grad(loss)(params + scale * stretch**2 * gradient)
-
-    norm, perturbed_norm = jnp.linalg.norm(gradient), jnp.linalg.norm(perturbed)
-    cosine = jnp.vdot(gradient, perturbed) / (perturbed_norm * norm + _TINY)
-    vertical = gradient - cosine * norm / (perturbed_norm + _TINY) * perturbed
-    return value, perturbed - alpha * vertical
+    if not recipe.decay_epoch:
+        unused |= {"decay_epoch", "decay_factor", "reset_momentum"}
+    values = dataclasses.asdict(recipe) | {"smoothing": None}
+    unused.add("smoothing")  # Told field by field, and only where it does something.
+    used = {name: value for name, value in values.items() if name not in unused}
+    return used | recipe.smoothing.describe()
 
 
 class _Rule(NamedTuple):
@@ -147,7 +129,7 @@ _RULES = {
 def init(network: Network, key: jax.Array) -> ExpertState:
     """An expert before its first epoch."""
     params = network.init(key)
-    return ExpertState(params, jnp.zeros_like(params))
+    return ExpertState(params, jnp.zeros_like(params), jnp.zeros((), jnp.int32))
 
 
 def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: int) -> jax.Array:
@@ -211,15 +193,18 @@ def make_epoch(
     Returns:
       epoch(state, images, labels, order, key) -> (state, loss), with images
       [n, h, w, c] in model space, int labels [n], `order` as of `epoch_order`,
-      and the loss the mean over the epoch's images, each before its step.
+      and the loss (with what the recipe's smoothing adds) the mean over the
+      epoch's images, each before its step.
     """
 
     def epoch(state, images, labels, order, key, steps):
+        rate, velocity = _at_epoch(recipe, state)
+
         def step(i, carry):
-            (params, velocity), total = carry
+            params, velocity, total = carry
 
             def loss_of(weights):
-                return batch_loss(
+                loss = batch_loss(
                     weights,
                     images,
                     labels,
@@ -228,14 +213,23 @@ def make_epoch(
                     network=network,
                     augmentation=augmentation,
                 )
+                return smoothed(
+                    loss,
+                    weights,
+                    images,
+                    order[i],
+                    state.epoch,
+                    network=network,
+                    smoothing=recipe.smoothing,
+                )
 
             loss, gradient = _RULES[recipe.optimizer].gradient(loss_of, params, recipe)
             velocity = recipe.momentum * velocity + gradient + recipe.weight_decay * params
-            moved = ExpertState(params - recipe.learning_rate * velocity, velocity)
-            return moved, total + loss * jnp.sum(order[i] >= 0)
+            return params - rate * velocity, velocity, total + loss * jnp.sum(order[i] >= 0)
 
-        state, total = jax.lax.fori_loop(0, steps, step, (state, jnp.zeros(())))
-        return state, total / jnp.sum(order >= 0)
+        first = (state.params, velocity, jnp.zeros(()))
+        params, velocity, total = jax.lax.fori_loop(0, steps, step, first)
+        return ExpertState(params, velocity, state.epoch + 1), total / jnp.sum(order >= 0)
 
     if side_by_side:
         epoch = jax.vmap(epoch, in_axes=(0, None, None, 0, 0, None))
@@ -247,6 +241,17 @@ def make_epoch(
         return epoch(state, images, labels, order, key, steps)
 
     return counted
+
+
+def _at_epoch(recipe: Recipe, state: ExpertState) -> tuple[jax.Array | float, jax.Array]:
+    """The rate of the epoch that begins, and the velocity it begins with."""
+    if not recipe.decay_epoch:
+        return recipe.learning_rate, state.velocity
+    factor = jnp.where(state.epoch >= recipe.decay_epoch, recipe.decay_factor, 1.0)
+    velocity = state.velocity
+    if recipe.reset_momentum:
+        velocity = jnp.where(state.epoch == recipe.decay_epoch, 0.0, velocity)
+    return recipe.learning_rate * factor, velocity
 
 
 def train(

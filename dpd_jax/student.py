@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation, augment
 from dpd_jax.errors import UserError
 from dpd_jax.networks import Network
@@ -38,10 +39,11 @@ class Student:
     Attributes:
       syn_steps: N, the number of SGD steps.
       batch_syn: synthetic images a step; at least the set's size means all.
-      momentum: heavy-ball momentum; 0 in every method but AST as released.
+      momentum: heavy-ball momentum; 0 in every paper, 0.9 in AST's released program.
       gradient: one of `GRADIENTS`.
       unroll: how many steps of the scan XLA sees at once (speed only).
       augmentation: DSA, drawn anew every step.
+      alignment: what keeps it near its expert (AST).
 
     Raises:
       UserError: for values out of range.
@@ -53,6 +55,7 @@ class Student:
     gradient: str
     unroll: int
     augmentation: Augmentation
+    alignment: Alignment
 
     def __post_init__(self):
         if self.gradient not in GRADIENTS:
@@ -65,6 +68,18 @@ class Student:
                 raise UserError(f"student.{name} = {getattr(self, name)} must be at least 1.")
         if not 0 <= self.momentum < 1:
             raise UserError(f"student.momentum = {self.momentum} must lie in [0, 1).")
+        if self.points[0] < 1:
+            raise UserError(
+                f"alignment.intermediate = {self.alignment.intermediate!r} matches the student at "
+                f"{len(self.points)} of its steps, curriculum.expert_epochs, but student.syn_steps "
+                f"= {self.syn_steps} are fewer. Raise syn_steps, or set "
+                "alignment.intermediate=none."
+            )
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The steps at which it is matched with its expert; the last is N."""
+        return self.alignment.points(self.syn_steps)
 
 
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:

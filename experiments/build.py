@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from dpd_jax import networks
+from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.curriculum import Curriculum
 from dpd_jax.distill import Guard, Outer
@@ -16,9 +17,10 @@ from dpd_jax.evaluate import Protocol
 from dpd_jax.experts import Recipe
 from dpd_jax.matching import Matching
 from dpd_jax.optimizers import Rule
+from dpd_jax.smoothing import Smoothing
 from dpd_jax.student import Student
 
-INITS = ("real", "correct", "noise")
+INITS = ("real", "correct", "kmeans", "noise")
 LABELS = ("hard", "onehot", "expert", "experts")
 
 
@@ -55,20 +57,32 @@ def plan(config: ConfigDict) -> Plan:
     augmentation = Augmentation(**config.augment.to_dict())
     _known("synthetic.init", config.synthetic.init, INITS)
     _known("synthetic.labels", config.synthetic.labels, LABELS)
+    _known("synthetic.cluster_by", config.synthetic.cluster_by, ("features", "logits"))
     _known("data.preprocessing", config.data.preprocessing, ("zca", "per_channel"))
     if config.ipc < 1:
         raise UserError(f"ipc = {config.ipc} must be at least 1 image per class.")
+    if config.synthetic.clusters < 0:
+        raise UserError(
+            f"synthetic.clusters = {config.synthetic.clusters} must not be negative; 0 means ipc."
+        )
     if config.evaluate.num_networks < 1 or config.experts.num_experts < 1:
         raise UserError("evaluate.num_networks and experts.num_experts must be at least 1.")
     curriculum = Curriculum(**config.curriculum.to_dict())
+    alignment = Alignment(
+        expert_epochs=curriculum.expert_epochs,
+        max_start_epoch=curriculum.max_start_epoch,
+        **config.alignment.to_dict(),
+    )
     distill, synthetic = config.distill, config.synthetic
     return Plan(
         config=config,
         network=network,
         augmentation=augmentation,
-        recipe=_only(Recipe, config.experts),
+        recipe=_only(Recipe, config.experts, smoothing=_only(Smoothing, config.experts)),
         curriculum=curriculum,
-        student=Student(augmentation=augmentation, **config.student.to_dict()),
+        student=Student(
+            augmentation=augmentation, alignment=alignment, **config.student.to_dict()
+        ),
         matching=Matching(**config.matching.to_dict()),
         outer=Outer(
             images=Rule(distill.optimizer_img, distill.lr_img, distill.momentum_img),
@@ -84,9 +98,10 @@ def plan(config: ConfigDict) -> Plan:
     )
 
 
-def _only(kind, node: ConfigDict):
-    """A dataclass from those fields of a config node that it has."""
-    return kind(**{name: node[name] for name in kind.__dataclass_fields__})
+def _only(kind, node: ConfigDict, **others):
+    """A dataclass from those fields of a config node that it has, and others given."""
+    names = kind.__dataclass_fields__.keys() - others.keys()
+    return kind(**{name: node[name] for name in names}, **others)
 
 
 def _known(field: str, value: str, known: tuple[str, ...]) -> None:

@@ -61,7 +61,7 @@ def run(plan: Plan, workdir: Workdir) -> None:
         jax.random.fold_in(root, _DRAWS),
         num_experts=len(used),
         segments=config.distill.segments,
-        offsets=(0, config.curriculum.expert_epochs),
+        offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,
     )
     workdir.begin()

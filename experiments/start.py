@@ -64,7 +64,24 @@ def _real(plan, problem, store, used, key):
     )
 
 
-_INITS = {"correct": _correct, "real": _real, "noise": lambda *_: None}
+def _kmeans(plan, problem, store, used, key):
+    expert_key, centre_key = jax.random.split(key)
+    expert = used[int(jax.random.randint(expert_key, (), 0, len(used)))]
+    params = teachers.label_snapshot(plan, store, expert)
+    config = plan.config
+    space = {"features": teachers.features, "logits": teachers.logits}[config.synthetic.cluster_by]
+    with screen.note(f"clustering each class as expert {expert} sees it"):
+        return synthetic.representative_indices(
+            centre_key,
+            problem.dataset.train_labels,
+            config.num_classes,
+            config.ipc,
+            lambda members: space(plan, params, problem.train[members]),
+            config.synthetic.clusters,
+        )
+
+
+_INITS = {"correct": _correct, "real": _real, "kmeans": _kmeans, "noise": lambda *_: None}
 
 
 def _hard(plan, store, used, key, images, chosen):

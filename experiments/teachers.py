@@ -1,5 +1,6 @@
 """The experts of an experiment: found in their store, or trained into it."""
 
+import functools
 import pathlib
 
 import jax
@@ -91,6 +92,20 @@ def _train(plan: Plan, problem: Problem, store: TrajectoryStore, missing: list[i
 def logits(plan: Plan, params: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Logits [m, k] of one expert's weights [P] on images [m, h, w, c]."""
     return evaluate.logits(plan.network, params, {}, images, plan.config.evaluate.test_batch)
+
+
+def features(plan: Plan, params: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """What one expert's classifier reads of images [m, h, w, c]: [m, f]."""
+    size = plan.config.evaluate.test_batch
+    # The last batch begins anew with the first images, so that one program serves all.
+    rows = np.resize(np.arange(len(images)), -(-len(images) // size) * size).reshape(-1, size)
+    found = [_features(plan.network, params, images[row]) for row in rows]
+    return np.concatenate(jax.device_get(found))[: len(images)]
+
+
+@functools.partial(jax.jit, static_argnames="network")
+def _features(network, params, images):
+    return network.features(params, images)
 
 
 def label_snapshot(plan: Plan, store: TrajectoryStore, expert: int) -> np.ndarray:

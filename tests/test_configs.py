@@ -74,6 +74,16 @@ synthetic.step_size         .01   .001  .001  .01   .01   .01   .01    .01    .0
 """
 
 
+# AST's own settings, of its program's scripts and README.
+AST_VALUES = {
+    "cifar10_ipc10": ("zca", 30, 2, 20, 100, 100, 1e-6, 0.01),
+    "cifar100_ipc1": ("zca", 20, 3, 20, 100, 1000, 1e-5, 0.01),
+    "cifar100_ipc10": ("per_channel", 20, 2, 30, 128, 1000, 1e-5, 0.01),
+    "cifar100_ipc50": ("per_channel", 80, 2, 40, 700, 1000, 1e-5, 0.01),
+    "tiny_imagenet_ipc1": ("per_channel", 10, 2, 10, 200, 10000, 1e-4, 0.01),
+}
+
+
 def load(name: str, words: str = "") -> config_dict.ConfigDict:
     return importlib.import_module(f"configs.{name}").get_config(words)
 
@@ -181,6 +191,42 @@ def test_tesla_has_the_two_settings_its_program_names():
     assert others.keys() == {"method", "student.gradient", "synthetic.labels"}
 
 
+@pytest.mark.parametrize("name", PAPER)
+def test_ast_has_its_papers_choices_and_mtts_values_where_it_is_silent(name):
+    config, mtt = flat(load(name, "ast")), flat(load(name, "mtt"))
+    fields = ("data.preprocessing", *list(rows(MTT_VALUES))[1:])
+    expected = AST_VALUES.get(name, tuple(mtt[field] for field in fields))
+    assert tuple(config[field] for field in fields) == expected
+    paper = {
+        "experts.num_experts": 50,
+        "experts.decay_epoch": 25,
+        "experts.decay_factor": 0.5,
+        "experts.loss_scale": 0.5,
+        "experts.loss_scale_epochs": 5,
+        "experts.gradient_penalty": 1.0,
+        "experts.penalty_target": 1.0,
+        "synthetic.init": "kmeans",
+        "synthetic.clusters": 10 if name.endswith("ipc50") else 0,
+        "student.momentum": 0.0,
+        "alignment.balance": "log",
+        "alignment.balance_offset": 8.0,
+        "alignment.intermediate": "equal",
+        "alignment.perturbation": 0.1,
+        "distill.threshold": 0.0,
+        "distill.lr_y": 0.0,
+    }
+    assert {field: config[field] for field in paper} == paper
+    plan = build.plan(load(name, "ast"))
+    assert len(plan.student.points) == config["curriculum.expert_epochs"]
+
+
+def test_ast_without_an_epoch_between_is_refused():
+    config = load("digits_ipc1", "ast")
+    config.curriculum.expert_epochs = 1
+    with pytest.raises(UserError, match="alignment.intermediate=none"):
+        build.plan(config)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_datm_is_dpd_without_pruning(name):
     own = {"method": "datm", "matching.masks": (), "matching.pruning_rate": 0.0}
@@ -191,7 +237,7 @@ def test_datm_is_dpd_without_pruning(name):
 
 
 @pytest.mark.parametrize("name", ["cifar10_ipc10", "tiny_imagenet_ipc50", "digits_ipc1"])
-@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd"])
+@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd", "ast"])
 def test_a_plus_adds_pruning_at_the_rate_of_the_file_and_nothing_else(name, method):
     assert changes(load(name, method), load(name, f"{method}+")) == {
         "method": f"{method}+",
@@ -207,7 +253,7 @@ def test_no_method_touches_the_evaluation_or_the_seeds(method):
         assert not touched & {"evaluate", "seed", "network", "augment", "guard"}
 
 
-@pytest.mark.parametrize("method", ["", "mtt", "ftd+"])
+@pytest.mark.parametrize("method", ["", "mtt", "ftd+", "ast"])
 @pytest.mark.parametrize("ipc", [1, 10, 50])
 def test_fashion_mnist_has_the_values_of_cifar10(ipc, method):
     other = changes(load(f"cifar10_ipc{ipc}", method), load(f"fashion_mnist_ipc{ipc}", method))
@@ -263,7 +309,7 @@ def test_misspelt_fields_and_wrong_types_are_refused():
 
 def test_tables_name_fields_that_exist():
     known = flat(base.get_config()).keys()
-    for table in (tables.DATM, tables.MTT, tables.TESLA, tables.FTD):
+    for table in (tables.DATM, tables.MTT, tables.TESLA, tables.FTD, tables.AST):
         for row in table.values():
             assert row.keys() <= known
             assert "distill.iterations" not in row or row["distill.iterations"] in (5000, 10_000)

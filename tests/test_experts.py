@@ -13,12 +13,16 @@ from tests import toys
 SGD = experts.Recipe(
     optimizer="sgd",
     learning_rate=0.1,
+    decay_epoch=0,
+    decay_factor=1.0,
+    reset_momentum=False,
     momentum=0.0,
     weight_decay=0.0,
     rho=0.0,
     gsam_alpha=0.0,
     adaptive=True,
     batch_size=8,
+    smoothing=toys.smoothing(),
 )
 GSAM = dataclasses.replace(SGD, optimizer="gsam", rho=0.1, gsam_alpha=0.3)
 PLAIN = toys.augmentation()
@@ -144,6 +148,37 @@ def test_unused_rows_change_nothing_and_compile_nothing():
     assert run._cache_size() == compiled + 1  # For the roomier matrix, once.
 
 
+def test_the_rate_falls_and_the_momentum_starts_anew_after_the_epoch_that_says_so():
+    images, labels = problem()
+    falling = dataclasses.replace(
+        SGD, momentum=0.9, decay_epoch=2, decay_factor=0.5, reset_momentum=True
+    )
+    low = dataclasses.replace(SGD, momentum=0.9, learning_rate=0.05)
+    high = dataclasses.replace(SGD, momentum=0.9)
+    fresh = experts.init(NETWORK, jax.random.key(0))
+    busy = fresh._replace(velocity=jnp.ones_like(fresh.velocity))
+
+    def after(recipe, state, epoch):
+        run = experts.make_epoch(NETWORK, recipe, PLAIN, side_by_side=False)
+        state = state._replace(epoch=jnp.asarray(epoch, jnp.int32))
+        state, _ = run(state, images, labels, order_of(20), jax.random.key(3))
+        assert state.epoch == epoch + 1
+        return state.params
+
+    for epoch, recipe, state in ((1, high, busy), (2, low, fresh), (3, low, busy)):
+        expected = after(recipe, state, epoch)
+        np.testing.assert_allclose(after(falling, busy, epoch), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_smoothing_follows_the_epochs():
+    # A cross entropy of almost no weight moves nothing in the first epoch, in the second half.
+    gentle = toys.smoothing(loss_scale=1e-6, loss_scale_epochs=2)
+    way = train(dataclasses.replace(SGD, smoothing=gentle), epochs=2)
+    weights = [np.asarray(params) for _, params, _ in way]
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5, atol=1e-5)
+    assert np.max(np.abs(weights[2] - weights[1])) > 1e-3
+
+
 def test_gsam_without_perturbation_is_sgd():
     order = order_of(20)
     still = dataclasses.replace(GSAM, rho=0.0, gsam_alpha=0.0)
@@ -258,6 +293,8 @@ def test_a_batch_larger_than_the_set():
         ({"rho": -1.0}, "experts.rho = -1.0"),
         ({"weight_decay": float("inf")}, "experts.weight_decay = inf"),
         ({"batch_size": 0}, "experts.batch_size = 0"),
+        ({"decay_epoch": -1}, "decay_epoch must not be negative"),
+        ({"decay_factor": 0.0}, "decay_factor must lie in"),
     ],
 )
 def test_recipes_that_cannot_be(changes, told):
@@ -271,4 +308,15 @@ def test_only_what_determines_an_expert_describes_it():
     assert experts.describe(SGD).keys() == {
         "optimizer", "learning_rate", "momentum", "weight_decay", "batch_size",
     }
-    assert experts.describe(GSAM).keys() == {f.name for f in dataclasses.fields(GSAM)}
+    assert experts.describe(GSAM).keys() == experts.describe(SGD).keys() | {
+        "rho", "gsam_alpha", "adaptive",
+    }
+    off = toys.smoothing(loss_scale_epochs=5, penalty_norm="pixel", penalty_target=2.0)
+    assert experts.describe(dataclasses.replace(SGD, smoothing=off)) == experts.describe(SGD)
+    on = toys.smoothing(loss_scale=0.5, loss_scale_epochs=5, gradient_penalty=1.0)
+    other = dataclasses.replace(SGD, smoothing=on, decay_epoch=25, decay_factor=0.5)
+    assert experts.describe(other) == experts.describe(SGD) | {
+        "decay_epoch": 25, "decay_factor": 0.5, "reset_momentum": False, "loss_scale": 0.5,
+        "loss_scale_epochs": 5, "gradient_penalty": 1.0, "penalty_norm": "image",
+        "penalty_target": 1.0,
+    }

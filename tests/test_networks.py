@@ -95,6 +95,21 @@ def test_initialisation_is_pytorchs():
                 assert np.std(values) == pytest.approx(bounds[layer] / 3**0.5, rel=0.05)
 
 
+def test_features_are_what_the_classifier_reads():
+    network = create(depth=1)
+    params = network.init(jax.random.key(0))
+    found = jax.jit(network.features)(params, images(network))
+    kernel, bias = (
+        params[leaf.offset : leaf.offset + leaf.size].reshape(leaf.shape)
+        for path in ("classifier/kernel", "classifier/bias")
+        for leaf in network.leaves
+        if leaf.path == path
+    )
+    assert found.shape == (3, 4 * 4 * 8)
+    expected = network.apply(params, images(network))
+    np.testing.assert_allclose(found @ kernel + bias[None], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_network_is_a_static_argument():
     assert create() == create() and hash(create()) == hash(create())
     assert create() != create(width=4)

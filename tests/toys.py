@@ -3,10 +3,12 @@
 import dataclasses
 
 from dpd_jax import networks
+from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.distill import Guard, Outer
 from dpd_jax.matching import Matching
 from dpd_jax.optimizers import Rule
+from dpd_jax.smoothing import Smoothing
 from dpd_jax.student import Student
 
 
@@ -52,6 +54,34 @@ def student(**changes) -> Student:
         gradient="exact",
         unroll=1,
         augmentation=augmentation(),
+        alignment=alignment(),
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def alignment(**changes) -> Alignment:
+    """AST's offset, and nothing switched on."""
+    plain = Alignment(
+        expert_epochs=2,
+        max_start_epoch=20,
+        balance="none",
+        balance_offset=8.0,
+        intermediate="none",
+        intermediate_steps="even",
+        perturbation=0.0,
+        perturbation_form="filter",
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def smoothing(**changes) -> Smoothing:
+    """AST's target, and nothing switched on."""
+    plain = Smoothing(
+        loss_scale=1.0,
+        loss_scale_epochs=0,
+        gradient_penalty=0.0,
+        penalty_norm="image",
+        penalty_target=1.0,
     )
     return dataclasses.replace(plain, **changes)
 

@@ -104,6 +104,19 @@ class Network:
         )
         return logits, updated.get("stats", {})
 
+    def features(self, params: jax.Array, images: jax.Array) -> jax.Array:
+        """What the classifier, the layer of that name, reads of images [b, h, w, c]: [b, f]."""
+        seen = []
+
+        def look(call, args, kwargs, context):
+            if context.module.name == "classifier" and context.method_name == "__call__":
+                seen.append(args[0])
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(look):
+            self.apply(params, images)
+        return seen[-1].reshape(len(images), -1)
+
     def _init_variables(self, key: jax.Array) -> dict[str, Any]:
         return self.module.init(key, jnp.zeros((2, *self.image_shape)), use_running_stats=False)
 

@@ -65,15 +65,19 @@ def test_an_epoch_of_three_steps(numbers, data):
     recipe = experts.Recipe(
         optimizer="gsam",
         learning_rate=float(numbers["lr"]),
+        decay_epoch=0,
+        decay_factor=1.0,
+        reset_momentum=False,
         momentum=0.0,
         weight_decay=0.0,
         rho=float(numbers[f"{variant}/rho"]),
         gsam_alpha=float(numbers[f"{variant}/alpha"]),
         adaptive=True,
         batch_size=BATCH,
+        smoothing=toys.smoothing(),
     )
     params = jnp.asarray(to_ours(NETWORK, numbers["flat_params"]))
-    state = experts.ExpertState(params, jnp.zeros_like(params))
+    state = experts.ExpertState(params, jnp.zeros_like(params), jnp.zeros((), jnp.int32))
     run = experts.make_epoch(NETWORK, recipe, PLAIN, side_by_side=False)
     state, loss = run(state, *data, jnp.asarray(ORDER), jax.random.key(0))
     close(loss, numbers[f"{variant}/losses"].mean(), 1e-7, what="mean loss")

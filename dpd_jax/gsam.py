@@ -1,0 +1,46 @@
+"""GSAM: the gradient of flat experts (FTD, DATM, PAD, DPD)."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_TINY = 1e-12  # keeps the quotients finite, as in FTD's program
+
+
+def gsam_gradient(
+    loss: Callable[[jax.Array], jax.Array],
+    params: jax.Array,
+    *,
+    rho: float,
+    alpha: float,
+    adaptive: bool,
+) -> tuple[jax.Array, jax.Array]:
+    """The loss, and the gradient by which GSAM moves the weights.
+
+    With g the gradient at w and g_p that at w + e, where e = rho g / |g|, or
+    e = rho w^2 g / |w g| if adaptive (norms over all parameters together):
+
+        g_p - alpha (g - <g, g_p> / |g_p|^2 g_p)
+
+    Zhuang et al., "Surrogate Gap Minimization Improves Sharpness-Aware
+    Training", ICLR 2022, Algorithm 1; the adaptive perturbation is that of Kwon
+    et al., "ASAM", ICML 2021, eq. 6. FTD trains its experts so.
+
+    Args:
+      loss: of weights [P], a scalar; both gradients are of this function.
+      params: w, [P].
+      rho, alpha, adaptive: as in `Recipe`.
+
+    Returns:
+      loss(w) and the gradient [P].
+    """
+    value, gradient = jax.value_and_grad(loss)(params)
+    stretch = jnp.abs(params) if adaptive else jnp.ones_like(params)
+    scale = rho / (jnp.linalg.norm(stretch * gradient) + _TINY)
+    perturbed = jax.grad(loss)(params + scale * stretch**2 * gradient)
+
+    norm, perturbed_norm = jnp.linalg.norm(gradient), jnp.linalg.norm(perturbed)
+    cosine = jnp.vdot(gradient, perturbed) / (perturbed_norm * norm + _TINY)
+    vertical = gradient - cosine * norm / (perturbed_norm + _TINY) * perturbed
+    return value, perturbed - alpha * vertical
