@@ -148,7 +148,7 @@ class DistillState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What one outer step says of itself; scalars.
+    """What one outer step says of itself; scalars but for `dropped`.
 
     Attributes:
       loss: the matching loss L before the update, the intermediate ones included, mean over
@@ -159,6 +159,9 @@ class Metrics(NamedTuple):
       trouble: bits, one for each of `TROUBLES`; 0 if the guard saw nothing.
       scale: the guard's factor after the step.
       idle: `Health.idle` after the step.
+      dropped: share of each parameter array's weights that the masks left out of
+        L, mean over segments, [leaves] in the order of `Network.leaves`; None
+        where nothing is masked.
     """
 
     loss: jax.Array
@@ -170,6 +173,7 @@ class Metrics(NamedTuple):
     trouble: jax.Array
     scale: jax.Array
     idle: jax.Array
+    dropped: jax.Array | None
 
 
 # The guard's factor shrinks no further: below it a run stands still anyway.
@@ -230,11 +234,11 @@ def segment_loss(
     network: Network,
     student: student_lib.Student,
     matching: matching_lib.Matching,
-) -> jax.Array:
-    """L of one segment as a function of the set (DPD eqs. 1-9): a scalar.
+) -> tuple[jax.Array, jax.Array | None]:
+    """L of one segment as a function of the set (DPD eqs. 1-9), a scalar, and `Metrics.dropped`.
 
-    With intermediate matching it is the weighted sum over the points (AST,
-    Algorithm 1), each masked for itself.
+    With intermediate matching L is the weighted sum over the points (AST,
+    Algorithm 1), each masked for itself; the shares are the last point's.
     """
     alignment = student.alignment
     start, targets = segment.params[0], segment.params[1:]
@@ -259,12 +263,11 @@ def segment_loss(
     )
     sizes = tuple(leaf.size for leaf in network.leaves)
 
-    def distance(seen, target):
+    loss, keep = 0.0, None
+    for weight, seen, target in zip(alignment.weights, trained, targets, strict=True):
         keep = matching_lib.keep_mask(seen, target, start, matching, sizes)
-        return matching_lib.normalised_distance(seen, target, start, keep)
-
-    parts = zip(alignment.weights, trained, targets, strict=True)
-    return sum(weight * distance(seen, target) for weight, seen, target in parts)
+        loss += weight * matching_lib.normalised_distance(seen, target, start, keep)
+    return loss, matching_lib.dropped_shares(keep, sizes) if matching.masks else None
 
 
 def make_step(
@@ -283,9 +286,9 @@ def make_step(
     into which the step folds its number. The state is donated.
     """
 
-    def gradient(synthetic: SyntheticSet, one) -> tuple[jax.Array, SyntheticSet]:
+    def gradient(synthetic: SyntheticSet, one) -> tuple[tuple, SyntheticSet]:
         segment, key = one
-        return jax.value_and_grad(segment_loss)(
+        return jax.value_and_grad(segment_loss, has_aux=True)(
             synthetic, segment, key, network=network, student=student, matching=matching
         )
 
@@ -295,14 +298,14 @@ def make_step(
     def keys(key, step):
         return jax.random.split(jax.random.fold_in(key, step), segments)
 
-    def update(state, loss, gradients):
-        return _update(state, loss, gradients, optimizer, outer, guard)
+    def update(state, seen, gradients):
+        return _update(state, *seen, gradients, optimizer, outer, guard)
 
     if devices == 1:
 
         def whole(state, segment, key):
-            loss, gradients = average(state.synthetic, (segment, keys(key, state.step)))
-            return update(state, loss, gradients)
+            seen, gradients = average(state.synthetic, (segment, keys(key, state.step)))
+            return update(state, seen, gradients)
 
         return jax.jit(whole, donate_argnums=0)
 
@@ -310,13 +313,13 @@ def make_step(
     keys = jax.jit(keys)
 
     def spread(state, segment, key):
-        loss, gradients = average(state.synthetic, (segment, keys(key, state.step)))
-        return update(state, loss, gradients)
+        seen, gradients = average(state.synthetic, (segment, keys(key, state.step)))
+        return update(state, seen, gradients)
 
     return spread
 
 
-def _update(state, loss, gradients, optimizer, outer: Outer, guard: Guard):
+def _update(state, loss, dropped, gradients, optimizer, outer: Outer, guard: Guard):
     """Applies, gates or undoes one step."""
     old = state.synthetic
     updates, moved_optimizer = optimizer.update(gradients, state.optimizer, old)
@@ -354,6 +357,7 @@ def _update(state, loss, gradients, optimizer, outer: Outer, guard: Guard):
         trouble,
         health.scale,
         health.idle,
+        dropped,
     )
     return state, metrics
 

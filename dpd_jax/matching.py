@@ -16,6 +16,7 @@ constant to the derivative. Several masks keep what all of them keep.
 """
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -204,6 +205,18 @@ def keep_mask(
     for mask in matching.masks:
         keep &= MASKS[mask](student, target, start, sizes, matching)
     return keep
+
+
+def dropped_shares(keep: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+    """The share of each tensor's coordinates that does not count, float32 [tensors].
+
+    Args:
+      keep: bool [P], as `keep_mask` gives it.
+      sizes: the lengths of the tensors the vector was raveled from, in order.
+    """
+    ends = list(itertools.accumulate(sizes))
+    parts = [keep[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    return jnp.stack([jnp.mean(~part, dtype=jnp.float32) for part in parts])
 
 
 def normalised_distance(

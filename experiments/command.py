@@ -65,6 +65,12 @@ def default_workdir() -> pathlib.Path:
     return pathlib.Path("runs") / f"{pathlib.Path(path).stem}-{method}{small}"
 
 
+def line() -> str:
+    """The command as it was typed."""
+    module = pathlib.Path(sys.argv[0]).stem
+    return " ".join(["python -m", f"experiments.{module}", *sys.argv[1:]])
+
+
 def fail(message: str, status: int = 2) -> None:
     """Prints one message and ends the process."""
     print(f"\nerror: {message}", file=sys.stderr, flush=True)
@@ -114,17 +120,12 @@ def _guarded(main: Callable[[], None]) -> None:
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        fail(f"stopped. Continue with the same command:\n  {_command()}", 130)
+        fail(f"stopped. Continue with the same command:\n  {line()}", 130)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         fail(
             f"{os.strerror(error.errno)}: {error.filename or 'while writing'}. What was finished "
             f"is kept; free some space, or name another folder, and run the same command again:\n"
-            f"  {_command()}"
+            f"  {line()}"
         )
-
-
-def _command() -> str:
-    module = pathlib.Path(sys.argv[0]).stem
-    return " ".join(["python -m", f"experiments.{module}", *sys.argv[1:]])

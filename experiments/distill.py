@@ -6,6 +6,7 @@ The same command again goes on where it was stopped. What it leaves is listed in
 `experiments/workdir.py`.
 """
 
+import functools
 import pathlib
 import signal
 import time
@@ -17,17 +18,21 @@ from absl import flags
 from dpd_jax import distill
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from experiments import build, command, problem, report, screen, start, teachers
+from experiments import build, command, pruning_map, report, screen, start
 from experiments.build import Plan
 from experiments.segments import SegmentReader
+from experiments.sources import Sources
 from experiments.workdir import Workdir
 
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of this run (default: runs/<config>-<method>)."
+    "workdir", None, "Folder of this run (default: runs/<config>-<method>), or of this sweep."
 )
 
 # What the run's root key is folded with, one number a use.
 _START, _DRAWS, _STEPS = range(3)
+
+# Runs of one process that differ in their seed only, as in a sweep, share what is compiled.
+_make_step = functools.lru_cache(maxsize=16)(distill.make_step)
 
 
 def main() -> None:
@@ -39,18 +44,22 @@ def main() -> None:
         screen.say("this run is finished; nothing left to do.")
         screen.say(report.summary(workdir))
         return
-    run(plan, workdir)
+    experts = pathlib.Path(command.EXPERTS_DIR.value or workdir.path / "experts")
+    run(plan, workdir, Sources(command.DATA_DIR.value, command.cache_dir(), experts))
     screen.say(report.summary(workdir))
 
 
-def run(plan: Plan, workdir: Workdir) -> None:
-    """Does whatever of the run is not done yet."""
+def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
+    """Does whatever of the run is not done yet.
+
+    Raises:
+      UserError: for what is wrong with data, experts or workdir; `Stuck` if the guard gives up.
+      KeyboardInterrupt: after Ctrl-C, the work so far being saved.
+    """
     config = plan.config
-    loaded = problem.load(config, command.DATA_DIR.value, command.cache_dir())
+    loaded = sources.problem(config)
     began = time.monotonic()
-    directory = pathlib.Path(command.EXPERTS_DIR.value or workdir.path / "experts")
-    store = teachers.open_store(plan, loaded, directory)
-    used = teachers.provide(plan, loaded, store)
+    store, used = sources.experts(plan, loaded)
     seconds = {"experts": time.monotonic() - began}
 
     root = jax.random.key(config.seed)
@@ -70,7 +79,9 @@ def run(plan: Plan, workdir: Workdir) -> None:
         state, seconds["distill"] = loop.run(first)
     except Stuck as stuck:
         report.save(plan, loaded, workdir, stuck.state.average, accuracy=None)
+        pruning_map.save(plan, workdir)
         raise
+    pruning_map.save(plan, workdir)
     report.finish(plan, loaded, workdir, first, state, seconds)
 
 
@@ -91,7 +102,7 @@ class Loop:
         self._reader = reader
         self._key = key
         config = plan.config.distill
-        self._step = distill.make_step(
+        self._step = _make_step(
             plan.network,
             plan.student,
             plan.matching,
@@ -120,12 +131,12 @@ class Loop:
         stop = Interrupt()
         with stop, screen.bar("distil", config.iterations, unit=" steps", initial=begin) as bar:
             # One step's report is looked at while the next one runs.
-            before: tuple[int, Metrics] | None = None
+            before: tuple[int, Metrics, np.ndarray] | None = None
             for step, segments in self._reader.between(begin, config.iterations):
                 state, metrics = self._step(state, segments, self._key)
                 if before:
                     self._watch(bar, *before)
-                before = (step + 1, metrics)
+                before = (step + 1, metrics, segments.start_epoch)
                 last = step + 1 == config.iterations or stop.asked or self._why
                 if last or (step + 1) % config.checkpoint_every == 0:
                     self._save(state, clock())
@@ -156,7 +167,7 @@ class Loop:
         screen.say(f"continuing from step {latest}.")
         return state, float(seconds)
 
-    def _watch(self, bar: screen.Bar, step: int, metrics: Metrics) -> None:
+    def _watch(self, bar: screen.Bar, step: int, metrics: Metrics, epochs: np.ndarray) -> None:
         """Shows and logs one step's report, and notices a run that gets nowhere."""
         metrics = jax.device_get(metrics)
         guard, config = self._plan.guard, self._plan.config.distill
@@ -171,8 +182,7 @@ class Loop:
             )
             self._told = trouble
         if trouble or step % config.log_every == 0 or step == config.iterations:
-            values = {name: float(value) for name, value in metrics._asdict().items()}
-            self._workdir.log(step, {n: v if np.isfinite(v) else None for n, v in values.items()})
+            self._workdir.log(step, _line(metrics) | {"start_epochs": epochs.tolist()})
         if metrics.idle >= guard.patience:
             why = (
                 distill.explain(trouble)
@@ -184,6 +194,16 @@ class Loop:
                 f"stopped at step {step}: {metrics.idle} steps in a row changed nothing, since "
                 f"{why}. The last good set is {self._workdir.path / 'distilled.npz'}."
             )
+
+
+def _line(metrics: Metrics) -> dict:
+    """Metrics as they stand in metrics.jsonl: null for what is not finite."""
+    numbers = metrics._asdict()
+    dropped = numbers.pop("dropped")
+    line = {name: float(x) if np.isfinite(x) else None for name, x in numbers.items()}
+    if dropped is not None:
+        line["dropped"] = [round(float(share), 6) for share in dropped]
+    return line
 
 
 class Interrupt:

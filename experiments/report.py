@@ -24,7 +24,7 @@ _DISTILLED, _BASELINE = 100, 101
 
 def finished(workdir: Workdir, config: ConfigDict) -> bool:
     """Whether the report of exactly this evaluation of this many iterations is there."""
-    report = _load(workdir)
+    report = load(workdir)
     return report is not None and report["asked"] == _asked(config)
 
 
@@ -159,7 +159,7 @@ def random_real(plan: Plan, problem: Problem, step_size: float) -> Evaluation:
 
 def summary(workdir: Workdir) -> str:
     """A few lines a person can quote."""
-    report = _load(workdir)
+    report = load(workdir)
     ours, base = report["accuracy"], report["random_real"]
     seconds = report["seconds"]
     return "\n".join(
@@ -179,14 +179,8 @@ def summary(workdir: Workdir) -> str:
     )
 
 
-def _asked(config: ConfigDict) -> dict:
-    return {
-        "iterations": config.distill.iterations,
-        "evaluate": {k: v for k, v in config.evaluate.items() if k not in ("at_once", "test_batch")},
-    }
-
-
-def _load(workdir: Workdir) -> dict | None:
+def load(workdir: Workdir) -> dict | None:
+    """report.json, or None where there is none to be read."""
     path = pathlib.Path(workdir.path / "report.json")
     if not path.is_file():
         return None
@@ -194,6 +188,13 @@ def _load(workdir: Workdir) -> dict | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
+
+
+def _asked(config: ConfigDict) -> dict:
+    return {
+        "iterations": config.distill.iterations,
+        "evaluate": {k: v for k, v in config.evaluate.items() if k not in ("at_once", "test_batch")},
+    }
 
 
 def _numbers(evaluation: Evaluation) -> dict:

@@ -33,6 +33,11 @@ class Bar:
             self._bar.set_postfix(values, refresh=False)
         self._bar.update(amount - self._bar.n)
 
+    @property
+    def amount(self) -> float:
+        """Where the bar is."""
+        return self._bar.n
+
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
         self._bar.write(text, file=sys.stderr)

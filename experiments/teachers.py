@@ -43,8 +43,13 @@ def open_store(plan: Plan, problem: Problem, directory: pathlib.Path) -> Traject
     return TrajectoryStore(directory, facts(plan, problem), plan.config.experts.storage)
 
 
-def provide(plan: Plan, problem: Problem, store: TrajectoryStore) -> list[int]:
+def provide(
+    plan: Plan, problem: Problem, store: TrajectoryStore, last_epoch: int | None = None
+) -> list[int]:
     """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
+
+    Args:
+      last_epoch: how far to train them; None is as far as the plan reads.
 
     Raises:
       UserError: if an expert that is there was stopped before the last epoch the plan reads.
@@ -63,7 +68,7 @@ def provide(plan: Plan, problem: Problem, store: TrajectoryStore) -> list[int]:
             )
     missing = [expert for expert in wanted if expert not in present]
     if missing:
-        _train(plan, problem, store, missing, last)
+        _train(plan, problem, store, missing, last if last_epoch is None else last_epoch)
     return wanted
 
 

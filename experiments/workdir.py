@@ -5,6 +5,7 @@
     checkpoints/     Orbax: everything needed to go on exactly
     distilled.npz    the set, usable alone      (experiments/artefact.py)
     images.png       the set as a picture       (experiments/pictures.py)
+    pruning.png      which layers lose weights  (experiments/pruning_map.py; where some do)
     report.json      accuracy, baseline, seconds, memory
 """
 
@@ -124,7 +125,18 @@ class Workdir:
         partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         partial.replace(self._metrics)
 
-    def log(self, step: int, values: dict[str, float]) -> None:
+    def metrics(self) -> list[dict]:
+        """The logged steps, in order; one cut short by a kill is left out."""
+        lines = []
+        if self._metrics.exists():
+            for line in self._metrics.read_text(encoding="utf-8").splitlines():
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    break
+        return lines
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")

@@ -156,6 +156,27 @@ def test_devices_share_the_segments_of_one_average():
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_what_the_masks_dropped_is_told_for_each_array():
+    _, metrics = run(1, distill.init(synthetic_set(), toys.outer()), step())
+    sizes = np.array([leaf.size for leaf in NETWORK.leaves])
+    dropped = metrics.dropped * sizes  # Whole weights, floor(P / 10) of them in all.
+    np.testing.assert_allclose(dropped, np.round(dropped), atol=1e-3)
+    assert round(dropped.sum()) == NETWORK.num_params // 10
+    unmasked = jax.eval_shape(
+        lambda syn, segment: distill.segment_loss(
+            syn,
+            segment,
+            jax.random.key(0),
+            network=NETWORK,
+            student=STUDENT,
+            matching=toys.matching(masks=()),
+        ),
+        synthetic_set(),
+        jax.tree.map(lambda x: x[0], segments()),
+    )
+    assert unmasked[1] is None
+
+
 def test_uneven_shares_and_missing_devices_are_refused():
     with pytest.raises(UserError, match="segments"):
         parallel.mean_over_segments(lambda a, b: a, 3, 2)

@@ -136,3 +136,17 @@ def test_ratio_zeros_and_signs():
 def test_impossible_choices_are_refused_in_words(changes, word):
     with pytest.raises(UserError, match=word):
         toys.matching(**changes)
+
+
+def test_dropped_shares_are_those_counted_one_by_one():
+    keep = np.random.default_rng(0).random(23) > 0.4
+    sizes = (1, 7, 3, 12)
+    counted, place = [], 0
+    for size in sizes:
+        dropped = 0
+        for _ in range(size):
+            dropped += not keep[place]
+            place += 1
+        counted.append(dropped / size)
+    shares = matching_lib.dropped_shares(jnp.asarray(keep), sizes)
+    np.testing.assert_allclose(shares, counted, rtol=1e-6)

@@ -117,3 +117,25 @@ def test_experts_and_evaluation_alone(finished, cache):
     assert status == 0, text
     # The test images enter model space through the file's own matrix: the same to rounding.
     assert f"{100 * report['accuracy']['runs'][0]:.2f}" in text, text
+
+
+def test_a_sweep_is_of_ordinary_runs_and_survives_one_that_fails(finished, cache, tmp_path):
+    status, text = commands.run(
+        "sweep",
+        *commands.TINY,
+        "--config.guard.patience=6",
+        "--over=distill.lr_img=0.02,1e6",
+        f"--workdir={tmp_path}",
+        f"--experts_dir={finished.experts}",
+        cache=cache,
+    )
+    assert status == 2, text
+    commands.refused(text, "1 of 2 runs could not be done", "lr_img=1000000", "the images moved")
+    # The config's own learning rate: the run that was done alone, to the bit.
+    assert_same_set(tmp_path / "lr_img=0.02" / "seed=0", finished.workdir)
+    table = (tmp_path / "table.md").read_text()
+    report = json.loads((finished.workdir / "report.json").read_text())
+    assert f"| 0.02 | {100 * report['accuracy']['mean']:.2f} % | 1 |" in table, table
+    assert "* lr_img=1000000, seed 0: stopped at step" in table
+    assert (tmp_path / "plot.png").exists()
+    assert (finished.workdir / "pruning.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,0 +1,151 @@
+"""The points of a sweep: what the flags and files mean, and what they refuse."""
+
+import pathlib
+
+import pytest
+
+from configs import cifar10_ipc1, cifar10_ipc10, digits_ipc1, methods
+from dpd_jax.errors import UserError
+from experiments import points
+
+FOLDER = pathlib.Path(__file__).parent.parent / "configs" / "sweeps"
+
+
+def base(words="", load=digits_ipc1.get_config, **overrides):
+    return points.Base(words, {k.replace("__", "."): v for k, v in overrides.items()}, load)
+
+
+def make(*over, **options):
+    return points.make(base(**options), (points.parse(over),))
+
+
+def test_lists_are_multiplied_and_values_take_the_type_of_their_field():
+    grid = make(
+        "matching.metric=absolute,relative",
+        "matching.pruning_rate=0,0.05,1e-3",
+        "curriculum.inclusive=False",
+        "student.syn_steps=7",
+        "matching.masks=none,depth,depth+difference,('loss','ratio')",
+    )
+    assert len(grid) == 2 * 3 * 4
+    last = grid[-1].plan.config
+    assert (last.matching.metric, last.matching.pruning_rate) == ("relative", 0.001)
+    assert last.curriculum.inclusive is False and last.student.syn_steps == 7
+    assert last.matching.masks == ("loss", "ratio")
+    assert [p.plan.matching.masks for p in grid[:4]] == [
+        (),
+        ("depth",),
+        ("depth", "difference"),
+        ("loss", "ratio"),
+    ]
+    assert type(grid[0].plan.config.matching.pruning_rate) is float
+    assert len({point.name for point in grid}) == len(grid)
+
+
+def test_a_name_depends_on_the_values_alone_and_can_be_typed_again():
+    (point,) = make("matching.masks=depth+ratio", "matching.pruning_rate=0.10")
+    assert point.name == "masks=depth+ratio,pruning_rate=0.1"
+    more = make("matching.masks=depth+ratio", "matching.pruning_rate=0,0.1,0.2")
+    assert point.name in {other.name for other in more}
+    # experts.learning_rate and evaluate.learning_rate end alike.
+    (point,) = make("evaluate.learning_rate=0")
+    assert point.name == "evaluate.learning_rate=0"
+    (point,) = make("data.train_split=train[:50%]/a b")
+    assert point.name == "train_split=train__50___a_b"
+
+
+def test_a_method_is_loaded_and_keeps_the_other_words_and_the_overrides():
+    grid = make("method=mtt,ftd+", "distill.lr_img=1,2", words="small", evaluate__epochs=7)
+    assert [point.name for point in grid[:2]] == ["method=mtt,lr_img=1", "method=mtt,lr_img=2"]
+    for point in grid:
+        config = point.plan.config
+        assert config.reduced and config.evaluate.epochs == 7
+        assert config.method == point.values["method"]
+        assert config.distill.lr_img == point.values["distill.lr_img"]
+    assert grid[0].plan.recipe.optimizer == "sgd" and grid[-1].plan.recipe.optimizer == "gsam"
+
+
+def test_seeds_differ_in_the_seed_alone():
+    (point,) = make("matching.pruning_rate=0.2", seed=5)
+    assert point.plan.config.seed == 0
+    other = point.with_seed(3).config
+    assert other.seed == 3 and other.is_locked
+    other.unlock()
+    other.seed = 0
+    assert other == point.plan.config
+
+
+@pytest.mark.parametrize(
+    "over, words",
+    [
+        (["matching.metrc=absolute"], r"no field matching\.metrc.* mean matching\.metric\?"),
+        (["pruning_rate=0.1"], r"no field pruning_rate.* mean matching\.pruning_rate\?"),
+        (["methd=dpd"], "no field methd.* mean method"),
+        (["matching=1"], "no field matching"),
+        (["method=dtam"], "Did you mean datm"),
+        (["student.syn_steps=2.5"], r"syn_steps.*'2\.5' is no whole number"),
+        (["matching.pruning_rate=high"], "'high' is no number"),
+        (["curriculum.inclusive=maybe"], "true or false"),
+        (["matching.pruning_rate=0,1"], r"pruning_rate=1.*must lie in \[0, 1\)"),
+        (["matching.metric=l2"], "unknown metric 'l2'"),
+        (["seed=1,2"], "--seeds"),
+        (["matching.metric"], "--over=FIELD=VALUE"),
+        (["matching.metric=absolute,,relative"], "--over=FIELD=VALUE"),
+        (["matching.metric=absolute", "matching.metric=relative"], "given twice"),
+        (["evaluate.epochs=3"], r"by --config\.evaluate\.epochs too"),
+        ([], "nothing to sweep"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(over, words):
+    with pytest.raises(UserError, match=words):
+        make(*over, evaluate__epochs=7) if over else points.make(base(), ())
+
+
+def test_a_method_in_the_config_and_in_the_sweep_is_refused():
+    with pytest.raises(UserError, match="both methods"):
+        make("method=mtt", words="datm,small")
+
+
+def test_the_same_point_of_two_products_is_one():
+    rates = {"matching.pruning_rate": (0, 0.1)}
+    assert len(points.make(base(), (rates, {"matching.pruning_rate": ("0.1", 0.2)}))) == 3
+
+
+@pytest.mark.parametrize("load", [digits_ipc1.get_config, cifar10_ipc1.get_config])
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_every_named_sweep_is_possible(file, load):
+    grid = points.make(base(load=load), points.read(str(file)))
+    names = [point.name for point in grid]
+    assert len(set(names)) == len(names) >= 4
+
+
+def test_named_sweeps_are_what_their_names_say():
+    def plans(name, load=cifar10_ipc10.get_config):
+        grid = points.make(base(load=load), points.read(str(FOLDER / f"{name}.py")))
+        return [point.plan for point in grid]
+
+    assert [p.config.method for p in plans("methods")] == list(methods.METHODS)
+    rates = [p.matching.pruning_rate for p in plans("dpd_figure4_rates")]
+    assert rates == [0, 0.05, 0.075, 0.1, 0.125, 0.15]
+    kept = [1 - p.matching.depth_ratio for p in plans("pad_table4b")]
+    assert kept == [1, 0.75, 0.5, 0.25]
+    masks = [p.matching.masks for p in plans("pad_table4c")]
+    assert masks == [(), ("loss",), ("depth",), ("difference",)]
+    pairs = [p.config.method for p in plans("dpd_table4")]
+    assert pairs == ["mtt", "mtt+", "tesla", "tesla+", "ftd", "ftd+"]
+    metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.masks]
+    assert len(set(metrics)) == len(metrics) == 4
+
+
+def test_over_extends_a_file_and_must_not_repeat_it(tmp_path):
+    file = tmp_path / "sweep.py"
+    file.write_text('OVER = ({"matching.pruning_rate": (0, 0.1)}, {"matching.metric": ("tensor",)})')
+    products = points.combine(points.read(str(file)), points.parse(["student.syn_steps=3,4"]))
+    assert len(points.make(base(), products)) == 6
+    with pytest.raises(UserError, match="metric is both"):
+        points.combine(points.read(str(file)), points.parse(["matching.metric=absolute"]))
+    with pytest.raises(UserError, match="no such file"):
+        points.read(str(tmp_path / "other.py"))
+    file.write_text("OVER = {}")
+    with pytest.raises(UserError, match="a tuple of dictionaries"):
+        points.read(str(file))

@@ -1,0 +1,228 @@
+"""The sweep's loop, table and plot, with runs that only pretend."""
+
+import csv
+import json
+import pathlib
+import statistics
+import types
+
+import numpy as np
+import pytest
+
+from configs import digits_ipc1
+from dpd_jax.errors import UserError
+from experiments import points, report, sources, sweep, sweep_table, teachers
+
+RATES = ("matching.pruning_rate=0,0.1,0.2",)
+
+
+def grid(*over, words=""):
+    base = points.Base(words, {}, digits_ipc1.get_config)
+    return points.make(base, (points.parse(over),))
+
+
+def accuracy(plan):
+    """What a pretended run ends with."""
+    return 0.5 + plan.matching.pruning_rate + 0.01 * plan.config.seed
+
+
+def pretend(plan, workdir, shared):
+    shared.append((plan.matching.pruning_rate, plan.config.seed))
+    workdir.begin()
+    score = lambda mean: {"mean": mean, "std": 0.02, "runs": [mean], "diverged": 0}  # noqa: E731
+    made = {
+        "accuracy": score(accuracy(plan)),
+        "random_real": score(0.3 + 0.01 * plan.config.seed),
+        "seconds": {"distill": 12.0},
+        "asked": report._asked(plan.config),
+    }
+    (workdir.path / "report.json").write_text(json.dumps(made))
+
+
+def go(tmp_path, do=pretend, over=RATES, seeds=2):
+    done = []
+    sweep.go(sweep.plan_runs(grid(*over), seeds, tmp_path), tmp_path, done, do, "the command")
+    return done
+
+
+def lines(tmp_path):
+    with (tmp_path / "table.csv").open(newline="") as file:
+        return {row["point"]: row for row in csv.DictReader(file)}
+
+
+def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path):
+    assert go(tmp_path) == [(r, s) for s in (0, 1) for r in (0, 0.1, 0.2)]
+    table = lines(tmp_path)
+    row = table["pruning_rate=0.1"]
+    assert np.isclose(float(row["accuracy_mean"]), 0.605)
+    assert np.isclose(float(row["accuracy_std"]), statistics.stdev([0.60, 0.61]))
+    assert (row["runs"], row["seeds"], row["matching.pruning_rate"]) == ("2", "0;1", "0.1")
+    assert np.isclose(float(table["random real images"]["accuracy_mean"]), 0.305)
+    text = (tmp_path / "table.md").read_text()
+    assert "| 0.1 | 60.50 ± 0.71 % | 2 | 12 s |" in text
+    assert "| random real images | 30.50 ± 0.71 % | 2 |  |" in text
+    assert "sample standard deviation (n − 1) over runs" in text and "the command" in text
+    assert "mean over 5 fresh networks" in text
+    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_sweep_started_again_or_extended_does_what_is_missing(tmp_path):
+    go(tmp_path, seeds=1)
+    assert go(tmp_path, seeds=1) == []
+    wider = ("matching.pruning_rate=0,0.1,0.2,0.3",)
+    assert go(tmp_path, over=wider) == [(0.3, 0), (0, 1), (0.1, 1), (0.2, 1), (0.3, 1)]
+
+
+def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path):
+    def do(plan, workdir, shared):
+        if plan.matching.pruning_rate == 0.1 and plan.config.seed == 0:
+            raise UserError("stopped at step 7: the\nimages moved.")
+        pretend(plan, workdir, shared)
+
+    with pytest.raises(UserError, match=r"1 of 6 runs could not.*pruning_rate=0\.1, seed 0") as told:
+        go(tmp_path, do)
+    assert "stopped at step 7" in str(told.value)
+    row = lines(tmp_path)["pruning_rate=0.1"]
+    assert (row["runs"], row["runs_asked"], row["accuracy_std"]) == ("1", "2", "")
+    text = (tmp_path / "table.md").read_text()
+    assert "| 0.1 | 61.00 % | 1 of 2 | 12 s |" in text
+    assert "* pruning_rate=0.1, seed 0: stopped at step 7: the images moved." in text
+    assert go(tmp_path) == [(0.1, 0)]
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path):
+    def do(plan, workdir, shared):
+        if len(shared) == 2:
+            raise KeyboardInterrupt
+        pretend(plan, workdir, shared)
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path, do)
+    assert lines(tmp_path)["pruning_rate=0.1"]["runs"] == "1"
+    assert lines(tmp_path)["pruning_rate=0.2"]["accuracy_mean"] == ""
+    assert len(go(tmp_path)) == 4
+
+
+def test_a_folder_of_another_config_is_refused_before_anything_runs(tmp_path):
+    go(tmp_path, seeds=1)
+    file = tmp_path / "pruning_rate=0.2" / "seed=0" / "config.json"
+    file.write_text(file.read_text().replace('"ipc": 1', '"ipc": 2'))
+    with pytest.raises(UserError, match="another config"):
+        sweep.plan_runs(grid(*RATES), 2, tmp_path)
+
+
+def test_time_left_follows_runs_of_the_same_point():
+    waiting = [types.SimpleNamespace(point=p) for p in grid(*RATES)]
+    clock = sweep.Clock()
+    assert clock.left(waiting) == ""
+    clock.add(waiting[0], 60)
+    clock.add(waiting[1], 180)
+    assert clock.left(waiting) == ", about 6 min left"  # 1 + 3 + their mean
+    clock.add(waiting[2], 10_000)
+    assert clock.left(waiting).endswith(" h left")
+
+
+def cells(over, seeds=(0,), words=""):
+    made = []
+    for point in grid(*over, words=words):
+        for seed in seeds:
+            base = 0.2 + 0.1 * point.plan.config.ipc
+            made.append(
+                sweep_table.Cell(
+                    point,
+                    seed,
+                    {
+                        "accuracy": {"mean": 0.8, "std": 0.0, "runs": [0.8], "diverged": 1},
+                        "random_real": {"mean": base, "std": 0.0, "runs": [base], "diverged": 0},
+                        "seconds": {"distill": 1.0},
+                    },
+                )
+            )
+    return made
+
+
+def test_baselines_of_different_data_are_not_mixed(tmp_path):
+    table = sweep_table.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), words="small"))
+    told = {row.label: row.mean for row in table.random}
+    assert told == {
+        "random real images (ipc=1)": pytest.approx(0.3),
+        "random real images (ipc=2)": pytest.approx(0.4),
+    }
+    sweep_table.write_markdown(tmp_path / "table.md", table, {}, "line")
+    text = (tmp_path / "table.md").read_text()
+    assert "Reduced runs" in text and "4 of the evaluated networks diverged" in text
+
+
+def test_a_table_of_names_with_gaps_is_drawn_as_rows(tmp_path):
+    table = sweep_table.make(cells(("method=dpd,mtt", "matching.masks=none,depth"), (0, 1)))
+    sweep.sweep_plot.save(tmp_path / "plot.png", table, title="a_$b")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    assert sweep.sweep_plot._along(table) is None
+    rates = sweep_table.make(cells(RATES))
+    assert sweep.sweep_plot._along(rates) == "matching.pruning_rate"
+
+
+class Store:
+    """Pretends to be a store of experts up to an epoch, or of none."""
+
+    def __init__(self, directory, last=None):
+        self.directory, self.last = directory, last
+
+    def experts(self):
+        return [] if self.last is None else [0, 1]
+
+    def epochs(self, expert):
+        return range(self.last + 1)
+
+
+@pytest.fixture
+def stores(monkeypatch):
+    """(directory -> last epoch of the store there, what was provided) without training any."""
+    there, provided = {}, []
+
+    def open_store(plan, loaded, directory):
+        return Store(directory, there.get(directory))
+
+    def provide(plan, loaded, store, last):
+        provided.append((store.directory.name, last))
+        return [0, 1]
+
+    monkeypatch.setattr(teachers, "open_store", open_store)
+    monkeypatch.setattr(teachers, "provide", provide)
+    return there, provided
+
+
+def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, stores):
+    there, provided = stores
+    loaded = types.SimpleNamespace(train=[0], fingerprint="abc")
+    plans = [p.plan for p in grid("method=dpd,mtt", "curriculum.max_start_epoch=11,15")]
+    shared = sources.SharedSources(None, pathlib.Path(), tmp_path, plans)
+    for plan in plans:
+        shared.experts(plan, loaded)
+    names = [name for name, _ in provided]
+    assert [last for _, last in provided] == [16] * 4
+    assert names[0] == names[1] != names[2] == names[3]
+    assert names[0].startswith("gsam-") and names[2].startswith("sgd-")
+    assert names[0].endswith("-16epochs")
+
+    # A longer store of an earlier sweep serves too; so does one in the folder itself.
+    longer = tmp_path / names[0].replace("16epochs", "30epochs")
+    longer.mkdir()
+    shared.experts(plans[0], loaded)
+    assert provided[-1] == (longer.name, 16)
+    there[tmp_path] = 15
+    shared.experts(plans[0], loaded)
+    assert provided[-1][0] == longer.name
+    there[tmp_path] = 16
+    shared.experts(plans[0], loaded)
+    assert provided[-1] == (tmp_path.name, 16)
+
+
+def test_data_is_read_again_only_when_it_differs(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(sources.problem, "load", lambda config, *_: read.append(config) or "data")
+    one = sources.Sources(None, tmp_path, tmp_path)
+    configs = [p.plan.config for p in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1")]
+    for config in configs:
+        assert one.problem(config) == "data"
+    assert [config.data.train_per_class for config in read] == [5, 6]
