@@ -51,8 +51,8 @@ def check(config: ConfigDict) -> None:
     _check_learning(config)
     if config.student.gradient == "tesla" and config.student.momentum > 0:
         raise UserError(
-            f"student.gradient = 'tesla' and student.momentum = {config.student.momentum} do not go "
-            "together: TESLA's gradient is derived for a student of plain SGD. Set "
+            f"student.gradient = 'tesla' and student.momentum = {config.student.momentum} do not "
+            "go together: TESLA's gradient is derived for a student of plain SGD. Set "
             "student.momentum=0, or student.gradient=exact."
         )
 
@@ -87,15 +87,16 @@ def _check_matching(matching: ConfigDict) -> None:
             )
     if "difference" not in masks and matching.metric != "absolute":
         raise UserError(
-            f"matching.metric = {matching.metric!r} has no effect: only the mask 'difference' ranks "
-            f"by it, and matching.masks = {masks}. Add the mask, or set matching.metric=absolute."
+            f"matching.metric = {matching.metric!r} has no effect: only the mask 'difference' "
+            f"ranks by it, and matching.masks = {masks}. Add the mask, or set "
+            "matching.metric=absolute."
         )
     dropped = [_SHARES[mask] for mask in masks if mask in _SHARES]
     if round(sum(matching[share] for share in dropped), 6) >= 1:
         told = ", ".join(f"matching.{share} = {matching[share]}" for share in dropped)
         raise UserError(
-            f"{told}: together they may leave out every weight, and the matching loss would be 0/0. "
-            "Their sum must be below 1."
+            f"{told}: together they may leave out every weight, and the matching loss would be "
+            "0/0. Their sum must be below 1."
         )
 
 

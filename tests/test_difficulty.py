@@ -9,7 +9,7 @@ from configs import digits_ipc1
 from dpd_jax import difficulty, evaluate, experts
 from experiments import build, teachers
 from experiments import difficulty as kept
-from tests.test_experts import SGD, SOME, Perceptron, problem
+from tests.test_experts import PLAIN, SGD, Perceptron, problem
 
 
 class Scored(Perceptron):
@@ -37,7 +37,7 @@ def test_places_count_within_the_class_and_break_ties_by_order():
 def test_scores_are_the_mean_over_the_epochs_asked_for():
     images, labels = problem()
     keys = jnp.stack([jax.random.key(i) for i in (5, 6)])
-    data = (NETWORK, SGD, SOME, images, labels, keys)
+    data = (NETWORK, SGD, PLAIN, images, labels, keys)
     *waiting, (last, measured) = difficulty.measure(*data, (3, 1), 7)
     assert [epoch for epoch, _ in waiting] == [0, 1, 2, 3] and last == 3
     assert all(rows is None for _, rows in waiting)
@@ -68,9 +68,10 @@ class Experiment:
         monkeypatch.setattr(kept.difficulty, "measure", self._measure)
 
     def _measure(self, network, recipe, augmentation, images, labels, keys, epochs, batch_size):
-        self.trained += [tuple(np.asarray(jax.random.key_data(key))) for key in keys]
+        seeds = [np.asarray(jax.random.key_data(key)) for key in keys]
+        self.trained += [tuple(seed) for seed in seeds]
         yield 0, None
-        draws = [np.random.default_rng(np.asarray(jax.random.key_data(key))).random(10) for key in keys]
+        draws = [np.random.default_rng(seed).random(10) for seed in seeds]
         yield max(epochs), np.stack(draws).astype(np.float32)
 
     def scores(self, folder):
@@ -136,17 +137,20 @@ def test_facts_tell_of_a_schedule_only_where_there_is_one(monkeypatch):
 
 def test_training_sees_just_the_images_it_is_shown():
     images, labels = problem()
+    keys = jnp.stack([jax.random.key(i) for i in (5, 6)])
+
+    def train(images, epochs, seen):
+        data = (NETWORK, SGD, PLAIN, images, labels, keys)
+        return list(experts.train_many(*data, epochs, seen))
+
     shown = [np.where(np.arange(20) % 4 < 2, np.arange(20), -1), np.arange(20)]
-    key = jax.random.key(0)
-    way = list(
-        experts.train_many(NETWORK, SGD, SOME, images, labels, key[None], 2, shown.__getitem__)
-    )
+    way = train(images, 2, shown.__getitem__)
     # Images that are not shown may be anything.
     hidden = jnp.where((shown[0] < 0)[:, None, None, None], 1e6, images)
-    once = list(experts.train_many(NETWORK, SGD, SOME, hidden, labels, key[None], 1, lambda e: shown[0]))
+    once = train(hidden, 1, lambda epoch: shown[0])
     np.testing.assert_array_equal(once[1][1], way[1][1])
     assert np.isfinite(way[2][1]).all()
-    plain = list(experts.train_many(NETWORK, SGD, SOME, images, labels, key[None], 1))
+    plain = train(images, 1, None)
     assert np.any(plain[1][1] != way[1][1])
 
 
