@@ -134,6 +134,7 @@ _AST = _MTT | {
     ("cifar100", 50):      _mtt_row("per_channel",   80,  2, 40,  700,   1000,  1e-5,  0.01),
     ("tiny_imagenet", 1):  _mtt_row("per_channel",   10,  2, 10,  200,  10000,  1e-4,  0.01),
 }
+
 # Li et al. 2024, "Prioritize Alignment in Dataset Distillation", Table 9. It removes 10 % of
 # each class, the easiest, in one operation after full data, at an epoch it does not give:
 # 20 epochs after AEE, which is the 40 of its program's CIFAR-10. The rest is DATM's.
