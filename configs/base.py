@@ -86,6 +86,17 @@ def get_config() -> config_dict.ConfigDict:
         at_once=1,  # experts trained side by side; memory for speed
         storage="float32",  # "float32", "float16" or "bfloat16"
     )
+    config.data_schedule = dict(  # which images an expert's epoch sees; epochs from 0
+        kind="all",  # "all", or "easy_to_hard" (PAD's FIEX), which reads what follows
+        initial_ratio=0.75,  # share of each class in the first epoch, the easiest
+        addition_end_epoch=20,  # the first epoch on all images; the share grows until then
+        # After which the easiest leave, and which share of a class. PAD's paper says 10 %, not
+        # when; its program after epoch 40, and 20 % after 60: (40, 60) and (0.1, 0.2).
+        removal_epochs=(40,),
+        removal_ratios=(0.1,),
+        score_networks=10,  # whose EL2N scores are averaged; trained as experts are, on all images
+        score_epochs=(20,),  # after which they are taken; PAD gives neither number
+    )
     config.synthetic = dict(
         # "correct": real images an expert gets right; "kmeans": those nearest to the centres of
         # clusters; "real": any; "noise"
@@ -126,9 +137,13 @@ def get_config() -> config_dict.ConfigDict:
         metric="absolute",  # what "difference" ranks by
         depth_ratio=0.0,  # "depth" (PAD): share of the weights, shallow first
         loss_ratio=0.0,  # "loss" (PAD as released): share of the weights, smallest first
-        ratio_epsilon=0.1,  # "ratio" (DDPP): weights that disagree by a factor above 1/0.1
-        ratio_signed=True,  # "ratio": opposite signs disagree
-        ratio_keep_zeros=True,  # "ratio": 0/0 agrees
+        # "ratio" (DDPP): weights of student and expert, one of which is below 0.1 of the other.
+        ratio_epsilon=0.1,
+        # Two points its paper leaves open. Signs: True reads the rule as it is printed, so that
+        # opposite signs, whose ratio is negative, are left out; False compares magnitudes.
+        # Zeros: 0/0 is agreement, and kept, if True; 0 against anything else is left out.
+        ratio_signed=True,
+        ratio_keep_zeros=True,
     )
     config.distill = dict(
         iterations=10_000,  # outer steps

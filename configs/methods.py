@@ -56,6 +56,13 @@ _AST = _MTT | {
     "synthetic": {"init": "kmeans", "labels": "hard"},
     "alignment": {"balance": "log", "intermediate": "equal", "perturbation": 0.1},
 }
+# MTT that leaves out weights on which student and expert disagree by a factor of ten.
+_DDPP = _MTT | {"matching": {"masks": ("ratio",), "pruning_rate": 0.0}}
+# DATM on experts that see easy images first and the easiest no more at last (FIEX), and
+# without shallow weights in the loss (FIEM). Its released program selects otherwise; the
+# values for it are matching.masks=('loss',), depth_ratio=0, loss_ratio=<what depth_ratio was>
+# and data_schedule.removal_epochs=(40,60), removal_ratios=(0.1,0.2).
+_PAD = {"data_schedule": {"kind": "easy_to_hard"}}
 
 METHODS = {
     "dpd": {},
@@ -68,6 +75,9 @@ METHODS = {
     "ftd+": _FTD,
     "ast": _AST | {"matching": _UNPRUNED},
     "ast+": _AST,
+    "ddpp": _DDPP,
+    "pad": _PAD | {"matching": {"masks": ("depth",), "pruning_rate": 0.0}},
+    "pad+": _PAD | {"matching": {"masks": ("depth", "difference")}},
 }
 
 PUBLISHED = {
@@ -81,6 +91,9 @@ PUBLISHED = {
     "ftd+": tables.FTD,
     "ast": tables.AST,
     "ast+": tables.AST,
+    "ddpp": tables.DDPP,
+    "pad": tables.PAD,
+    "pad+": tables.PAD,
 }
 
 

@@ -9,6 +9,7 @@ SET = {
     "network": {"width": 32},
     "data": {"train_per_class": 500},
     "experts": {"num_experts": 5, "batch_size": 64, "at_once": 1},
+    "data_schedule": {"score_epochs": (5,)},
     # Adam moves the set far enough in few steps; the papers' SGD takes thousands.
     "synthetic": {"step_size": 0.03},
     "distill": {
@@ -32,6 +33,8 @@ AT_MOST = {
     "curriculum.min_start_epoch": 0,
     "curriculum.current_max_start_epoch": 4,
     "curriculum.max_start_epoch": 4,
+    "data_schedule.addition_end_epoch": 3,
+    "data_schedule.score_networks": 3,
     "student.syn_steps": 30,
     "student.batch_syn": 100,
     "distill.lr_y": 0.03,  # Adam's; 0 where labels are not learned

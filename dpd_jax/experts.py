@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dpd_jax.augment import Augmentation, augment
@@ -135,6 +136,9 @@ def init(network: Network, key: jax.Array) -> ExpertState:
 def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: int) -> jax.Array:
     """The batches of one epoch: a random order of `indices` [m], cut from the front.
 
+    An index of -1 stands for none and comes last, so that epochs on other images
+    need no other program.
+
     Returns:
       int32 [steps, batch_size]; -1 fills the last batch, and whole rows beyond
       it, so that epochs on fewer images have the same shape.
@@ -143,6 +147,7 @@ def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: i
     if room < 0:
         raise ValueError(f"{len(indices)} images do not fit {steps} batches of {batch_size}")
     order = jax.random.permutation(key, jnp.asarray(indices, jnp.int32))
+    order = order[jnp.argsort(order < 0, stable=True)]
     return jnp.pad(order, (0, room), constant_values=-1).reshape(steps, batch_size)
 
 
@@ -278,6 +283,7 @@ def train_many(
     labels: jax.Array,
     keys: jax.Array,
     epochs: int,
+    seen: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[tuple[int, jax.Array, jax.Array | None]]:
     """Trains several experts side by side.
 
@@ -288,6 +294,8 @@ def train_many(
       images, labels: the training set, float32 [n, h, w, c] in model space and int [n].
       keys: one of each expert [k].
       epochs: how many.
+      seen: the images of an epoch, counted from 0: int32 [n], each its own index or
+        -1 (see `schedule`); None shows all of them to every epoch.
 
     Yields:
       (epoch, weights [k, P], mean training loss [k]) for epochs 0, before any
@@ -306,7 +314,8 @@ def train_many(
     state = _start(network, keys)
     yield 0, lead(state.params), None
     for epoch in range(1, epochs + 1):
-        order, step_keys = _draws(keys, epoch, num_images=len(images), batch_size=size)
+        indices = np.arange(len(images)) if seen is None else seen(epoch - 1)
+        order, step_keys = _draws(keys, epoch, indices, batch_size=size)
         state, loss = run(state, images, labels, order, step_keys)
         yield epoch, lead(state.params), lead(loss)
 
@@ -321,14 +330,13 @@ def _start(network: Network, keys: jax.Array) -> ExpertState:
     return _each(lambda key: init(network, jax.random.fold_in(key, 0)), keys)
 
 
-@functools.partial(jax.jit, static_argnames=("num_images", "batch_size"))
-def _draws(keys, epoch, *, num_images: int, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """The batches of an epoch on all images, and its steps' key; for one expert or several."""
-    steps = math.ceil(num_images / batch_size)
+@functools.partial(jax.jit, static_argnames="batch_size")
+def _draws(keys, epoch, indices, *, batch_size: int) -> tuple[jax.Array, jax.Array]:
+    """The batches of an epoch on `indices`, and its steps' key; for one expert or several."""
+    steps = math.ceil(len(indices) / batch_size)
 
     def one(key):
         order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
-        indices = jnp.arange(num_images)
         return epoch_order(order_key, indices, batch_size=batch_size, steps=steps), step_key
 
     return _each(one, keys)

@@ -17,11 +17,14 @@ from dpd_jax.evaluate import Protocol
 from dpd_jax.experts import Recipe
 from dpd_jax.matching import Matching
 from dpd_jax.optimizers import Rule
+from dpd_jax.schedule import Schedule
 from dpd_jax.smoothing import Smoothing
 from dpd_jax.student import Student
+from experiments import refusals
 
 INITS = ("real", "correct", "kmeans", "noise")
 LABELS = ("hard", "onehot", "expert", "experts")
+DATA_SCHEDULES = ("all", "easy_to_hard")
 
 
 class Plan(NamedTuple):
@@ -31,6 +34,7 @@ class Plan(NamedTuple):
     network: networks.Network
     augmentation: Augmentation
     recipe: Recipe
+    schedule: Schedule | None
     curriculum: Curriculum
     student: Student
     matching: Matching
@@ -74,11 +78,12 @@ def plan(config: ConfigDict) -> Plan:
         **config.alignment.to_dict(),
     )
     distill, synthetic = config.distill, config.synthetic
-    return Plan(
+    planned = Plan(
         config=config,
         network=network,
         augmentation=augmentation,
         recipe=_only(Recipe, config.experts, smoothing=_only(Smoothing, config.experts)),
+        schedule=_schedule(config.data_schedule),
         curriculum=curriculum,
         student=Student(
             augmentation=augmentation, alignment=alignment, **config.student.to_dict()
@@ -96,6 +101,21 @@ def plan(config: ConfigDict) -> Plan:
         guard=Guard(**config.guard.to_dict()),
         protocol=_only(Protocol, config.evaluate),
     )
+    planned.outer.optimizer()  # Refuses what no rule by itself does.
+    refusals.check(config)
+    return planned
+
+
+def _schedule(node: ConfigDict) -> Schedule | None:
+    _known("data_schedule.kind", node.kind, DATA_SCHEDULES)
+    if node.kind == "all":
+        return None
+    if node.score_networks < 1 or not node.score_epochs or min(node.score_epochs) < 1:
+        raise UserError(
+            f"data_schedule.score_networks = {node.score_networks} must be at least 1, and "
+            f"score_epochs = {tuple(node.score_epochs)} must name at least one epoch, from 1."
+        )
+    return _only(Schedule, node)
 
 
 def _only(kind, node: ConfigDict, **others):

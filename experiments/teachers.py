@@ -1,5 +1,6 @@
 """The experts of an experiment: found in their store, or trained into it."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -10,7 +11,7 @@ import numpy as np
 from dpd_jax import evaluate, experts
 from dpd_jax.errors import UserError
 from dpd_jax.trajectories import TrajectoryStore
-from experiments import screen
+from experiments import difficulty, screen
 from experiments.build import Plan
 from experiments.problem import Problem
 
@@ -24,6 +25,8 @@ def facts(plan: Plan, problem: Problem) -> dict:
     else:
         preprocessing |= {"mean": list(data.mean), "std": list(data.std)}
     network = {k: v for k, v in plan.config.network.items() if k != "convolution"}
+    # Only where there is one: experts on all images are the same with it and without.
+    schedule = {"data_schedule": _schedule_facts(plan)} if plan.schedule else {}
     return {
         "network": network | {"leaves": [[x.path, list(x.shape)] for x in plan.network.leaves]},
         "data": {
@@ -35,7 +38,14 @@ def facts(plan: Plan, problem: Problem) -> dict:
         "optimizer": experts.describe(plan.recipe),
         "augmentation": plan.config.augment.to_dict(),
         "seed": plan.config.experts.seed,
+        **schedule,
     }
+
+
+def _schedule_facts(plan: Plan) -> dict:
+    """What determines which images an epoch sees, in the config's words."""
+    used = (*dataclasses.asdict(plan.schedule), "score_networks", "score_epochs")
+    return {name: plan.config.data_schedule[name] for name in used}
 
 
 def open_store(plan: Plan, problem: Problem, directory: pathlib.Path) -> TrajectoryStore:
@@ -67,6 +77,12 @@ def provide(
                 "or train longer experts into another --experts_dir."
             )
     missing = [expert for expert in wanted if expert not in present]
+    if missing and plan.config.synthetic.label_epoch > last:
+        raise UserError(
+            f"synthetic.label_epoch = {plan.config.synthetic.label_epoch} is beyond epoch {last}, "
+            "to which experts are trained here. Use -1 for that epoch, or name by --experts_dir a "
+            "folder of longer experts."
+        )
     if missing:
         _train(plan, problem, store, missing, last if last_epoch is None else last_epoch)
     return wanted
@@ -76,6 +92,7 @@ def _train(plan: Plan, problem: Problem, store: TrajectoryStore, missing: list[i
     """Trains experts in groups of `experts.at_once`, each written when its group is done."""
     root = jax.random.key(plan.config.experts.seed)
     images, labels = jnp.asarray(problem.train), jnp.asarray(problem.dataset.train_labels)
+    seen = difficulty.seen(plan, problem, store.directory, facts(plan, problem))
     total = len(missing) * last
     with screen.bar("experts", total, unit=" epochs") as bar:
         for first in range(0, len(missing), plan.config.experts.at_once):
@@ -83,7 +100,7 @@ def _train(plan: Plan, problem: Problem, store: TrajectoryStore, missing: list[i
             keys = jnp.stack([jax.random.fold_in(root, expert) for expert in group])
             snapshots: list[np.ndarray] = []
             trained = experts.train_many(
-                plan.network, plan.recipe, plan.augmentation, images, labels, keys, last
+                plan.network, plan.recipe, plan.augmentation, images, labels, keys, last, seen
             )
             for epoch, params, loss in trained:
                 snapshots.append(np.asarray(params))

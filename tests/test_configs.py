@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 from ml_collections import config_dict, config_flags
 
-from configs import base, datasets, methods, small, tables
+from configs import base, datasets, methods, small
 from dpd_jax import matching, networks
 from dpd_jax.errors import UserError
 from experiments import build
@@ -71,6 +71,22 @@ student.batch_syn           10    100   500   100   1000  125   200    200    30
 distill.lr_img              100   100   1000  1000  1000  1000  10000  10000  10000
 distill.lr_lr               1e-7  1e-5  1e-5  1e-5  1e-5  1e-5  1e-4   1e-4   1e-4
 synthetic.step_size         .01   .001  .001  .01   .01   .01   .01    .01    .01
+"""
+
+# PAD's Table 9 as printed; "-" means that T does not grow.
+PAD_TABLE_9 = """
+data_schedule.initial_ratio         .75  .75  .75   .75   .75   .75   .75    .75  .75
+data_schedule.addition_end_epoch    20   20   20    40    40    40    40     40   40
+matching.depth_ratio                0    .25  .25   0     .25   .5    0      .25  .5
+student.syn_steps                   80   80   80    40    80    80    60     60   80
+curriculum.expert_epochs            2    2    2     3     2     2     2      2    2
+curriculum.min_start_epoch          0    0    0     0     0     40    0      0    20
+curriculum.current_max_start_epoch  4    10   20    10    20    60    15     20   40
+curriculum.max_start_epoch          4    20   40    20    40    80    30     40   60
+curriculum.expansion_interval       -    100  100   100   100   100   400    100  100
+student.batch_syn                   10   100  500   100   1000  1000  200    250  250
+distill.lr_y                        5    2    2     10    10    10    10     10   10
+distill.lr_img                      100  100  1000  1000  1000  1000  10000  100  100
 """
 
 
@@ -178,6 +194,32 @@ def test_mtt_has_its_authors_values(place):
     assert config["distill.threshold"] == 0
 
 
+@pytest.mark.parametrize("place", range(9), ids=PAPER)
+def test_pad_has_its_table_9_and_is_datm_otherwise(place):
+    config = flat(load(PAPER[place], "pad"))
+    table = rows(PAD_TABLE_9)
+    for field, printed in table.items():
+        expected = 0 if printed[place] == "-" else float(printed[place])
+        assert config[field] == expected, field
+    own = {"method", "matching.masks", "data_schedule.kind", "data_schedule.removal_epochs"}
+    other = changes(load(PAPER[place], "datm"), load(PAPER[place], "pad"))
+    assert other.keys() <= own | table.keys()
+    assert config["matching.masks"] == ("depth",)
+    assert config["data_schedule.removal_ratios"] == (0.1,)
+    (removal,) = config["data_schedule.removal_epochs"]
+    assert removal == config["data_schedule.addition_end_epoch"] + 20
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_ddpp_is_mtt_with_a_mask_whitened_and_with_more_experts(name):
+    own = {"method", "matching.masks", "data.preprocessing", "experts.num_experts"}
+    assert changes(load(name, "mtt"), load(name, "ddpp")).keys() <= own
+    config = load(name, "ddpp")
+    assert (config.matching.masks, config.matching.ratio_epsilon) == (("ratio",), 0.1)
+    if name.startswith("cifar"):
+        assert (config.data.preprocessing, config.experts.num_experts) == ("zca", 200)
+
+
 def test_tesla_has_the_two_settings_its_program_names():
     one, fifty = load("cifar10_ipc1", "tesla"), load("cifar100_ipc50", "tesla")
     assert one.data.preprocessing == "per_channel"
@@ -237,11 +279,11 @@ def test_datm_is_dpd_without_pruning(name):
 
 
 @pytest.mark.parametrize("name", ["cifar10_ipc10", "tiny_imagenet_ipc50", "digits_ipc1"])
-@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd", "ast"])
+@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd", "ast", "pad"])
 def test_a_plus_adds_pruning_at_the_rate_of_the_file_and_nothing_else(name, method):
     assert changes(load(name, method), load(name, f"{method}+")) == {
         "method": f"{method}+",
-        "matching.masks": ("difference",),
+        "matching.masks": (*load(name, method).matching.masks, "difference"),
         "matching.pruning_rate": load(name).matching.pruning_rate,
     }
 
@@ -253,7 +295,7 @@ def test_no_method_touches_the_evaluation_or_the_seeds(method):
         assert not touched & {"evaluate", "seed", "network", "augment", "guard"}
 
 
-@pytest.mark.parametrize("method", ["", "mtt", "ftd+", "ast"])
+@pytest.mark.parametrize("method", ["", "mtt", "ftd+", "ast", "pad"])
 @pytest.mark.parametrize("ipc", [1, 10, 50])
 def test_fashion_mnist_has_the_values_of_cifar10(ipc, method):
     other = changes(load(f"cifar10_ipc{ipc}", method), load(f"fashion_mnist_ipc{ipc}", method))
@@ -309,7 +351,7 @@ def test_misspelt_fields_and_wrong_types_are_refused():
 
 def test_tables_name_fields_that_exist():
     known = flat(base.get_config()).keys()
-    for table in (tables.DATM, tables.MTT, tables.TESLA, tables.FTD, tables.AST):
+    for table in methods.PUBLISHED.values():
         for row in table.values():
             assert row.keys() <= known
             assert "distill.iterations" not in row or row["distill.iterations"] in (5000, 10_000)

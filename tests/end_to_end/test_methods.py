@@ -1,0 +1,31 @@
+"""A method whose experts see images by difficulty, from scoring to the report."""
+
+import json
+
+from tests.end_to_end import commands
+
+
+def test_pad_from_the_scores_to_the_report(cache, tmp_path):
+    status, text = commands.run(
+        "distill",
+        f"{commands.TINY[0]}:pad",
+        *commands.TINY[1:],
+        "--config.matching.depth_ratio=0.25",
+        "--config.data_schedule.addition_end_epoch=1",
+        "--config.data_schedule.score_networks=1",
+        "--config.data_schedule.score_epochs=(1,)",
+        f"--workdir={tmp_path / 'run'}",
+        f"--experts_dir={tmp_path / 'experts'}",
+        cache=cache,
+    )
+    assert status == 0, text
+    assert "difficulty" in text
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["method"] == "pad" and report["steps"] == 24
+    kept = {path.name for path in (tmp_path / "experts").iterdir()}
+    assert kept == {"difficulty", "expert_000", "expert_001"}
+    assert [path.name for path in (tmp_path / "experts" / "difficulty").iterdir()] == [
+        "network_000.npz"
+    ]
+    facts = json.loads((tmp_path / "experts" / "expert_000" / "expert.json").read_text())["facts"]
+    assert facts["data_schedule"]["initial_ratio"] == 0.75
