@@ -114,6 +114,7 @@ def get_config() -> config_dict.ConfigDict:
         momentum=0.0,
         gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
         unroll=1,  # steps XLA sees at once; speed only
+        chunk=0,  # images the network sees at once, for memory; 0 = the whole batch
     )
     config.alignment = dict(  # AST's ways to keep the student near its expert
         balance="none",  # factor on the student's loss by start epoch: "none", "log" or "log5"

@@ -25,6 +25,7 @@ import optax
 
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation, augment
+from dpd_jax.chunks import in_chunks
 from dpd_jax.errors import UserError
 from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
@@ -42,6 +43,9 @@ class Student:
       momentum: heavy-ball momentum; 0 in every paper, 0.9 in AST's released program.
       gradient: one of `GRADIENTS`.
       unroll: how many steps of the scan XLA sees at once (speed only).
+      chunk: images the network sees at once, so that memory follows the chunk and
+        not the batch; 0 = the whole batch. The same sums, in another order; only
+        a norm over the batch would make them others.
       augmentation: DSA, drawn anew every step.
       alignment: what keeps it near its expert (AST).
 
@@ -54,6 +58,7 @@ class Student:
     momentum: float
     gradient: str
     unroll: int
+    chunk: int
     augmentation: Augmentation
     alignment: Alignment
 
@@ -66,6 +71,8 @@ class Student:
         for name in ("syn_steps", "batch_syn", "unroll"):
             if getattr(self, name) < 1:
                 raise UserError(f"student.{name} = {getattr(self, name)} must be at least 1.")
+        if self.chunk < 0:
+            raise UserError(f"student.chunk = {self.chunk} must be positive, or 0 for whole batches.")
         if not 0 <= self.momentum < 1:
             raise UserError(f"student.momentum = {self.momentum} must lie in [0, 1).")
         if self.points[0] < 1:
@@ -117,6 +124,7 @@ def inner_loss(
     *,
     network: Network,
     augmentation: Augmentation,
+    chunk: int,
 ) -> jax.Array:
     """The loss of one student step: mean soft cross entropy on an augmented batch.
 
@@ -127,13 +135,19 @@ def inner_loss(
       key: the batch's augmentation key, as raw data: the backward pass draws the
         same augmentation once more, which is no reuse of a key by mistake.
       scale: a factor on the loss (AST's balance; 1 otherwise), a scalar.
+      chunk: see `Student`.
     """
     valid = (index >= 0).astype(images.dtype)
     rows = jnp.maximum(index, 0)
     augmented = augment(jax.random.wrap_key_data(key), images[rows], augmentation)
-    logits = network.apply(params, augmented)
-    losses = soft_cross_entropy(logits, labels[rows])
-    return scale * jnp.sum(losses * valid) / jnp.sum(valid)
+
+    def weighted(params, images, labels, weights):
+        return jnp.sum(weights * soft_cross_entropy(network.apply(params, images), labels))
+
+    weights = scale * valid / jnp.sum(valid)
+    if 0 < chunk < len(index):
+        weighted = in_chunks(weighted, chunk)
+    return weighted(params, augmented, labels[rows], weights)
 
 
 def _plain(loss: Callable, momentum: float) -> Callable:
@@ -250,7 +264,9 @@ def train(
     Returns:
       Weights [len(points), P]; the last row is theta-hat after N steps.
     """
-    loss = functools.partial(inner_loss, network=network, augmentation=student.augmentation)
+    loss = functools.partial(
+        inner_loss, network=network, augmentation=student.augmentation, chunk=student.chunk
+    )
     if student.gradient == "unroll":
         step = _plain(loss, student.momentum)
     else:

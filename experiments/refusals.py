@@ -55,6 +55,11 @@ def check(config: ConfigDict) -> None:
             "go together: TESLA's gradient is derived for a student of plain SGD. Set "
             "student.momentum=0, or student.gradient=exact."
         )
+    if config.student.chunk and config.network.norm == "batch":
+        raise UserError(
+            f"student.chunk = {config.student.chunk} and network.norm = 'batch' do not go "
+            "together: that norm looks at the whole batch at once. Set student.chunk=0."
+        )
 
 
 def _check_values(config: ConfigDict) -> None:

@@ -51,15 +51,15 @@ FAMILIES = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
 @pytest.mark.parametrize(
-    "mode, families, momentum",
-    [("exact", (), 0.0), ("exact", FAMILIES, 0.9), ("nested", FAMILIES, 0.0)],
+    "mode, families, momentum, chunk",
+    [("exact", (), 0.0, 2), ("exact", FAMILIES, 0.9, 0), ("nested", FAMILIES, 0.0, 1)],
 )
-def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum):
+def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum, chunk):
     settings = dict(
         syn_steps=7, batch_syn=3, momentum=momentum, augmentation=toys.augmentation(*families)
     )
     (plain, seen), reference = gradient(*problem(), toys.student(gradient="unroll", **settings))
-    (loss, weights), ours = gradient(*problem(), toys.student(gradient=mode, **settings))
+    (loss, weights), ours = gradient(*problem(), toys.student(gradient=mode, chunk=chunk, **settings))
     np.testing.assert_allclose(loss, plain, rtol=1e-6)
     np.testing.assert_allclose(weights, seen, rtol=1e-4, atol=1e-6)
     assert_close(ours, reference)
@@ -109,6 +109,7 @@ def test_tesla_is_the_unroll_with_constant_weights_inside():
                 jnp.ones(()),
                 network=net,
                 augmentation=student.augmentation,
+                chunk=0,
             )
             params = params - syn.step_size * inner
         return jnp.sum((params - target) ** 2)
@@ -156,7 +157,7 @@ def test_batches_visit_every_image_once_a_pass_with_the_short_one_first(num_imag
         assert not np.array_equal(rows[0], rows[per_pass])
 
 
-@pytest.mark.parametrize("changes", [dict(gradient="fast"), dict(syn_steps=0), dict(momentum=1.0)])
+@pytest.mark.parametrize("changes", [dict(gradient="fast"), dict(syn_steps=0), dict(momentum=1.0), dict(chunk=-1)])
 def test_impossible_choices_are_refused_in_words(changes):
     with pytest.raises(UserError, match=next(iter(changes))):
         toys.student(**changes)

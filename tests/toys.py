@@ -53,6 +53,7 @@ def student(**changes) -> Student:
         momentum=0.0,
         gradient="exact",
         unroll=1,
+        chunk=0,
         augmentation=augmentation(),
         alignment=alignment(),
     )
