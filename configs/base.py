@@ -115,6 +115,7 @@ def get_config() -> config_dict.ConfigDict:
         gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
         unroll=1,  # steps XLA sees at once; speed only
         chunk=0,  # images the network sees at once, for memory; 0 = the whole batch
+        batch_devices=1,  # that share each batch, for memory
     )
     config.alignment = dict(  # AST's ways to keep the student near its expert
         balance="none",  # factor on the student's loss by start epoch: "none", "log" or "log5"

@@ -293,6 +293,8 @@ def make_step(
         )
 
     average = parallel.mean_over_segments(gradient, segments, devices)
+    if student.batch_devices > 1:
+        average = parallel.sharing_rows(average, student.batch_devices)
     optimizer = outer.optimizer()
 
     def keys(key, step):
@@ -301,7 +303,7 @@ def make_step(
     def update(state, seen, gradients):
         return _update(state, *seen, gradients, optimizer, outer, guard)
 
-    if devices == 1:
+    if devices == student.batch_devices == 1:
 
         def whole(state, segment, key):
             seen, gradients = average(state.synthetic, (segment, keys(key, state.step)))

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dpd_jax import parallel
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation, augment
 from dpd_jax.chunks import in_chunks
@@ -46,6 +47,7 @@ class Student:
       chunk: images the network sees at once, so that memory follows the chunk and
         not the batch; 0 = the whole batch. The same sums, in another order; only
         a norm over the batch would make them others.
+      batch_devices: devices that share each batch (see `parallel.sharing_rows`).
       augmentation: DSA, drawn anew every step.
       alignment: what keeps it near its expert (AST).
 
@@ -59,6 +61,7 @@ class Student:
     gradient: str
     unroll: int
     chunk: int
+    batch_devices: int
     augmentation: Augmentation
     alignment: Alignment
 
@@ -68,9 +71,14 @@ class Student:
                 f"student.gradient: unknown mode {self.gradient!r}; known are "
                 f"{', '.join(GRADIENTS)}."
             )
-        for name in ("syn_steps", "batch_syn", "unroll"):
+        for name in ("syn_steps", "batch_syn", "unroll", "batch_devices"):
             if getattr(self, name) < 1:
                 raise UserError(f"student.{name} = {getattr(self, name)} must be at least 1.")
+        if self.batch_devices > 1 and self.gradient == "unroll":
+            raise UserError(
+                f"student.batch_devices = {self.batch_devices} needs student.gradient=exact, nested "
+                "or tesla: the plain unroll cannot be derived through a sum over devices."
+            )
         if self.chunk < 0:
             raise UserError(f"student.chunk = {self.chunk} must be positive, or 0 for whole batches.")
         if not 0 <= self.momentum < 1:
@@ -123,8 +131,7 @@ def inner_loss(
     scale: jax.Array,
     *,
     network: Network,
-    augmentation: Augmentation,
-    chunk: int,
+    student: Student,
 ) -> jax.Array:
     """The loss of one student step: mean soft cross entropy on an augmented batch.
 
@@ -135,18 +142,20 @@ def inner_loss(
       key: the batch's augmentation key, as raw data: the backward pass draws the
         same augmentation once more, which is no reuse of a key by mistake.
       scale: a factor on the loss (AST's balance; 1 otherwise), a scalar.
-      chunk: see `Student`.
+      student: its augmentation, and how the batch is divided.
     """
     valid = (index >= 0).astype(images.dtype)
     rows = jnp.maximum(index, 0)
-    augmented = augment(jax.random.wrap_key_data(key), images[rows], augmentation)
+    augmented = augment(jax.random.wrap_key_data(key), images[rows], student.augmentation)
 
     def weighted(params, images, labels, weights):
         return jnp.sum(weights * soft_cross_entropy(network.apply(params, images), labels))
 
     weights = scale * valid / jnp.sum(valid)
-    if 0 < chunk < len(index):
-        weighted = in_chunks(weighted, chunk)
+    if 0 < student.chunk < len(index):
+        weighted = in_chunks(weighted, student.chunk)
+    if student.batch_devices > 1:
+        weighted = parallel.over_rows(weighted, student.batch_devices)
     return weighted(params, augmented, labels[rows], weights)
 
 
@@ -264,9 +273,7 @@ def train(
     Returns:
       Weights [len(points), P]; the last row is theta-hat after N steps.
     """
-    loss = functools.partial(
-        inner_loss, network=network, augmentation=student.augmentation, chunk=student.chunk
-    )
+    loss = functools.partial(inner_loss, network=network, student=student)
     if student.gradient == "unroll":
         step = _plain(loss, student.momentum)
     else:

@@ -55,10 +55,17 @@ def check(config: ConfigDict) -> None:
             "go together: TESLA's gradient is derived for a student of plain SGD. Set "
             "student.momentum=0, or student.gradient=exact."
         )
-    if config.student.chunk and config.network.norm == "batch":
+    divided = config.student.chunk or config.student.batch_devices > 1
+    if divided and config.network.norm == "batch":
         raise UserError(
-            f"student.chunk = {config.student.chunk} and network.norm = 'batch' do not go "
-            "together: that norm looks at the whole batch at once. Set student.chunk=0."
+            "network.norm = 'batch' looks at the whole batch at once. Set student.chunk=0 and "
+            "student.batch_devices=1, or take another norm."
+        )
+    if config.student.batch_devices > 1 and config.distill.devices > 1:
+        raise UserError(
+            f"student.batch_devices = {config.student.batch_devices} and distill.devices = "
+            f"{config.distill.devices}: devices share either each batch or the segments. Set one "
+            "of them to 1."
         )
 
 

@@ -37,10 +37,10 @@ def segments(count=1, target=None):
 
 
 @functools.cache
-def step(outer=None, guard=None, count=1, devices=1):
+def step(outer=None, guard=None, count=1, devices=1, student=STUDENT):
     return distill.make_step(
         NETWORK,
-        STUDENT,
+        student,
         toys.matching(),
         outer or toys.outer(),
         guard or toys.guard(),
@@ -156,6 +156,17 @@ def test_devices_share_the_segments_of_one_average():
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+def test_devices_share_one_batch():
+    # Three images over two devices, a chunk of one at a time: one share is short.
+    shared = dataclasses.replace(STUDENT, batch_devices=2, chunk=1)
+    alone, metrics = run(1, distill.init(synthetic_set(), toys.outer()), step())
+    spread, other = run(1, distill.init(synthetic_set(), toys.outer()), step(student=shared))
+    for a, b in zip(metrics[:5], other[:5], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    for a, b in zip(alone.synthetic, spread.synthetic, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_what_the_masks_dropped_is_told_for_each_array():
     _, metrics = run(1, distill.init(synthetic_set(), toys.outer()), step())
     sizes = np.array([leaf.size for leaf in NETWORK.leaves])
@@ -182,6 +193,8 @@ def test_uneven_shares_and_missing_devices_are_refused():
         parallel.mean_over_segments(lambda a, b: a, 3, 2)
     with pytest.raises(UserError, match="devices"):
         parallel.mean_over_segments(lambda a, b: a, 1024, 1024)
+    with pytest.raises(UserError, match="batch_devices"):
+        parallel.sharing_rows(lambda a, b: a, 1024)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ REFUSED = [
     ("tesla", {"student.momentum": 0.9}, "plain SGD"),
     ("mtt", {"distill.lr_img": 0.0, "distill.lr_lr": 0.0}, "nothing would be learned"),
     ("", {"distill.segments": 3, "distill.devices": 2}, "multiple of distill.devices"),
+    ("", {"student.chunk": 2, "network.norm": "batch"}, "whole batch at once"),
+    (
+        "",
+        {"student.batch_devices": 2, "distill.segments": 2, "distill.devices": 2},
+        "either each batch or the segments",
+    ),
+    ("", {"student.batch_devices": 2, "student.gradient": "unroll"}, "sum over devices"),
     ("", {"data_schedule.kind": "hard"}, "known are all, easy_to_hard"),
     ("pad", {"data_schedule.score_epochs": ()}, "at least one epoch"),
     ("pad", {"data_schedule.score_networks": 0}, "score_networks = 0"),

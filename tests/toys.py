@@ -54,6 +54,7 @@ def student(**changes) -> Student:
         gradient="exact",
         unroll=1,
         chunk=0,
+        batch_devices=1,
         augmentation=augmentation(),
         alignment=alignment(),
     )
