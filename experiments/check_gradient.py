@@ -35,8 +35,10 @@ from experiments.segments import SegmentReader
 
 MODES = flags.DEFINE_list("modes", ["exact", "nested", "tesla"], "Gradient modes to look at.")
 REFERENCE = flags.DEFINE_string(
-    "reference", "unroll", 'What they are compared with; "exact" where the unroll takes too much '
-    "memory, once it has been seen to be the same."
+    "reference",
+    "unroll",
+    'What they are compared with; "exact" where the unroll takes too much memory, once it has '
+    "been seen to be the same.",
 )
 DRAWS = flags.DEFINE_integer(
     "draws", 3, "Segments looked at, each with its own start, target and batches.", lower_bound=1
@@ -52,7 +54,7 @@ STEP_SIZES = flags.DEFINE_list(
 OUT = flags.DEFINE_string("out", None, "--gap: folder for gap.md and gap.png.")
 
 # What the root key is folded with, one number a use.
-_START, _DRAWS, _SEGMENTS, _STEPS = range(4)
+_START, _DRAWS, _STEPS = range(3)
 
 
 class Material(NamedTuple):
@@ -118,19 +120,18 @@ def numbers(flag: str, texts: list[str], kind: type) -> list:
 
 def check(plan: Plan, material: Material, root: jax.Array, modes: list[str]) -> None:
     """Prints the comparison at the config's own N and step size."""
-    keys = draw_keys(root, len(material.segments))
     with screen.note(f"gradient by {REFERENCE.value}"):
-        reference = gradients(plan, REFERENCE.value, material.synthetic, material.segments, keys)
+        reference = gradients(function(plan, REFERENCE.value), material, root)
     lines = [
         f"N = {plan.student.syn_steps}, step size {float(material.synthetic.step_size):g}, "
         f"reference: {REFERENCE.value}; L = {np.mean([loss for loss, _ in reference]):.4f}; mean "
-        f"over {len(keys)} segments, the worst in brackets",
+        f"over {len(material.segments)} segments, the worst in brackets",
         "",
         f"{'mode':<8}{'gradient of':<13}{'cosine':<24}relative error",
     ]
     for mode in modes:
         with screen.note(f"gradient by {mode}"):
-            found = gradients(plan, mode, material.synthetic, material.segments, keys)
+            found = gradients(function(plan, mode), material, root)
         for name, agreements in compare(reference, found).items():
             cosines, errors = zip(*agreements, strict=True)
             lines.append(f"{mode:<8}{name:<13}{_told(cosines, min):<24}{_told(errors, max)}")
@@ -143,7 +144,6 @@ def check(plan: Plan, material: Material, root: jax.Array, modes: list[str]) -> 
 
 def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, sizes: list) -> None:
     """Prints and saves the errors over N and step size."""
-    keys = draw_keys(root, len(material.segments))
     rows = []
     total = len(steps) * (1 + len(modes)) * len(sizes)
     with screen.bar("gap", total, unit=" gradients") as bar:
@@ -152,10 +152,11 @@ def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, siz
             of_count = plan._replace(student=student)
             functions = {m: function(of_count, m) for m in [REFERENCE.value, *modes]}
             for size in sizes:
-                syn = material.synthetic._replace(step_size=jnp.float32(size))
+                moved = material.synthetic._replace(step_size=jnp.float32(size))
+                asked = material._replace(synthetic=moved)
                 found = {}
                 for mode in [REFERENCE.value, *modes]:
-                    found[mode] = evaluate(functions[mode], syn, material.segments, keys)
+                    found[mode] = gradients(functions[mode], asked, root)
                     bar.to(bar.amount + 1, N=count, alpha=size)
                 loss = float(np.mean([loss for loss, _ in found[REFERENCE.value]]))
                 for mode in modes:
@@ -170,12 +171,6 @@ def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, siz
         screen.say(f"{folder / 'gap.md'}, gap.png")
 
 
-def draw_keys(root: jax.Array, count: int) -> list[jax.Array]:
-    """A key a segment: of its batches and augmentation, the same for every mode."""
-    key = jax.random.fold_in(root, _STEPS)
-    return [jax.random.fold_in(key, draw) for draw in range(count)]
-
-
 def function(plan: Plan, mode: str):
     """The compiled (set, segment, key) -> ((L, dropped), gradient) of a mode."""
     student = dataclasses.replace(plan.student, gradient=mode)
@@ -185,16 +180,17 @@ def function(plan: Plan, mode: str):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
-def gradients(plan, mode: str, syn, segments, keys) -> list[tuple[float, SyntheticSet]]:
-    """(L, gradient) of each segment by a mode."""
-    return evaluate(function(plan, mode), syn, segments, keys)
+def gradients(compiled, material: Material, root: jax.Array) -> list[tuple[float, SyntheticSet]]:
+    """(L, gradient) of each segment by a function from `function`.
 
-
-def evaluate(compiled, syn, segments, keys) -> list[tuple[float, SyntheticSet]]:
-    """(L, gradient) of each segment by a function from `function`."""
+    Batches and augmentation of a segment are drawn from `root`: the same for every mode.
+    """
+    key = jax.random.fold_in(root, _STEPS)
     found = []
-    for segment, key in zip(segments, keys, strict=True):
-        (loss, _), gradient = jax.device_get(compiled(syn, segment, key))
+    for draw, segment in enumerate(material.segments):
+        (loss, _), gradient = jax.device_get(
+            compiled(material.synthetic, segment, jax.random.fold_in(key, draw))
+        )
         found.append((float(loss), gradient))
     return found
 

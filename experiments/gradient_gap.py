@@ -89,7 +89,8 @@ def draw(rows: list[Row], *, title: str) -> FigureCanvasAgg:
         axes.set_xscale("log", base=2)
         ticks = sorted({row.steps for row in rows})
         axes.set_xticks(ticks, map(str, ticks))
-        axes.set_yscale("log")
+        if any(row.error(name) > 0 for row in rows):  # Not of a gradient that is zero.
+            axes.set_yscale("log")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("student steps N")
     figure.axes[0].set_ylabel("relative error")
