@@ -159,7 +159,7 @@ def test_baselines_of_different_data_are_not_mixed(tmp_path):
 
 
 def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):
-    names = ("method=dpd,mtt", "matching.masks=none,depth")
+    names = ("method=dpd,mtt", "student.gradient=exact,nested")
     rates = ("distill.lr_img=1e-3,1,10", "matching.metric=absolute,relative")
     for over, along in ((names, None), (rates, "distill.lr_img")):
         table = sweep_table.make(cells(over, (0, 1)))
