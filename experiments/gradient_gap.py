@@ -32,16 +32,16 @@ class Row(NamedTuple):
     seen: dict[str, list[tuple[float, float]]]
 
     def error(self, name: str) -> float:
-        """Mean relative error over segments; NaN where that gradient is zero."""
-        return _mean([error for _, error in self.seen[name]])
+        """Median relative error over segments; NaN where that gradient is zero."""
+        return _median([error for _, error in self.seen[name]])
 
     def cosine(self, name: str) -> float:
-        """Mean cosine over segments; NaN where a gradient is zero."""
-        return _mean([cosine for cosine, _ in self.seen[name]])
+        """Median cosine over segments; NaN where a gradient is zero."""
+        return _median([cosine for cosine, _ in self.seen[name]])
 
 
 def markdown(rows: list[Row]) -> str:
-    """The table: relative error, and cosine in brackets, for each part of the set."""
+    """The table: medians of relative error, and of cosine in brackets, for each part of the set."""
     names = list(rows[0].seen)
     heads = ["mode", "N", "step size", "L", *names]
     lines = ["| " + " | ".join(heads) + " |", "| " + " | ".join(["---"] * len(heads)) + " |"]
@@ -89,7 +89,8 @@ def draw(rows: list[Row], *, title: str) -> FigureCanvasAgg:
         axes.set_xscale("log", base=2)
         ticks = sorted({row.steps for row in rows})
         axes.set_xticks(ticks, map(str, ticks))
-        axes.set_yscale("log")
+        if any(row.error(name) > 0 for row in rows):  # Not of a gradient that is zero.
+            axes.set_yscale("log")
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("student steps N")
     figure.axes[0].set_ylabel("relative error")
@@ -97,6 +98,7 @@ def draw(rows: list[Row], *, title: str) -> FigureCanvasAgg:
     return FigureCanvasAgg(figure)
 
 
-def _mean(values: list[float]) -> float:
+def _median(values: list[float]) -> float:
+    """Of those that are numbers; unlike the mean, unmoved by a reference that is nearly zero."""
     known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    return float(np.median(known)) if known else float("nan")

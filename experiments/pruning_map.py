@@ -4,7 +4,6 @@ The direct view of DPD's hypothesis: a row for each parameter array, shallow
 first; the run's outer steps in one map, the start epochs in the other.
 """
 
-import pathlib
 from typing import NamedTuple
 
 import numpy as np

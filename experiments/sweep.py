@@ -160,14 +160,15 @@ class Clock:
         means = {name: sum(took) / len(took) for name, took in self._seconds.items()}
         usual = sum(means.values()) / len(means)
         minutes = sum(means.get(run.point.name, usual) for run in waiting) / 60
-        return f", about {minutes:.0f} min left" if minutes < 90 else f", about {minutes / 60:.1f} h left"
+        told = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+        return f", about {told} left"
 
 
 def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str) -> None:
     table = sweep_table.make(
         [
-            sweep_table.Cell(run.point, run.seed, report.load(run.workdir) if run.finished else None)
-            for run in runs
+            sweep_table.Cell(r.point, r.seed, report.load(r.workdir) if r.finished else None)
+            for r in runs
         ]
     )
     sweep_table.write_csv(folder / "table.csv", table)

@@ -3,21 +3,26 @@
     python -m experiments.sweep --config=configs/cifar10_ipc10.py \\
         --sweep=configs/sweeps/pad_table4c.py --seeds=3
 
-The paper has it for CIFAR-10 with PAD's experts (test accuracy, %), without saying
-the share; a quarter is its depth ratio at IPC 10 and 50:
+The paper has it for CIFAR-10 (test accuracy, %), without saying the share; a quarter
+is its depth ratio at IPC 10 and 50:
 
     IPC   none   loss  depth
      10   67.2   67.3   67.7
      50   76.5   77.0   77.3
 
 "loss" drops the smallest errors, as PAD's program does. DPD drops the largest
-differences: its mask stands beside them, at the config's pruning rate. The masks take
-the place of the method's own, which leaves DATM on `configs/cifar10_ipc10.py`.
+differences: the last row has its pruning, at the rate of the config, on the same
+experts.
 """
 
 OVER = (
-    {"matching.masks": ((),)},
-    {"matching.masks": (("loss",),), "matching.loss_ratio": (0.25,)},
-    {"matching.masks": (("depth",),), "matching.depth_ratio": (0.25,)},
-    {"matching.masks": (("difference",),)},
+    {"method": ("pad",), "matching.depth_ratio": (0.0,)},
+    {
+        "method": ("pad",),
+        "matching.depth_ratio": (0.0,),
+        "matching.masks": (("loss",),),
+        "matching.loss_ratio": (0.25,),
+    },
+    {"method": ("pad",), "matching.depth_ratio": (0.25,)},
+    {"method": ("pad+",), "matching.depth_ratio": (0.0,)},
 )

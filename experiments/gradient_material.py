@@ -1,0 +1,136 @@
+"""What the gradient check takes gradients of: a set, and segments for its student to follow."""
+
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dpd_jax import synthetic
+from dpd_jax.distill import Segment
+from dpd_jax.synthetic import SyntheticSet
+from experiments import screen, start, teachers
+from experiments.build import Plan
+from experiments.problem import Problem
+from experiments.segments import SegmentReader
+
+# What the root key is folded with, one number a use; the check itself uses 2.
+_START, _DRAWS = range(2)
+
+
+class Material(NamedTuple):
+    """What gradients are taken of.
+
+    Attributes:
+      synthetic: the set.
+      segments: a stretch of an expert's way for each draw.
+      words: where they come from, for a person.
+    """
+
+    synthetic: SyntheticSet
+    segments: list[Segment]
+    words: str
+
+
+def with_experts(
+    plan: Plan, loaded: Problem, root: jax.Array, directory: pathlib.Path, draws: int
+) -> Material | None:
+    """Segments of stored experts, drawn as a run does; None where the store is empty.
+
+    Args:
+      plan, loaded: the experiment.
+      root: of all randomness.
+      directory: the expert store.
+      draws: how many segments, spread over the run.
+
+    Raises:
+      UserError: if the experts were made otherwise, or are too short.
+    """
+    config = plan.config
+    store = teachers.open_store(plan, loaded, directory)
+    used = [expert for expert in store.experts() if expert < config.experts.num_experts]
+    if not used:
+        screen.say(f"no experts in {store.directory}: doing without.")
+        return None
+    first = start.begin(plan, loaded, store, used, jax.random.fold_in(root, _START))
+    reader = SegmentReader(
+        store,
+        plan.curriculum,
+        jax.random.fold_in(root, _DRAWS),
+        num_experts=len(used),
+        segments=1,
+        offsets=plan.student.alignment.offsets,
+        cache_gigabytes=config.distill.cache_gigabytes,
+    )
+    # Steps spread over the run, since start epochs depend on how far it is.
+    steps = np.linspace(0, config.distill.iterations - 1, draws).astype(int)
+    segments = [jax.tree.map(lambda x: x[0], reader.read(int(step))) for step in steps]
+    epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
+    words = f"segments of {len(used)} experts from the epochs {epochs}"
+    return Material(first.synthetic, segments, words)
+
+
+def without_experts(
+    plan: Plan, loaded: Problem, root: jax.Array, draws: int, steps: int
+) -> Material:
+    """Fresh weights, and what plain SGD steps on real images make of them.
+
+    The set is one of random real images, or noise where the config starts from it;
+    labels that come from experts are one-hot instead.
+
+    Args:
+      plan, loaded: the experiment.
+      root: of all randomness.
+      draws: how many segments, each of another network.
+      steps: SGD steps from start to target.
+    """
+    config = plan.config
+    image_key, walk_key = jax.random.split(jax.random.fold_in(root, _START))
+    chosen = synthetic.classes(config.num_classes, config.ipc)
+    if config.synthetic.init == "noise":
+        images = synthetic.noise_images(image_key, plan.num_images, plan.network.image_shape)
+    else:
+        real = synthetic.real_indices(
+            image_key, loaded.dataset.train_labels, config.num_classes, config.ipc
+        )
+        images = jnp.asarray(loaded.train[real])
+    if config.synthetic.labels == "hard":
+        labels = synthetic.hard_labels(chosen, config.num_classes)
+    else:
+        labels = synthetic.onehot_labels(chosen, config.num_classes, config.synthetic.label_scale)
+    syn = SyntheticSet(images, labels, jnp.float32(config.synthetic.step_size))
+    with screen.note(f"{steps} SGD steps on real images, {draws} times"):
+        keys = jax.random.split(walk_key, draws)
+        segments = [_walk(plan, loaded, key, steps) for key in keys]
+    words = f"fresh networks, targets {steps} SGD steps on real images away"
+    return Material(syn, segments, words)
+
+
+def _walk(plan: Plan, loaded: Problem, key: jax.Array, steps: int) -> Segment:
+    """Plain SGD from fresh weights on batches drawn at random, at the experts' learning rate.
+
+    Where the student is matched on its way too, so many targets lie evenly on this one.
+    """
+    recipe, targets = plan.recipe, len(plan.student.points)
+
+    @jax.jit
+    def step(params, images, labels):
+        def loss(weights):
+            logits = plan.network.apply(weights, images)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        return params - recipe.learning_rate * jax.grad(loss)(params)
+
+    init_key, batch_key = jax.random.split(key)
+    params = plan.network.init(init_key)
+    seen = [params]
+    for number in range(steps):
+        draw = jax.random.fold_in(batch_key, number)
+        rows = jax.random.randint(draw, (recipe.batch_size,), 0, len(loaded.train))
+        rows = np.asarray(rows)
+        params = step(params, loaded.train[rows], loaded.dataset.train_labels[rows])
+        seen.append(params)
+    places = np.linspace(0, steps, targets + 1).astype(int)
+    return Segment(jnp.stack([seen[place] for place in places]), jnp.zeros((), jnp.int32))
