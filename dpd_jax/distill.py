@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import optax
 
 from dpd_jax import alignment as alignment_lib
+from dpd_jax import guard as guard_lib
 from dpd_jax import matching as matching_lib
 from dpd_jax import optimizers, parallel
 from dpd_jax import student as student_lib
 from dpd_jax.errors import UserError
+from dpd_jax.guard import Guard, Health
 from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
 
@@ -34,42 +36,6 @@ class Segment(NamedTuple):
 
     params: jax.Array
     start_epoch: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Guard:
-    """When a step counts as gone wrong, and what happens then.
-
-    A bad step is undone: set, momenta and average stay those before it, and the
-    outer updates are multiplied by `backoff`; `recovery` good steps in a row
-    take one such factor back. Three bad steps in a row return to a snapshot,
-    taken every `snapshot_every` steps while all was well. A run that made no
-    update for `patience` steps has to stop: see `Health.idle`.
-
-    Attributes:
-      max_loss: a matching loss above this is runaway (1 is standing still).
-      max_step_size_change: largest factor the step size may change by in a step.
-      max_step_size_ratio: largest factor, up or down, from the first step size.
-      max_image_change: largest root-mean-square move of the images in a step,
-        in model space units.
-      backoff, recovery, snapshot_every, patience: as above.
-    """
-
-    max_loss: float
-    max_step_size_change: float
-    max_step_size_ratio: float
-    max_image_change: float
-    backoff: float
-    recovery: int
-    snapshot_every: int
-    patience: int
-
-    def __post_init__(self):
-        if not 0 < self.backoff <= 1 or min(self.recovery, self.snapshot_every, self.patience) < 1:
-            raise UserError(
-                "guard: backoff must lie in (0, 1] and recovery, snapshot_every and patience must "
-                "be at least 1."
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,24 +77,6 @@ class Outer:
         )
 
 
-class Health(NamedTuple):
-    """The guard's memory.
-
-    Attributes:
-      scale: factor on the outer updates, 1 while all is well.
-      good: applied steps since the last change of scale.
-      undone: bad steps in a row.
-      idle: steps in a row without an update, bad or above the threshold.
-      snapshot: the set and optimiser state to return to.
-    """
-
-    scale: jax.Array
-    good: jax.Array
-    undone: jax.Array
-    idle: jax.Array
-    snapshot: tuple
-
-
 class DistillState(NamedTuple):
     """Everything the next outer step depends on, besides its segment and key.
 
@@ -156,7 +104,7 @@ class Metrics(NamedTuple):
       step_size: alpha after the step.
       images_gradient, labels_gradient, step_size_gradient: norms of dL/d(.).
       applied: whether the set moved.
-      trouble: bits, one for each of `TROUBLES`; 0 if the guard saw nothing.
+      trouble: bits, one for each of `guard.TROUBLES`; 0 if the guard saw nothing.
       scale: the guard's factor after the step.
       idle: `Health.idle` after the step.
       dropped: share of each parameter array's weights that the masks left out of
@@ -174,46 +122,6 @@ class Metrics(NamedTuple):
     scale: jax.Array
     idle: jax.Array
     dropped: jax.Array | None
-
-
-# The guard's factor shrinks no further: below it a run stands still anyway.
-_LEAST_SCALE = 2.0**-10
-
-# What went wrong, and the knob most likely to mend it; one bit of Metrics.trouble each.
-TROUBLES = (
-    (
-        "the matching loss is not finite",
-        "lower distill.lr_lr or synthetic.step_size; on maps smaller than 4x4 lower network.depth",
-    ),
-    ("the gradient of the images is not finite", "lower synthetic.step_size or student.syn_steps"),
-    ("the gradient of the labels is not finite", "lower synthetic.step_size or student.syn_steps"),
-    ("the gradient of the step size is not finite", "lower synthetic.step_size"),
-    (
-        "the matching loss is above guard.max_loss: the student ran away from the expert",
-        "lower distill.lr_img, distill.lr_lr or synthetic.step_size",
-    ),
-    (
-        "the step size changed by more than guard.max_step_size_change in one step",
-        "lower distill.lr_lr",
-    ),
-    (
-        "the step size left its bounds (guard.max_step_size_ratio around its start), or is not "
-        "positive",
-        "lower distill.lr_lr; a step size that keeps shrinking means the set cannot follow the "
-        "expert: lower curriculum.max_start_epoch or distill.lr_img",
-    ),
-    ("the images moved by more than guard.max_image_change in one step", "lower distill.lr_img"),
-)
-
-
-def explain(trouble: int) -> str:
-    """The bits of `Metrics.trouble` in words: which quantity, and the knob likely to help."""
-    seen = [pair for bit, pair in enumerate(TROUBLES) if trouble >> bit & 1]
-    if not seen:
-        return "nothing went wrong"
-    # A non-finite loss makes everything after it non-finite: the first cause is the one to name.
-    quantity, knob = seen[0]
-    return f"{quantity} (likely to help: {knob})"
 
 
 def init(synthetic: SyntheticSet, outer: Outer) -> DistillState:
@@ -327,11 +235,13 @@ def _update(state, loss, dropped, gradients, optimizer, outer: Outer, guard: Gua
     updates, moved_optimizer = optimizer.update(gradients, state.optimizer, old)
     updates = jax.tree.map(lambda u: u * state.health.scale, updates)
     new = optax.apply_updates(old, updates)
-    trouble = _trouble(loss, gradients, updates, old, new, outer, guard)
+    trouble = guard_lib.trouble(
+        loss, gradients, updates, old, new, outer.initial_step_size, guard
+    )
 
     bad = trouble > 0
     applied = ~bad & ((loss <= outer.threshold) if outer.threshold else True)
-    health, back = _health(state, bad, applied, guard)
+    health, back = guard_lib.after(state.health, bad, applied, guard)
 
     def pick(moved, kept, snapshot):
         kept = jax.tree.map(lambda k, s: jnp.where(back, s, k), kept, snapshot)
@@ -362,35 +272,6 @@ def _update(state, loss, dropped, gradients, optimizer, outer: Outer, guard: Gua
         dropped,
     )
     return state, metrics
-
-
-def _trouble(loss, gradients, updates, old, new, outer: Outer, guard: Guard) -> jax.Array:
-    change = new.step_size / old.step_size
-    ratio = new.step_size / outer.initial_step_size
-    image_change = jnp.sqrt(jnp.mean(jnp.square(updates.images)))
-    # Written as negations, so that a NaN counts as trouble. Order: as in TROUBLES.
-    signs = (
-        ~jnp.isfinite(loss),
-        *(~jnp.all(jnp.isfinite(g)) for g in gradients),
-        ~(loss <= guard.max_loss),
-        ~((change <= guard.max_step_size_change) & (change >= 1 / guard.max_step_size_change)),
-        ~((ratio <= guard.max_step_size_ratio) & (ratio >= 1 / guard.max_step_size_ratio)),
-        ~(image_change <= guard.max_image_change),
-    )
-    return sum(sign.astype(jnp.int32) << bit for bit, sign in enumerate(signs))
-
-
-def _health(state, bad, applied, guard: Guard) -> tuple[Health, jax.Array]:
-    """The guard's next memory (its snapshot unchanged) and whether to return to the snapshot."""
-    health = state.health
-    undone = jnp.where(bad, health.undone + 1, 0)
-    back = bad & (undone % 3 == 0)
-    good = jnp.where(bad, 0, health.good + applied)
-    recovered = (good >= guard.recovery) & (health.scale < 1)
-    scale = jnp.where(bad, jnp.maximum(health.scale * guard.backoff, _LEAST_SCALE), health.scale)
-    scale = jnp.where(recovered, jnp.minimum(scale / guard.backoff, 1.0), scale)
-    idle = jnp.where(applied, 0, health.idle + 1)
-    return Health(scale, jnp.where(recovered, 0, good), undone, idle, health.snapshot), back
 
 
 def _averaged(state, synthetic, applied, outer: Outer) -> SyntheticSet:

@@ -11,10 +11,11 @@ from dpd_jax import networks
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.curriculum import Curriculum
-from dpd_jax.distill import Guard, Outer
+from dpd_jax.distill import Outer
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.experts import Recipe
+from dpd_jax.guard import Guard
 from dpd_jax.matching import Matching
 from dpd_jax.optimizers import Rule
 from dpd_jax.schedule import Schedule

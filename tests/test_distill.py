@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dpd_jax import distill, parallel
+from dpd_jax import distill, guard, parallel
 from dpd_jax.distill import Segment
 from dpd_jax.errors import UserError
 from dpd_jax.optimizers import Rule
@@ -96,7 +96,7 @@ def test_a_step_above_the_threshold_moves_nothing_but_the_counters():
 def test_a_bad_step_is_undone_and_told(segment, outer, word):
     before = distill.init(synthetic_set(), outer)
     after, metrics = run(1, distill.init(synthetic_set(), outer), step(outer), segment)
-    assert not metrics.applied and word in distill.explain(int(metrics.trouble))
+    assert not metrics.applied and word in guard.explain(int(metrics.trouble))
     assert same((before.synthetic, before.optimizer), (after.synthetic, after.optimizer))
     assert metrics.scale == 0.5 and all(np.isfinite(x).all() for x in after.synthetic)
 

@@ -5,7 +5,8 @@ import dataclasses
 from dpd_jax import networks
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
-from dpd_jax.distill import Guard, Outer
+from dpd_jax.distill import Outer
+from dpd_jax.guard import Guard
 from dpd_jax.matching import Matching
 from dpd_jax.optimizers import Rule
 from dpd_jax.smoothing import Smoothing
