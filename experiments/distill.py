@@ -15,7 +15,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from dpd_jax import distill, guard
+from dpd_jax import distill
+from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
 from experiments import build, command, pruning_map, report, screen, start
@@ -177,7 +178,7 @@ class Loop:
         # The first of its kind, then ever more rarely: a person reads this.
         if trouble and (trouble != self._told or self._undone.bit_count() == 1):
             bar.say(
-                f"step {step} undone ({self._undone} so far): {guard.explain(trouble)}; outer "
+                f"step {step} undone ({self._undone} so far): {guard_lib.explain(trouble)}; outer "
                 f"updates now times {metrics.scale:.3g}."
             )
             self._told = trouble
@@ -185,7 +186,7 @@ class Loop:
             self._workdir.log(step, _line(metrics) | {"start_epochs": epochs.tolist()})
         if metrics.idle >= guard.patience:
             why = (
-                guard.explain(trouble)
+                guard_lib.explain(trouble)
                 if trouble
                 else f"the matching loss stays above distill.threshold = {config.threshold}; "
                 "raise it, or lower curriculum.max_start_epoch or synthetic.step_size"
