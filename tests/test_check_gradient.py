@@ -59,7 +59,10 @@ def rows():
             steps,
             size,
             0.75,
-            {"images": [(0.9, 0.1 * steps), (0.95, 0.2 * steps), (1.0, 9.0)], "labels": [(np.nan, np.nan)] * 2},
+            {
+                "images": [(0.9, 0.1 * steps), (0.95, 0.2 * steps), (1.0, 9.0)],
+                "labels": [(np.nan, np.nan)] * 2,
+            },
         )
         for steps in (1, 2)
         for size in (0.01, 0.1)

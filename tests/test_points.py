@@ -125,7 +125,8 @@ def test_named_sweeps_are_what_their_names_say():
     kept = [1 - p.matching.depth_ratio for p in plans("pad_table4b")]
     assert kept == [1, 0.75, 0.5, 0.25]
     matched = [p.matching for p in plans("pad_table4c")]
-    assert [m.masks for m in matched] == [("depth",), ("loss",), ("depth",), ("depth", "difference")]
+    masks = [("depth",), ("loss",), ("depth",), ("depth", "difference")]
+    assert [m.masks for m in matched] == masks
     assert [m.depth_ratio for m in matched] == [0, 0, 0.25, 0]
     assert [m.loss_ratio for m in matched] == [0, 0.25, 0, 0]
     pairs = [p.config.method for p in plans("dpd_table4")]
