@@ -20,6 +20,8 @@ def _kind(row: dict) -> str:
     """What tells rows of one kind apart."""
     words = [row["gradient"], row.get("storage"), row.get("optimizer")]
     words.append({True: "augmented", False: None, None: None}[row["augmentation"]])
+    if row.get("chunk"):
+        words.append(f"chunk {row['chunk']}")
     for name, word in (("at_once", "at once"), ("networks", "networks"), ("segments", "segments")):
         if row.get(name, 1) > 1:
             words.append(f"{row[name]} {word}")

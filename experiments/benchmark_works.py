@@ -69,6 +69,7 @@ def _distill_step(plan: Plan, host_seconds: float) -> Work:
     row = _row(plan, "distill_step", student.syn_steps, student.batch_syn, segments * count) | {
         "gradient": student.gradient,
         "augmentation": bool(student.augmentation.families),
+        "chunk": student.chunk,
         "segments": segments,
         "host_seconds": host_seconds,
     }
@@ -93,10 +94,10 @@ def _material(plan: Plan) -> tuple[distill.DistillState, Segment, jax.Array]:
         synthetic.onehot_labels(np.arange(count) % classes, classes, 10.0),
         jnp.float32(plan.config.synthetic.step_size),
     )
-    start = plan.network.init(keys[1])
+    start = plan.network.init(keys[1])[None, None]
     shape = (plan.config.distill.segments, len(plan.student.points), start.size)
     moved = start + 0.01 * jax.random.normal(keys[2], shape)
-    params = jnp.concatenate([jnp.broadcast_to(start, moved[:, :1].shape), moved], 1)
+    params = jnp.concatenate([jnp.broadcast_to(start, (shape[0], 1, shape[2])), moved], 1)
     segment = Segment(params, jnp.zeros(shape[:1], jnp.int32))
     return distill.init(first, plan.outer), segment, keys[3]
 
