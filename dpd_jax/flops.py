@@ -40,7 +40,7 @@ def student(network: Network, gradient: str, *, steps: int, batch: int) -> int:
 
 
 def expert(network: Network, optimizer: str, *, steps: int, batch: int) -> int:
-    """Operations of `steps` training steps by one of `Recipe.optimizer`; AST's penalty is left out."""
+    """Operations of `steps` training steps by a `Recipe.optimizer`, without AST's penalty."""
     return EXPERT_STEP[optimizer] * steps * batch * forward(network)
 
 

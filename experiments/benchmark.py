@@ -25,8 +25,9 @@ Each has a row in the table and an object in FILE, with at least
     matmul_flops_per_second   rate of the float32 matrix product, measured in between
     fraction_of_matmul        flops / seconds / that rate
     compile_seconds  without the cache on disk that runs use
-    host_share       host_seconds / seconds: drawing and reading a step's segments, which a run
-                     does beside the step before
+    host_share       host_seconds / seconds: drawing a step's segments and reading them from disk,
+                     which a run does beside the step before; host_share_cached: from memory,
+                     where they stay once read (distill.cache_gigabytes)
     noise            the range of four fifths of the product's rates in the run, over their median
     error            why there are no seconds, if there are none
 
@@ -103,8 +104,9 @@ def sweep(plan: Plan) -> Sweep:
 
 def _finished(row: dict) -> dict:
     row["device"] = timing.device_name()
-    if row.get("host_seconds") and row["seconds"]:
-        row["host_share"] = row["host_seconds"] / row["seconds"]
+    for kind in ("", "_cached"):
+        if row["seconds"] and f"host_seconds{kind}" in row:
+            row[f"host_share{kind}"] = row[f"host_seconds{kind}"] / row["seconds"]
     return row
 
 

@@ -40,7 +40,8 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
     "share": _number("fraction_of_matmul", 1, ".2f"),
     "temp MiB": _number("temp_bytes", 2**-20, ".1f"),
     "compile s": _number("compile_seconds", 1, ".1f"),
-    "host %": _number("host_share", 100, ".2f"),
+    "read %": _number("host_share", 100, ".1f"),
+    "cached %": _number("host_share_cached", 100, ".1f"),
     "store MB": _number("store_bytes", 1e-6, ".0f"),
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import pathlib
 import statistics
 import tempfile
@@ -40,19 +41,23 @@ class Sweep(NamedTuple):
 def distill_step(plan: Plan, sweep: Sweep) -> Iterator[list[Work]]:
     """The outer step, augmentation off and on as configured; on as many images as it needs."""
     families = [(), plan.augmentation.families] if plan.augmentation.families else [()]
+    augmentations = [dataclasses.replace(plan.augmentation, families=f) for f in families]
     host = _host_seconds(plan)
-    for gradient in sweep.gradients:
-        for steps in sweep.steps:
-            for batch in sweep.batches:
-                student = dataclasses.replace(
-                    plan.student, gradient=gradient, syn_steps=steps, batch_syn=batch
-                )
-                changed = [dataclasses.replace(plan.augmentation, families=f) for f in families]
-                students = [dataclasses.replace(student, augmentation=a) for a in changed]
-                yield [_distill_step(plan._replace(student=s), host) for s in students]
+    for steps, batch in itertools.product(sweep.steps, sweep.batches):
+        group = []
+        for gradient, augmentation in itertools.product(sweep.gradients, augmentations):
+            student = dataclasses.replace(
+                plan.student,
+                gradient=gradient,
+                syn_steps=steps,
+                batch_syn=batch,
+                augmentation=augmentation,
+            )
+            group.append(_distill_step(plan._replace(student=student), host))
+        yield group
 
 
-def _distill_step(plan: Plan, host_seconds: float) -> Work:
+def _distill_step(plan: Plan, host: dict[str, float]) -> Work:
     student, segments = plan.student, plan.config.distill.segments
     step = distill.make_step(
         plan.network,
@@ -71,8 +76,8 @@ def _distill_step(plan: Plan, host_seconds: float) -> Work:
         "augmentation": bool(student.augmentation.families),
         "chunk": student.chunk,
         "segments": segments,
-        "host_seconds": host_seconds,
     }
+    row |= host
     state, segment, key = _material(plan)
     program = _compile(row, step, state, segment, key)
 
@@ -198,20 +203,23 @@ def store_read(plan: Plan, sweep: Sweep) -> Iterator[list[Work]]:
                 "store_bytes": per_expert * plan.config.experts.num_experts,
                 "segments": plan.config.distill.segments,
             }
-            works.append(Work(row, _reading(plan, store)))
+            works.append(Work(row, _reading(plan, store, 0.0)))
         yield works
 
 
-def _host_seconds(plan: Plan) -> float:
-    """Seconds the host needs to draw and read an outer step's segments, if nothing is cached."""
+def _host_seconds(plan: Plan) -> dict[str, float]:
+    """Seconds the host needs for an outer step's segments: read from disk, or from its cache."""
+    fields = {"host_seconds": 0.0, "host_seconds_cached": float("inf")}
     with _store(plan, plan.config.experts.storage) as store:
-        read, took = _reading(plan, store), []
-        read()
-        for _ in range(_READS):
-            began = time.perf_counter()
-            read()
-            took.append(time.perf_counter() - began)
-    return statistics.median(took)
+        for field, gigabytes in fields.items():
+            read, took = _reading(plan, store, gigabytes), []
+            # Enough that each start epoch has most likely been there before.
+            for _ in range(_READS + 5 * plan.curriculum.last_epoch * (gigabytes > 0)):
+                began = time.perf_counter()
+                read()
+                took.append(time.perf_counter() - began)
+            fields[field] = statistics.median(took[-_READS:])
+    return fields
 
 
 @contextlib.contextmanager
@@ -229,8 +237,8 @@ def _store(plan: Plan, storage: str) -> Iterator[TrajectoryStore]:
         yield store
 
 
-def _reading(plan: Plan, store: TrajectoryStore) -> Callable[[], Segment]:
-    """Reads the segments of the next step at every call."""
+def _reading(plan: Plan, store: TrajectoryStore, cache_gigabytes: float) -> Callable[[], Segment]:
+    """Draws and reads the segments of the next step at every call."""
     reader = SegmentReader(
         store,
         plan.curriculum,
@@ -238,7 +246,7 @@ def _reading(plan: Plan, store: TrajectoryStore) -> Callable[[], Segment]:
         num_experts=1,
         segments=plan.config.distill.segments,
         offsets=plan.student.alignment.offsets,
-        cache_gigabytes=0.0,
+        cache_gigabytes=cache_gigabytes,
     )
     step = -1
 

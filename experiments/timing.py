@@ -14,9 +14,9 @@ import jax.numpy as jnp
 
 from experiments import machine
 
-_BUDGET = 8.0  # seconds a group of works is repeated for,
+_BUDGET = 12.0  # seconds a group of works is repeated for,
 _LEAST, _MOST = 3, 15  # but at least and at most so many times.
-_PRODUCTS = 3  # timed before each repetition
+_PRODUCTS = 5  # before each repetition, in a row; the first is not timed, the median is the rate
 
 # [rows, inner] x [inner, columns]: on a CPU the product of a student step (10 images, 16x16 maps,
 # 3x3x128 patches) with a square matrix; what fills an accelerator elsewhere.
@@ -37,37 +37,46 @@ class Work(NamedTuple):
 
 
 class Product:
-    """The machine's float32 matrix product, and every rate seen of it."""
+    """The machine's float32 matrix product.
+
+    Attributes:
+      shape: rows, inner and columns.
+      rates: operations a second, each time it was measured.
+    """
 
     def __init__(self, shape: tuple[int, int, int] | None = None):
         """`shape`: rows, inner and columns; None is what suits the backend."""
         rows, inner, columns = shape or _SHAPES.get(jax.default_backend(), _LARGE)
         self.shape = (rows, inner, columns)
         left, right = jax.random.split(jax.random.key(0))
-        self._factors = jax.random.normal(left, (rows, inner)), jax.random.normal(
-            right, (inner, columns)
+        self._factors = (
+            jax.random.normal(left, (rows, inner)),
+            jax.random.normal(right, (inner, columns)),
         )
         self._multiply = jax.jit(jnp.matmul)
         self._flops = 2 * rows * inner * columns
         self.rates: list[float] = []
-        _seconds(lambda: self._multiply(*self._factors))
+        self.measure()  # Compiles.
+        self.rates.clear()
 
-    def measure(self, times: int) -> list[float]:
-        """Operations a second of some products; also remembered."""
-        rates = [
-            self._flops / _seconds(lambda: self._multiply(*self._factors)) for _ in range(times)
-        ]
-        self.rates += rates
-        return rates
+    def measure(self) -> float:
+        """Operations a second, the median of a few products in a row; also remembered."""
+        took = [_seconds(lambda: self._multiply(*self._factors)) for _ in range(_PRODUCTS)]
+        self.rates.append(self._flops / statistics.median(took[1:]))
+        return self.rates[-1]
 
     @property
     def spread(self) -> float:
-        """The range in which the middle 80 % of all rates lie, as a share of their median."""
+        """The range of four fifths of the rates, as a share of their median."""
+        if not self.rates:
+            return 0.0
         ordered = sorted(self.rates)
         cut = len(ordered) // 10
         return (ordered[-1 - cut] - ordered[cut]) / statistics.median(ordered)
 
     def __str__(self) -> str:
+        if not self.rates:
+            return "the float32 product was not measured"
         low, high = min(self.rates) / 1e9, max(self.rates) / 1e9
         middle = statistics.median(self.rates) / 1e9
         if self.spread < 0.1:
@@ -100,11 +109,11 @@ def compiled(function: Callable, *arguments: Any) -> tuple[Callable, float | Non
 
 
 def measure(group: list[Work], product: Product) -> list[dict[str, Any]]:
-    """Times works in turn, with products in between, and completes their rows.
+    """Times works in turn, a product before each, and completes their rows.
 
     Returns:
       Each work's row, with the median of its `seconds`, their least and most,
-      the median rate of the products between, and the share of it that the
+      the median rate of the products before it, and the share of it that the
       work's operations reached. They are None for what could not be done.
     """
     able = []
@@ -116,28 +125,29 @@ def measure(group: list[Work], product: Product) -> list[dict[str, Any]]:
             able.append(work)
         except jax.errors.JaxRuntimeError as error:  # Most likely memory.
             work.row["error"] = str(error).partition("\n")[0]
-    took: dict[int, list[float]] = {id(work): [] for work in able}
-    rates: list[float] = []
+    took: dict[int, list[float]] = {id(work): [] for work in group}
+    rates: dict[int, list[float]] = {id(work): [] for work in group}
     began, done = time.perf_counter(), 0
     while able and (done < _LEAST or (done < _MOST and time.perf_counter() - began < _BUDGET)):
-        rates += product.measure(_PRODUCTS)
         for work in able:
+            rates[id(work)].append(product.measure())
             took[id(work)].append(_seconds(work.run))
         done += 1
+    return [
+        work.row | _figures(work.row["flops"], took[id(work)], rates[id(work)]) for work in group
+    ]
+
+
+def _figures(flops: int, took: list[float], rates: list[float]) -> dict[str, Any]:
+    seconds = statistics.median(took) if took else None
     rate = statistics.median(rates) if rates else None
-    return [work.row | _figures(work.row["flops"], took.get(id(work)), rate) for work in group]
-
-
-def _figures(flops: int, times: list[float] | None, rate: float | None) -> dict[str, Any]:
-    seconds = statistics.median(times) if times else None
-    share = flops / seconds / rate if times and flops else None
     return {
         "seconds": seconds,
-        "seconds_least": min(times) if times else None,
-        "seconds_most": max(times) if times else None,
-        "repetitions": len(times or ()),
+        "seconds_least": min(took, default=None),
+        "seconds_most": max(took, default=None),
+        "repetitions": len(took),
         "matmul_flops_per_second": rate,
-        "fraction_of_matmul": share,
+        "fraction_of_matmul": flops / seconds / rate if took and flops else None,
     }
 
 
