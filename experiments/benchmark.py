@@ -1,0 +1,125 @@
+"""How fast the work of a config is on this machine, and how much memory it takes.
+
+    python -m experiments.benchmark --config=configs/cifar10_ipc1.py --json=FILE
+    python -m experiments.benchmark --config=configs/cifar10_ipc1.py \\
+        --what=distill_step --gradient=exact --steps=10 --json=FILE
+
+Needs no data: shapes come from the config, images and weights are random. What
+is timed are the compiled functions a run uses:
+
+    distill_step     the outer step, for each of --gradient x --steps x --batch,
+                     with the augmentation off and on
+    expert_training  training steps of experts
+    evaluation       training epochs of an evaluation's networks, without their test
+    store_read       what an outer step reads of the experts; plain disk, no cache of ours
+
+Each has a row in the table and an object in FILE, with at least
+
+    what, gradient, steps, batch, width
+    augmentation     whether it was on
+    seconds          median of `repetitions`, after one to warm up; of all `steps` and, where
+                     there are several, all `segments` or `networks` together
+    flops            the operations that are counted for it: `dpd_jax/flops.py` says which. For
+                     the exact gradient 9 forward passes of the batch in each student step
+    temp_bytes       temporary memory, by XLA's account
+    matmul_flops_per_second   rate of the float32 matrix product, measured in between
+    fraction_of_matmul        flops / seconds / that rate
+    compile_seconds  without the cache on disk that runs use
+    host_share       host_seconds / seconds: drawing a step's segments and reading them from disk,
+                     which a run does beside the step before; host_share_cached: from memory,
+                     where they stay once read (distill.cache_gigabytes)
+    noise            the range of four fifths of the product's rates in the run, over their median
+    error            why there are no seconds, if there are none
+
+XLA's own count of operations is not used: it counts a loop's body once.
+"""
+
+import pathlib
+
+import jax
+from absl import flags
+
+from dpd_jax.errors import UserError
+from dpd_jax.student import GRADIENTS
+from experiments import benchmark_table, build, command, screen, timing
+from experiments.benchmark_works import WORKS, Sweep
+from experiments.build import Plan
+from experiments.workdir import write_json
+
+WHAT = flags.DEFINE_list("what", list(WORKS), "What is timed.")
+GRADIENT = flags.DEFINE_list("gradient", list(GRADIENTS), "distill_step: gradient modes.")
+STEPS = flags.DEFINE_list(
+    "steps", None, "distill_step: student steps N (default: 10 and 20, or the config's if fewer)."
+)
+BATCH = flags.DEFINE_list(
+    "batch", None, "distill_step: synthetic images a student step (default: the config's)."
+)
+JSON = flags.DEFINE_string("json", None, "The file the figures are written into.")
+
+
+def _only(known) -> dict:
+    return {
+        "checker": lambda words: bool(words) and set(words) <= set(known),
+        "message": f"choose among {', '.join(known)}",
+    }
+
+
+def _counts(texts: list[str] | None) -> bool:
+    return texts is None or all(text.isdecimal() and int(text) > 0 for text in texts)
+
+
+flags.register_validator("what", **_only(WORKS))
+flags.register_validator("gradient", **_only(GRADIENTS))
+for _name in ("steps", "batch"):
+    flags.register_validator(_name, _counts, message="give whole numbers above 0")
+
+
+def main() -> None:
+    plan = build.plan(command.CONFIG.value)
+    path = _json_path()
+    jax.config.update("jax_enable_compilation_cache", False)  # Compilation is timed too.
+    product = timing.Product()
+    rows = []
+    for what in dict.fromkeys(WHAT.value):
+        for group in WORKS[what](plan, sweep(plan)):
+            for row in timing.measure(group, product):
+                rows.append(_finished(row))
+                screen.say(benchmark_table.sentence(row))
+            for row in rows:
+                row["noise"] = product.spread
+            if path:  # After each, so that a run that is stopped leaves what it has.
+                write_json(path, rows)
+    print(f"\n{command.line()}\n{timing.device_name()}\n{product}\n\n{benchmark_table.text(rows)}")
+
+
+def sweep(plan: Plan) -> Sweep:
+    """The sweep the flags ask for; what they leave out, the config decides."""
+    usual = {min(steps, plan.student.syn_steps) for steps in (10, 20)}
+    return Sweep(
+        gradients=tuple(dict.fromkeys(GRADIENT.value)),
+        steps=tuple(map(int, STEPS.value or sorted(usual))),
+        batches=tuple(map(int, BATCH.value or [min(plan.student.batch_syn, plan.num_images)])),
+    )
+
+
+def _finished(row: dict) -> dict:
+    row["device"] = timing.device_name()
+    for kind in ("", "_cached"):
+        if row["seconds"] and f"host_seconds{kind}" in row:
+            row[f"host_share{kind}"] = row[f"host_seconds{kind}"] / row["seconds"]
+    return row
+
+
+def _json_path() -> pathlib.Path | None:
+    """Where the figures go; asked before anything is measured."""
+    if JSON.value is None:
+        return None
+    path = pathlib.Path(JSON.value).expanduser()
+    if path.is_dir():
+        raise UserError(f"--json={path} is a folder; name the file the figures are written into.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,105 @@
+"""The benchmark: what it counts, and its rows and table."""
+
+import jax
+import pytest
+
+from configs import cifar10_ipc1, digits_ipc1
+from dpd_jax import flops
+from experiments import benchmark_table, benchmark_torch, benchmark_works, build, timing
+from tests import toys
+
+# What the benchmark promises of every row.
+FIELDS = {
+    "what",
+    "gradient",
+    "steps",
+    "batch",
+    "width",
+    "seconds",
+    "flops",
+    "temp_bytes",
+    "matmul_flops_per_second",
+    "fraction_of_matmul",
+    "augmentation",
+    "compile_seconds",
+}
+
+
+def closed_form(network, size) -> int:
+    module = network.module
+    return benchmark_torch.forward_flops(
+        size=size,
+        channels=network.image_shape[-1],
+        width=module.width,
+        depth=module.depth,
+        classes=network.num_classes,
+    )
+
+
+@pytest.mark.parametrize("convolution", ["lax", "patches"])
+def test_the_papers_network_has_the_operations_of_its_closed_form(convolution):
+    config = cifar10_ipc1.get_config()
+    config.network.convolution = convolution
+    network = build.plan(config).network
+    assert network.num_params == 320_010
+    assert flops.forward(network) == closed_form(network, 32) == 101_490_688
+    assert round(flops.student(network, "exact", steps=10, batch=10) / 1e9) == 91
+    assert flops.expert(network, "gsam", steps=2, batch=3) == 36 * 101_490_688
+
+
+def test_padding_of_the_stem_and_other_norms_change_maps_not_rules():
+    network = toys.convnet(width=4, depth=2, image_shape=(8, 8, 1), stem_padding=3, norm="group")
+    assert flops.forward(network) == closed_form(network, 12)
+
+
+def test_rows_and_table(monkeypatch):
+    """One work of each kind with a step in it, on toy shapes: fields, counts, and the table."""
+    config = digits_ipc1.get_config()
+    config.network.width, config.network.depth = 2, 1
+    config.experts.batch_size = 4
+    config.augment.families = ()
+    config.curriculum.current_max_start_epoch = config.curriculum.max_start_epoch = 0
+    monkeypatch.setattr(timing, "_BUDGET", 0)
+    monkeypatch.setattr(benchmark_works, "_READS", 1)
+    plan = build.plan(config)
+    product = timing.Product((8, 8, 8))
+    wanted = benchmark_works.Sweep(gradients=("tesla",), steps=(2,), batches=(12,))
+    rows = []
+    with jax.debug_key_reuse(False):  # A run's step and its reader keep the key they fold into.
+        for what in ("distill_step", "store_read"):
+            for group in benchmark_works.WORKS[what](plan, wanted):
+                rows += timing.measure(group, product)
+    assert all(FIELDS <= row.keys() for row in rows)
+    step, *reads = rows
+    assert (step["what"], step["gradient"], step["steps"], step["batch"], step["width"]) == (
+        "distill_step", "tesla", 2, 12, 2
+    )
+    assert step["flops"] == 7 * 2 * 12 * closed_form(plan.network, 8)
+    assert step["augmentation"] is False and step["temp_bytes"] > 0
+    assert step["fraction_of_matmul"] == pytest.approx(
+        step["flops"] / step["seconds"] / step["matmul_flops_per_second"]
+    )
+    sizes = {row["storage"]: row["bytes_per_expert"] for row in reads}
+    assert sizes.keys() == {"float32", "float16", "bfloat16"} and min(sizes.values()) > 0
+
+    head, *lines = benchmark_table.text(rows).splitlines()
+    assert head.split()[:4] == ["what", "kind", "steps", "batch"] and len(lines) == 4
+    assert lines[0].split()[:4] == ["distill_step", "tesla", "2", "12"]
+
+
+def test_a_work_that_does_not_fit_keeps_its_row_and_says_why(monkeypatch):
+    row = {"what": "distill_step", "gradient": "unroll", "temp_bytes": 100, "augmentation": None}
+    monkeypatch.setattr(timing, "free_memory_bytes", lambda: 99)
+    assert not benchmark_works._fits(row)
+
+    def fails():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nlong story")
+
+    group = [
+        timing.Work(row | {"flops": 1, "steps": 1, "batch": 1}, None),
+        timing.Work(row | {"what": "evaluation", "gradient": None, "flops": 1}, fails),
+    ]
+    rows = timing.measure(group, timing.Product((8, 8, 8)))
+    assert [row["seconds"] for row in rows] == [None, None]
+    text = benchmark_table.text(rows)
+    assert "not run: 0.0 GiB" in text and "RESOURCE_EXHAUSTED: out of memory" in text
