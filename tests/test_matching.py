@@ -44,21 +44,15 @@ def test_keeps_exactly_p_minus_b_under_ties():
     np.testing.assert_array_equal(np.flatnonzero(~keep), np.arange(500, 600))
 
 
-@pytest.mark.parametrize("dropped", [0, 1, 2, 5, 8, 39, 40])
-def test_drops_what_a_stable_sort_puts_first(dropped):
+@pytest.mark.parametrize("ranking", matching_lib.RANKINGS)
+@pytest.mark.parametrize("dropped", [0, 1, 2, 5, 8, 35, 39, 40])
+def test_drops_what_a_stable_sort_puts_first(dropped, ranking):
     odd = [1, np.nan, 3, -np.nan, -2, np.inf, 3, -np.inf, 0.0, -0.0]
     scores = np.array([*odd, *np.arange(20) // 3 - 3.0, *odd], np.float32)
-    # numpy knows stable sorting upwards only, and NaN last.
-    order = np.argsort(-np.where(np.isnan(scores), np.inf, scores), kind="stable")
-    nans = np.flatnonzero(np.isnan(scores))
-    order = np.concatenate([nans, order[~np.isin(order, nans)]])
-    keep = matching_lib.drop_largest(jnp.asarray(scores), dropped)
-    np.testing.assert_array_equal(np.flatnonzero(~keep), np.sort(order[:dropped]))
-
-    errors = np.abs(scores)
-    smallest = matching_lib._drop(~matching_lib._places(jnp.asarray(errors)), dropped)
-    order = np.argsort(errors, kind="stable")
-    np.testing.assert_array_equal(np.flatnonzero(~smallest), np.sort(order[:dropped]))
+    for sign, drop in ((-1, matching_lib.drop_largest), (1, matching_lib.drop_smallest)):
+        keep = drop(jnp.asarray(scores), dropped, ranking)
+        order = np.argsort(sign * scores, kind="stable")  # NaN last
+        np.testing.assert_array_equal(np.flatnonzero(~keep), np.sort(order[:dropped]))
 
 
 @pytest.mark.parametrize(

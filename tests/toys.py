@@ -99,6 +99,7 @@ def matching(**changes) -> Matching:
         ratio_epsilon=0.1,
         ratio_signed=True,
         ratio_keep_zeros=True,
+        ranking="auto",
     )
     return dataclasses.replace(plain, **changes)
 
