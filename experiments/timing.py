@@ -82,9 +82,12 @@ class Product:
         if self.spread < 0.1:
             verdict = "the machine was quiet"
         elif self.spread < 0.3:
-            verdict = "the machine was not quite steady; shares are safer to compare than seconds"
+            verdict = "the machine was not quite steady: compare shares rather than seconds"
         else:
-            verdict = "the machine was busy with something else: these figures are no measurement"
+            verdict = (
+                "the machine was unsteady (its clock, or other programs): compare only rows timed "
+                "side by side, and repeat"
+            )
         rows, inner, columns = self.shape
         return (
             f"float32 product {rows} x {inner} x {columns}: median {middle:.0f} GFLOP/s, from "
