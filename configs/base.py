@@ -146,6 +146,7 @@ def get_config() -> config_dict.ConfigDict:
         # Zeros: 0/0 is agreement, and kept, if True; 0 against anything else is left out.
         ratio_signed=True,
         ratio_keep_zeros=True,
+        ranking="auto",  # how the largest are found: "argsort" or "bits"; speed only
     )
     config.distill = dict(
         iterations=10_000,  # outer steps

@@ -33,6 +33,7 @@ _FREE = (
     "distill.log_every",
     "distill.checkpoint_every",
     "distill.cache_gigabytes",
+    "matching.ranking",
     "experts.at_once",
     "evaluate",
 )
