@@ -92,7 +92,7 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
             network=NETWORK,
             student=student,
             matching=toys.matching(masks=()),
-        )
+        )[0]
 
     first = loss(5)
     start = asked["start"]
