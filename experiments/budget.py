@@ -6,6 +6,7 @@ both with the network seeing fewer images at once, down to one.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import jax
@@ -60,7 +61,8 @@ def ways(student: Student, num_images: int, *, splits: bool) -> Iterator[Student
       splits: whether the network may see fewer images at once: no norm over the batch.
     """
     modes = ("tesla",) if student.gradient == "tesla" else ("exact", "nested")
-    size = min(student.batch_syn, num_images)
+    # What one device sees: devices that share a batch chunk their own part of it.
+    size = math.ceil(min(student.batch_syn, num_images) / student.batch_devices)
     chunk = min(student.chunk or size, size)
     while True:
         for mode in modes:
@@ -68,7 +70,7 @@ def ways(student: Student, num_images: int, *, splits: bool) -> Iterator[Student
             yield dataclasses.replace(student, gradient=mode, chunk=0 if whole else chunk)
         if chunk == 1 or not splits:
             return
-        chunk = -(-chunk // 2)
+        chunk = math.ceil(chunk / 2)
 
 
 def name(student: Student) -> str:
@@ -78,8 +80,10 @@ def name(student: Student) -> str:
 
 
 def gigabytes(num_bytes: float) -> str:
-    """"1.25 GB", "98 MB"; of 10^9 and 10^6 bytes, as the config counts."""
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
+    """"1.25 GB", "98 MB", "0.12 MB"; of 10^9 and 10^6 bytes, as the config counts."""
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:.2f} GB"
+    return f"{num_bytes / 1e6:.{0 if num_bytes >= 1e7 else 2}f} MB"
 
 
 def cache_bytes(plan: Plan) -> int:

@@ -91,9 +91,9 @@ def short(seconds: float) -> str:
 
 
 def long(seconds: float) -> str:
-    """"45 s", "12 min", "3.4 h"."""
+    """"4.5 s", "45 s", "12 min", "3.4 h"."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.{0 if seconds >= 10 else 1}f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 

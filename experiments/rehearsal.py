@@ -4,6 +4,7 @@ The time does not depend on their values. Everything is compiled as the run
 compiles it, so that the run finds it compiled.
 """
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -47,19 +48,26 @@ def step_bytes(plan: Plan) -> int:
     """What one device holds during an outer step: state, segments, results and temporaries.
 
     It is XLA's own account of the program, which is compiled for it. With several
-    devices it is that of a program with one device's share of the segments.
+    devices it is that of a program with one device's share of the segments, or of
+    the batch, for which a chunk of as many images stands.
     """
-    config = plan.config.distill
-    share = config.segments // config.devices
-    return _step_bytes(_of_step(plan), share)
+    config, student = plan.config.distill, plan.student
+    if student.batch_devices > 1:
+        share = math.ceil(min(student.batch_syn, plan.num_images) / student.batch_devices)
+        chunk = min(student.chunk or share, share)
+        plan = plan._replace(
+            student=dataclasses.replace(student, batch_devices=1, chunk=chunk)
+        )
+    return _step_bytes(_of_step(plan), config.segments // config.devices)
 
 
 def step(plan: Plan) -> StepCost:
     """Compiles the outer step, and takes it once or a few times."""
     config = plan.config.distill
     what = _of_step(plan)
-    held = step_bytes(plan) if config.devices == 1 else None
-    return StepCost(_step_seconds(what, config.segments, config.devices), held)
+    alone = config.devices == plan.student.batch_devices == 1
+    held = step_bytes(plan) if alone else None
+    return StepCost(_step_seconds(what, config.segments, config.devices, alone), held)
 
 
 def expert_step(plan: Plan, problem: Problem, side_by_side: int) -> float:
@@ -174,7 +182,7 @@ def _step_bytes(what: _OfStep, segments: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _step_seconds(what: _OfStep, segments: int, devices: int) -> float:
+def _step_seconds(what: _OfStep, segments: int, devices: int, compiled: bool) -> float:
     program = build.outer_step(*what.pieces, segments=segments, devices=devices)
     state, segment, key = _inputs(what, segments)
 
@@ -183,8 +191,8 @@ def _step_seconds(what: _OfStep, segments: int, devices: int) -> float:
         state, metrics = program(state, segment, key)
         return metrics
 
-    if devices > 1:
-        jax.block_until_ready(once())  # Compiles.
+    if not compiled:
+        jax.block_until_ready(once())
     return _seconds(once)
 
 
