@@ -48,7 +48,7 @@ class SegmentReader:
         @jax.jit
         def draws(first):
             steps = first + np.arange(_BLOCK, dtype=np.int32)
-            visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)
+            visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)[None]
 
             def one(step, visit):
                 return curriculum_lib.draw(key, step, visit, curriculum, num_experts)
