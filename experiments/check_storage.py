@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax.errors import UserError
-from dpd_jax.synthetic import SyntheticSet
 from dpd_jax.trajectories import STORAGE, TrajectoryStore
 from experiments import (
     build,
@@ -28,10 +27,10 @@ from experiments import (
     gradient_material,
     problem,
     screen,
-    start,
     teachers,
 )
 from experiments.build import Plan
+from experiments.gradient_material import Material
 
 
 class Rounded(NamedTuple):
@@ -71,45 +70,41 @@ def main() -> None:
         raise UserError("check_storage starts from exact experts: set experts.storage=float32.")
     directory = pathlib.Path(command.EXPERTS_DIR.value or command.default_workdir() / "experts")
     loaded = problem.load(config, command.DATA_DIR.value, command.cache_dir())
-    store = teachers.open_store(plan, loaded, directory)
-    used = [expert for expert in store.experts() if expert < config.experts.num_experts]
-    if not used:
+    root, draws = jax.random.key(config.seed), check_gradient.DRAWS.value
+    material = gradient_material.with_experts(plan, loaded, root, directory, draws)
+    if material is None:
         raise UserError(
             f"there are no experts in {directory}. Train some with experiments.train_experts, or "
             "name their folder with --experts_dir."
         )
-    root = jax.random.key(config.seed)
-    first = start.begin(plan, loaded, store, used, root).synthetic
-    effects = measure(plan, store, used, first, root, check_gradient.DRAWS.value)
+    screen.say(material.words)
+    store = teachers.open_store(plan, loaded, directory)
+    used = [expert for expert in store.experts() if expert < config.experts.num_experts]
+    effects = measure(plan, store, used, material, root)
     count = config.experts.num_experts
     print(
         f"\n{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
-        f"{plan.network.num_params:,} weights; mean over {check_gradient.DRAWS.value} segments, the largest in brackets\n"
+        f"{plan.network.num_params:,} weights; mean over {draws} segments, the largest in brackets\n"
         f"{'storage':<10}{'an expert':>12}{f'{count} experts':>14}  "
         f"{'weights':<20}{'target - start':<20}{'L':<20}gradient of images"
     )
     for form, effect in effects.items():
-        sizes = f"{effect.bytes / 1e6:.2f} MB", f"{count * effect.bytes / 1e6:.0f} MB"
+        one, all_of_them = effect.bytes / 1e6, count * effect.bytes / 1e6
         told = "".join(f"{_told(numbers):<20}" for numbers in effect[1:])
-        print(f"{form:<10}{sizes[0]:>12}{sizes[1]:>14}  {told}".rstrip())
+        print(f"{form:<10}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
 
 
 def measure(
-    plan: Plan,
-    store: TrajectoryStore,
-    used: list[int],
-    synthetic: SyntheticSet,
-    root: jax.Array,
-    draws: int,
+    plan: Plan, store: TrajectoryStore, used: list[int], material: Material, root: jax.Array
 ) -> dict[str, Effect]:
-    """The effect of each form on segments drawn as in a run, at one synthetic set."""
+    """The effect of each form on the segments of `material`, read from `store`, at its set."""
     function = check_gradient.function(plan, plan.student.gradient)
-    keys = check_gradient.draw_keys(root, draws)
     effects, exact = {}, None
     for form in STORAGE:
-        segments = gradient_material.drawn(plan, Rounded(store, form), len(used), root, draws)
+        rounded, draws = Rounded(store, form), len(material.segments)
+        segments = gradient_material.drawn(plan, rounded, len(used), root, draws)
         with screen.note(f"loss and gradient with {form}"):
-            found = check_gradient.evaluate(function, synthetic, segments, keys)
+            found = check_gradient.gradients(function, material._replace(segments=segments), root)
         exact = exact or (segments, found)
         pairs = list(zip(exact[0], segments, strict=True))
         effects[form] = Effect(

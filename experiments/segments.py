@@ -45,8 +45,11 @@ class SegmentReader:
         self._last_epoch = curriculum.last_epoch
         self._drawn: tuple[int, curriculum_lib.Draw] | None = None  # The last block, its number.
 
+        raw = jax.random.key_data(key)  # Every draw begins with the same key, on purpose.
+
         @jax.jit
         def draws(first):
+            key = jax.random.wrap_key_data(raw)
             steps = first + np.arange(_BLOCK, dtype=np.int32)
             visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)[None]
 
