@@ -167,6 +167,7 @@ def get_config() -> config_dict.ConfigDict:
         segments=1,  # K, stretches of experts averaged in one step; 1 in all papers
         devices=1,  # that share the K segments
         cache_gigabytes=2.0,  # of expert epochs kept in memory
+        memory_gigabytes=0.0,  # a run may take, all in all; picks student.gradient and chunk; 0 = any
         log_every=10,  # steps
         checkpoint_every=100,  # steps
     )

@@ -177,6 +177,11 @@ def _epoch(network, protocol, augmentation, state, images, label_logits, learnin
     return EvalState(params, stats, velocity, state.key, state.epoch + 1), jnp.mean(losses)
 
 
+def epochs_a_call(protocol: Protocol) -> int:
+    """The `chunk` of `make_epochs` with which `evaluate` trains."""
+    return math.ceil(protocol.epochs / _REPORTS)
+
+
 @functools.cache
 def make_epochs(
     network: Network,
@@ -323,7 +328,7 @@ def _train(
         state = jax.vmap(functools.partial(init, network), out_axes=_SIDE_BY_SIDE)(keys)
     else:
         state = init(network, keys[0])
-    chunk = math.ceil(protocol.epochs / _REPORTS)
+    chunk = epochs_a_call(protocol)
     epochs = make_epochs(network, protocol, augmentation, chunk, side_by_side=several)
     for begin in range(0, protocol.epochs, chunk):
         done = min(begin + chunk, protocol.epochs)

@@ -3,11 +3,12 @@
 Everything that can be wrong in a config is wrong here, before any data is read.
 """
 
+import functools
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from dpd_jax import networks
+from dpd_jax import distill, networks
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.curriculum import Curriculum
@@ -26,6 +27,9 @@ from experiments import refusals
 INITS = ("real", "correct", "kmeans", "noise")
 LABELS = ("hard", "onehot", "expert", "experts")
 DATA_SCHEDULES = ("all", "easy_to_hard")
+
+# Runs of one process that differ in their seed only, as in a sweep, share what is compiled.
+outer_step = functools.lru_cache(maxsize=16)(distill.make_step)
 
 
 class Plan(NamedTuple):
@@ -78,7 +82,7 @@ def plan(config: ConfigDict) -> Plan:
         max_start_epoch=curriculum.max_start_epoch,
         **config.alignment.to_dict(),
     )
-    distill, synthetic = config.distill, config.synthetic
+    outer, synthetic = config.distill, config.synthetic
     planned = Plan(
         config=config,
         network=network,
@@ -91,13 +95,13 @@ def plan(config: ConfigDict) -> Plan:
         ),
         matching=Matching(**config.matching.to_dict()),
         outer=Outer(
-            images=Rule(distill.optimizer_img, distill.lr_img, distill.momentum_img),
-            labels=Rule(distill.optimizer_y, distill.lr_y, distill.momentum_y),
-            step_size=Rule(distill.optimizer_lr, distill.lr_lr, distill.momentum_lr),
-            step_size_update=distill.step_size_update,
+            images=Rule(outer.optimizer_img, outer.lr_img, outer.momentum_img),
+            labels=Rule(outer.optimizer_y, outer.lr_y, outer.momentum_y),
+            step_size=Rule(outer.optimizer_lr, outer.lr_lr, outer.momentum_lr),
+            step_size_update=outer.step_size_update,
             initial_step_size=synthetic.step_size,
-            threshold=distill.threshold,
-            ema_decay=distill.ema_decay,
+            threshold=outer.threshold,
+            ema_decay=outer.ema_decay,
         ),
         guard=Guard(**config.guard.to_dict()),
         protocol=_only(Protocol, config.evaluate),

@@ -6,7 +6,6 @@ The same command again goes on where it was stopped. What it leaves is listed in
 `experiments/workdir.py`.
 """
 
-import functools
 import pathlib
 import signal
 import time
@@ -19,7 +18,7 @@ from dpd_jax import distill
 from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from experiments import build, command, pruning_map, report, screen, start
+from experiments import build, command, forecast, pruning_map, report, screen, start
 from experiments.build import Plan
 from experiments.segments import SegmentReader
 from experiments.sources import Sources
@@ -31,9 +30,6 @@ WORKDIR = flags.DEFINE_string(
 
 # What the run's root key is folded with, one number a use.
 _START, _DRAWS, _STEPS = range(3)
-
-# Runs of one process that differ in their seed only, as in a sweep, share what is compiled.
-_make_step = functools.lru_cache(maxsize=16)(distill.make_step)
 
 
 def main() -> None:
@@ -60,8 +56,11 @@ def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
     config = plan.config
     loaded = sources.problem(config)
     began = time.monotonic()
+    plan = forecast.before(plan, loaded, workdir, *sources.store(plan, loaded))
+    seconds = {"forecast": time.monotonic() - began}
+    began = time.monotonic()
     store, used = sources.experts(plan, loaded)
-    seconds = {"experts": time.monotonic() - began}
+    seconds["experts"] = time.monotonic() - began
 
     root = jax.random.key(config.seed)
     first = start.begin(plan, loaded, store, used, jax.random.fold_in(root, _START))
@@ -103,7 +102,7 @@ class Loop:
         self._reader = reader
         self._key = key
         config = plan.config.distill
-        self._step = _make_step(
+        self._step = build.outer_step(
             plan.network,
             plan.student,
             plan.matching,

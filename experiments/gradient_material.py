@@ -11,6 +11,7 @@ import optax
 from dpd_jax import synthetic
 from dpd_jax.distill import Segment
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectories import TrajectoryStore
 from experiments import screen, start, teachers
 from experiments.build import Plan
 from experiments.problem import Problem
@@ -55,21 +56,36 @@ def with_experts(
         screen.say(f"no experts in {store.directory}: doing without.")
         return None
     first = start.begin(plan, loaded, store, used, jax.random.fold_in(root, _START))
+    segments = drawn(plan, store, len(used), root, draws)
+    epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
+    words = f"segments of {len(used)} experts from the epochs {epochs}"
+    return Material(first.synthetic, segments, words)
+
+
+def drawn(
+    plan: Plan, store: TrajectoryStore, num_experts: int, root: jax.Array, draws: int
+) -> list[Segment]:
+    """Segments as a run draws them, spread over it: start epochs depend on how far it is.
+
+    Args:
+      plan: the experiment.
+      store: where they are read; of it, only `read`.
+      num_experts: how many it has.
+      root: of all randomness.
+      draws: how many segments.
+    """
+    config = plan.config
     reader = SegmentReader(
         store,
         plan.curriculum,
         jax.random.fold_in(root, _DRAWS),
-        num_experts=len(used),
+        num_experts=num_experts,
         segments=1,
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,
     )
-    # Steps spread over the run, since start epochs depend on how far it is.
     steps = np.linspace(0, config.distill.iterations - 1, draws).astype(int)
-    segments = [jax.tree.map(lambda x: x[0], reader.read(int(step))) for step in steps]
-    epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
-    words = f"segments of {len(used)} experts from the epochs {epochs}"
-    return Material(first.synthetic, segments, words)
+    return [jax.tree.map(lambda x: x[0], reader.read(int(step))) for step in steps]
 
 
 def without_experts(

@@ -29,6 +29,7 @@ _NOT_NEGATIVE = (
     "distill.iterations",
     "distill.threshold",
     "distill.cache_gigabytes",
+    "distill.memory_gigabytes",
     "evaluate.learning_rate",
     "evaluate.random_real_learning_rate",
 )

@@ -64,6 +64,11 @@ def note(text: str) -> Iterator[None]:
         print(f" {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
+def begin(text: str) -> None:
+    """The beginning of a line that `say` ends when more is known."""
+    print(text, file=sys.stderr, end="", flush=True)
+
+
 def say(text: str) -> None:
     """One line for the person at the screen."""
     print(text, file=sys.stderr, flush=True)

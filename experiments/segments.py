@@ -12,14 +12,15 @@ from dpd_jax.curriculum import Curriculum
 from dpd_jax.distill import Segment
 from dpd_jax.trajectories import TrajectoryStore
 
-_AHEAD = 4  # Steps read in advance; a read is some 25 ms, a step at least as much.
+_AHEAD = 4  # Steps read in advance; a read takes some 30 ms, most of it whatever its size.
+_BLOCK = 64  # Steps drawn at once: a draw takes a millisecond, as many take hardly more.
 
 
 class SegmentReader:
     """The segments of each outer step, a function of (key, step) alone.
 
     Snapshots once read stay in memory up to a bound, the least recently used
-    leaving first.
+    leaving first. Where all that can be drawn fits, an expert is read at once.
     """
 
     def __init__(
@@ -40,13 +41,22 @@ class SegmentReader:
         self._cache_bytes = cache_gigabytes * 1e9
         self._cache: collections.OrderedDict = collections.OrderedDict()
         self._held = 0
+        self._num_experts = num_experts
+        self._last_epoch = curriculum.last_epoch
+        self._drawn: tuple[int, curriculum_lib.Draw] | None = None  # The last block, its number.
+
+        raw = jax.random.key_data(key)  # Every draw begins with the same key, on purpose.
 
         @jax.jit
-        def draws(step):
-            visits = step * segments + np.arange(segments, dtype=np.int32)
-            return jax.vmap(
-                lambda visit: curriculum_lib.draw(key, step, visit, curriculum, num_experts)
-            )(visits)
+        def draws(first):
+            key = jax.random.wrap_key_data(raw)
+            steps = first + np.arange(_BLOCK, dtype=np.int32)
+            visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)[None]
+
+            def one(step, visit):
+                return curriculum_lib.draw(key, step, visit, curriculum, num_experts)
+
+            return jax.vmap(jax.vmap(one, (None, 0)))(steps, visits)
 
         self._draws = draws
 
@@ -68,21 +78,41 @@ class SegmentReader:
 
     def read(self, step: int) -> Segment:
         """The segments of one step, with leading axis K."""
-        draws = jax.device_get(self._draws(np.int32(step)))
+        experts, starts = self._draw(step)
         params = [
-            np.stack([self._snapshot(int(expert), int(start) + offset) for offset in self._offsets])
-            for expert, start in zip(draws.expert, draws.start_epoch, strict=True)
+            np.stack(self._snapshots(int(expert), [int(start) + o for o in self._offsets]))
+            for expert, start in zip(experts, starts, strict=True)
         ]
-        return Segment(np.stack(params), np.asarray(draws.start_epoch, np.int32))
+        return Segment(np.stack(params), np.asarray(starts, np.int32))
 
-    def _snapshot(self, expert: int, epoch: int) -> np.ndarray:
-        place = (expert, epoch)
-        if place in self._cache:
-            self._cache.move_to_end(place)
-            return self._cache[place]
-        snapshot = self._store.read(expert, [epoch])[0]
-        self._cache[place] = snapshot
-        self._held += snapshot.nbytes
+    def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Experts and start epochs of one step, [K] each."""
+        block, place = divmod(step, _BLOCK)
+        if self._drawn is None or self._drawn[0] != block:
+            self._drawn = block, jax.device_get(self._draws(np.int32(block * _BLOCK)))
+        draws = self._drawn[1]
+        return draws.expert[place], draws.start_epoch[place]
+
+    def _snapshots(self, expert: int, epochs: list[int]) -> list[np.ndarray]:
+        """Weights [P] of some epochs of an expert."""
+        missing = [epoch for epoch in epochs if (expert, epoch) not in self._cache]
+        found = {e: self._cache[expert, e] for e in epochs if (expert, e) in self._cache}
+        if missing:
+            for epoch, row in self._read(expert, missing):
+                found[epoch] = self._cache[expert, epoch] = row
+                self._held += row.nbytes
+        for epoch in epochs:
+            self._cache.move_to_end((expert, epoch))
         while self._held > self._cache_bytes and len(self._cache) > 1:
             self._held -= self._cache.popitem(last=False)[1].nbytes
-        return snapshot
+        return [found[epoch] for epoch in epochs]
+
+    def _read(self, expert: int, epochs: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(epoch, weights) of these epochs, or of all that can be drawn if there is room."""
+        first = self._store.read(expert, epochs)
+        whole = range(self._last_epoch + 1)
+        if first[0].nbytes * len(whole) * self._num_experts <= self._cache_bytes:
+            rest = [e for e in whole if e not in epochs and (expert, e) not in self._cache]
+            yield from zip(rest, self._store.read(expert, rest) if rest else (), strict=True)
+        # Copies: a row by itself would hold on to all that was read with it.
+        yield from ((epoch, np.array(row)) for epoch, row in zip(epochs, first, strict=True))

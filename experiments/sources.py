@@ -46,10 +46,15 @@ class Sources:
             self._held = key, problem.load(config, self._data_dir, self._cache)
         return self._held[1]
 
+    def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, int]:
+        """The experts' store, and the last epoch of those that are trained into it."""
+        store = teachers.open_store(plan, loaded, self._experts_dir)
+        return store, plan.curriculum.last_epoch
+
     def experts(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, list[int]]:
         """The experts' store and the numbers of those the plan uses, trained where missing."""
-        store = teachers.open_store(plan, loaded, self._experts_dir)
-        return store, teachers.provide(plan, loaded, store)
+        store, last = self.store(plan, loaded)
+        return store, teachers.provide(plan, loaded, store, last)
 
 
 class SharedSources(Sources):
@@ -66,8 +71,8 @@ class SharedSources(Sources):
         super().__init__(data_dir, cache, experts_dir)
         self._plans = plans
 
-    def experts(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, list[int]]:
-        """As `Sources.experts`, from the store of this kind of expert."""
+    def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, int]:
+        """As `Sources.store`, of this kind of expert."""
         facts = as_json(teachers.facts(plan, loaded))
         last = max(
             other.curriculum.last_epoch
@@ -78,7 +83,7 @@ class SharedSources(Sources):
         store = teachers.open_store(plan, loaded, self._experts_dir)
         if not _reaches(store, last):
             store = teachers.open_store(plan, loaded, self._folder(plan, facts, last))
-        return store, teachers.provide(plan, loaded, store, last)
+        return store, last
 
     def _folder(self, plan: Plan, facts: dict, last: int) -> pathlib.Path:
         """The shortest store of these experts that is long enough, or the name of a new one."""

@@ -53,16 +53,12 @@ def open_store(plan: Plan, problem: Problem, directory: pathlib.Path) -> Traject
     return TrajectoryStore(directory, facts(plan, problem), plan.config.experts.storage)
 
 
-def provide(
-    plan: Plan, problem: Problem, store: TrajectoryStore, last_epoch: int | None = None
-) -> list[int]:
-    """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
-
-    Args:
-      last_epoch: how far to train them; None is as far as the plan reads.
+def missing(plan: Plan, store: TrajectoryStore) -> list[int]:
+    """The experts the plan needs and the store lacks.
 
     Raises:
-      UserError: if an expert that is there was stopped before the last epoch the plan reads.
+      UserError: if an expert that is there was stopped before the last epoch the
+        plan reads, or the labels come from an epoch no new one will have.
     """
     wanted = list(range(plan.config.experts.num_experts))
     present = store.experts()
@@ -76,16 +72,31 @@ def provide(
                 f"{max(store.epochs(expert))}. Lower curriculum.max_start_epoch or expert_epochs, "
                 "or train longer experts into another --experts_dir."
             )
-    missing = [expert for expert in wanted if expert not in present]
-    if missing and plan.config.synthetic.label_epoch > last:
+    lacking = [expert for expert in wanted if expert not in present]
+    if lacking and plan.config.synthetic.label_epoch > last:
         raise UserError(
             f"synthetic.label_epoch = {plan.config.synthetic.label_epoch} is beyond epoch {last}, "
             "to which experts are trained here. Use -1 for that epoch, or name by --experts_dir a "
             "folder of longer experts."
         )
-    if missing:
-        _train(plan, problem, store, missing, last if last_epoch is None else last_epoch)
-    return wanted
+    return lacking
+
+
+def provide(
+    plan: Plan, problem: Problem, store: TrajectoryStore, last_epoch: int | None = None
+) -> list[int]:
+    """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
+
+    Args:
+      last_epoch: how far to train them; None is as far as the plan reads.
+
+    Raises:
+      UserError: as `missing`.
+    """
+    last = plan.curriculum.last_epoch if last_epoch is None else last_epoch
+    if lacking := missing(plan, store):
+        _train(plan, problem, store, lacking, last)
+    return list(range(plan.config.experts.num_experts))
 
 
 def _train(plan: Plan, problem: Problem, store: TrajectoryStore, missing: list[int], last: int):

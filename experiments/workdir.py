@@ -34,6 +34,7 @@ _FREE = (
     "distill.checkpoint_every",
     "distill.cache_gigabytes",
     "matching.ranking",
+    "distill.memory_gigabytes",
     "experts.at_once",
     "evaluate",
 )
@@ -79,15 +80,27 @@ class Workdir:
         if (path / "config.json").exists():
             self._compare(path / "config.json", self._config)
         self._metrics = path / "metrics.jsonl"
+        self._notes: dict[str, Any] = {}
         self.checkpoints = Checkpoints(path / "checkpoints")
 
     def begin(self) -> None:
         """Claims the folder for this config, once all that can be wrong with it was looked at."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "config.json").exists():
-            write_json(
-                self.path / "config.json", {"config": self._config, "versions": versions()}
-            )
+        file = self.path / "config.json"
+        fresh = {"config": self._config, "versions": versions()}
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else fresh
+        if not file.exists() or self._notes:
+            write_json(file, stored | self._notes)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keeps what a run decided for itself in config.json, from `begin` on."""
+        self._notes[name] = value
+
+    def noted(self, name: str) -> Any:
+        """What `note` kept when the run began; None if nothing was."""
+        file = self.path / "config.json"
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return (stored | self._notes).get(name)
 
     def _compare(self, file: pathlib.Path, resolved: dict) -> None:
         try:

@@ -1,6 +1,7 @@
 """What a run leaves, and that it can be stopped anywhere and continued exactly."""
 
 import json
+import re
 import signal
 import time
 
@@ -26,12 +27,14 @@ def test_a_run_leaves_what_it_says(finished):
         assert len(report[name]["runs"]) == 2
         assert np.isclose(report[name]["mean"], np.mean(report[name]["runs"]))
         assert np.isclose(report[name]["std"], np.std(report[name]["runs"]))
-    assert set(report["seconds"]) == {"experts", "distill", "evaluate"}
+    assert set(report["seconds"]) == {"forecast", "experts", "distill", "evaluate"}
     assert report["peak_memory_bytes"] > 0
     lines = (finished.workdir / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 25))
     assert json.loads((finished.workdir / "config.json").read_text())["config"]["ipc"] == 1
     assert (finished.workdir / "images.png").read_bytes()[:4] == b"\x89PNG"
+    # 200 images are 4 batches; 2 experts, 2 epochs.
+    assert "2 to train, 16 steps of" in finished.text and "24 steps of" in finished.text
     assert "test accuracy" in finished.text and "random real images" in finished.text
 
 
@@ -99,6 +102,8 @@ def test_ctrl_c_saves_and_says_how_to_continue(finished, cache, tmp_path):
         cache=cache,
     )
     assert status == 0 and "continuing from step" in text, text
+    left = 24 - int(re.search(r"continuing from step (\d+)", text)[1])
+    assert f" {left} steps of" in text and "to train" not in text, text
     assert_same_set(workdir, finished.workdir)
 
 

@@ -1,0 +1,111 @@
+"""What a run is said to cost."""
+
+import logging
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from configs import digits_ipc1
+from dpd_jax import distill, evaluate, experts
+from dpd_jax.trajectories import TrajectoryStore
+from experiments import build, forecast, rehearsal
+
+IMAGES = 200
+
+
+def make_plan(words="", **changes):
+    config = digits_ipc1.get_config(words)
+    config.network.width = 4
+    config.experts.batch_size = 64
+    config.student.syn_steps = 2
+    config.evaluate.num_networks = 2
+    config.evaluate.epochs = 3
+    config.update_from_flattened_dict(changes)
+    return build.plan(config)
+
+
+def test_steps_of_experts_are_counted(tmp_path):
+    # 200 images are 4 batches of 64; 5 experts, 2 at once, are 3 groups.
+    plan = make_plan(**{"experts.at_once": 2})
+    assert forecast.expert_steps(plan, IMAGES, 5, 6, tmp_path) == 3 * 6 * 4
+
+
+def test_steps_of_experts_that_see_images_by_difficulty_are_counted(tmp_path):
+    changes = {
+        "initial_ratio": 0.5,
+        "addition_end_epoch": 2,
+        "removal_epochs": (3,),
+        "removal_ratios": (0.4,),
+        "score_networks": 3,
+        "score_epochs": (1, 2),
+    }
+    plan = make_plan("pad", **{f"data_schedule.{k}": v for k, v in changes.items()})
+    # 100, 150, 200, 200, then 120 images; three networks score after 2 epochs.
+    trained = 2 * (2 + 3 + 4 + 4 + 2)
+    assert forecast.expert_steps(plan, IMAGES, 2, 5, tmp_path) == trained + 3 * 2 * 4
+    (tmp_path / "difficulty").mkdir()
+    for network in range(3):
+        (tmp_path / "difficulty" / f"network_{network:03d}.npz").touch()
+    assert forecast.expert_steps(plan, IMAGES, 2, 5, tmp_path) == trained
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_the_size_of_the_store_is_that_on_disk(tmp_path, storage):
+    plan = make_plan(**{"experts.storage": storage, "network.width": 32})
+    draws = np.random.default_rng(0)
+    weights = draws.standard_normal((3, plan.network.num_params), np.float32)
+    store = TrajectoryStore(tmp_path, {}, storage)
+    store.write(0, dict(enumerate(weights)))
+    written = sum(p.stat().st_size for p in store.path(0).rglob("*") if p.is_file())
+    # What is beside the weights is small, and compression finds little in them.
+    assert 0.85 * written < forecast.store_bytes(plan, 1, 2) < 1.15 * written
+
+
+def test_figures_are_told_as_a_person_would():
+    assert [forecast.short(s) for s in (0.0214, 1.234, 83.2)] == ["21.4 ms", "1.23 s", "83.2 s"]
+    assert [forecast.long(s) for s in (4.26, 45.3, 700, 12_240)] == [
+        "4.3 s",
+        "45 s",
+        "12 min",
+        "3.4 h",
+    ]
+
+
+def test_the_run_finds_compiled_what_was_rehearsed(caplog):
+    plan = make_plan(**{"network.depth": 1, "augment.families": ()})
+    cost = rehearsal.step(plan)
+    images = np.zeros((IMAGES, 8, 8, 1), np.float32)
+    dataset = types.SimpleNamespace(train_labels=np.zeros(IMAGES, np.int32))
+    problem = types.SimpleNamespace(train=images, test=images, dataset=dataset)
+    assert rehearsal.expert_step(plan, problem, 1) > 0
+    assert rehearsal.evaluation_epoch(plan, 1) > 0
+
+    # Two sets of weights and the images, at least; the step's state is donated, not held twice.
+    floor = 4 * (2 * plan.network.num_params + 10 * 64)
+    assert floor < cost.bytes < 20e6 and cost.seconds > 0
+    with caplog.at_level(logging.WARNING), jax.log_compiles():
+        program = build.outer_step(
+            plan.network, plan.student, plan.matching, plan.outer, plan.guard, segments=1, devices=1
+        )
+        made = rehearsal.made_up_set(plan.network, plan.num_images)
+        segment = distill.Segment(
+            np.ones((1, 2, plan.network.num_params), np.float32), np.zeros(1, np.int32)
+        )
+        program(distill.init(made, plan.outer), segment, jax.random.key(3))
+        labels = dataset.train_labels
+        list(
+            experts.train_many(
+                plan.network, plan.recipe, plan.augmentation, images, labels,
+                jax.random.key(4)[None], 1,
+            )
+        )
+        evaluate.evaluate(
+            plan.network, plan.protocol, plan.augmentation, made.images, made.labels, 0.1,
+            images[:10], labels[:10], jax.random.key(5), num_networks=1, at_once=1, test_batch=10,
+        )
+    again = [r.getMessage() for r in caplog.records if "Compiling" in r.getMessage()]
+    names = [text.split("jit(")[1].split(")")[0] for text in again]
+    assert "_batch_logits" in names, names  # They are logged under their names.
+    assert not {"whole", "counted", "epochs"} & set(names), names
