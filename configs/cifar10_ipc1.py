@@ -4,7 +4,7 @@
     python -m experiments.distill --config=configs/cifar10_ipc1.py:datm   # the same experts
 
 Accuracy: at full scale not measured yet; with `:small` measured 31.5 ± 0.5 %,
-random real images 16.7 ± 1.1 %. Claimed by the paper: DPD 47.0 ± 0.5 %, DATM
+random real images 16.7 ± 1.0 %. Claimed by the paper: DPD 47.0 ± 0.5 %, DATM
 46.1 ± 0.3 %, random real images 15.4 ± 0.3 %.
 Cost: not measured yet. Experts take 0.9 GB: 100 x 7 epochs x 320,010 float32.
 
