@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from configs import cifar10_ipc1, digits_ipc1
-from dpd_jax import flops
+from dpd_jax import flops, trajectories
 from experiments import benchmark_table, benchmark_torch, benchmark_works, build, timing
 from tests import toys
 
@@ -53,38 +53,50 @@ def test_padding_of_the_stem_and_other_norms_change_maps_not_rules():
 
 
 def test_rows_and_table(monkeypatch):
-    """One work of each kind with a step in it, on toy shapes: fields, counts, and the table."""
+    """Every work on toy shapes, traced but not compiled: fields, counts, and the table."""
+
+    def traced(function, *arguments):
+        jax.eval_shape(function, *arguments)
+        return lambda *given: given[:2], 1.5, 100
+
     config = digits_ipc1.get_config()
     config.network.width, config.network.depth = 2, 1
     config.experts.batch_size = 4
-    config.augment.families = ()
+    config.augment.families = ("flip",)
     config.curriculum.current_max_start_epoch = config.curriculum.max_start_epoch = 0
     monkeypatch.setattr(timing, "_BUDGET", 0)
-    monkeypatch.setattr(benchmark_works, "_READS", 1)
+    monkeypatch.setattr(timing, "compiled", traced)
+    monkeypatch.setattr(benchmark_works, "_host_seconds", lambda plan: {"host_seconds": 1.0})
+    monkeypatch.setattr(trajectories, "STORAGE", ("float16",))
     plan = build.plan(config)
     product = timing.Product((8, 8, 8))
     wanted = benchmark_works.Sweep(gradients=("tesla",), steps=(2,), batches=(12,))
     rows = []
     with jax.debug_key_reuse(False):  # A run's step and its reader keep the key they fold into.
-        for what in ("distill_step", "store_read"):
-            for group in benchmark_works.WORKS[what](plan, wanted):
+        for works in benchmark_works.WORKS.values():
+            for group in works(plan, wanted):
                 rows += timing.measure(group, product)
+
     assert all(FIELDS <= row.keys() for row in rows)
-    step, *reads = rows
-    assert (step["what"], step["gradient"], step["steps"], step["batch"], step["width"]) == (
-        "distill_step", "tesla", 2, 12, 2
-    )
-    assert step["flops"] == 7 * 2 * 12 * closed_form(plan.network, 8)
-    assert step["augmentation"] is False and step["temp_bytes"] > 0
-    assert step["fraction_of_matmul"] == pytest.approx(
-        step["flops"] / step["seconds"] / step["matmul_flops_per_second"]
-    )
-    sizes = {row["storage"]: row["bytes_per_expert"] for row in reads}
-    assert sizes.keys() == {"float32", "float16", "bfloat16"} and min(sizes.values()) > 0
+    forward = closed_form(plan.network, 8)
+    counted = [(row["what"], row["augmentation"], row["flops"] / forward) for row in rows]
+    assert counted == [
+        ("distill_step", False, 7 * 2 * 12),
+        ("distill_step", True, 7 * 2 * 12),
+        ("expert_training", True, 6 * 2 * 4),
+        ("evaluation", True, 5 * 3 * 10 * 10),
+        ("evaluation", True, 5 * 3 * 10 * 10),
+        ("store_read", None, 0),
+    ]
+    for row in rows[:5]:
+        rate = row["flops"] / row["seconds"]
+        assert row["fraction_of_matmul"] == pytest.approx(rate / row["matmul_flops_per_second"])
+    assert rows[5]["storage"] == "float16"
+    assert rows[5]["store_bytes"] == config.experts.num_experts * rows[5]["bytes_per_expert"] > 0
 
     head, *lines = benchmark_table.text(rows).splitlines()
-    assert head.split()[:4] == ["what", "kind", "steps", "batch"] and len(lines) == 4
-    assert lines[0].split()[:4] == ["distill_step", "tesla", "2", "12"]
+    assert head.split()[:4] == ["what", "kind", "steps", "batch"] and len(lines) == len(rows)
+    assert lines[1].split()[:5] == ["distill_step", "tesla", "augmented", "2", "12"]
 
 
 def test_a_work_that_does_not_fit_keeps_its_row_and_says_why(monkeypatch):
