@@ -18,7 +18,7 @@ from dpd_jax import distill
 from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from experiments import build, command, forecast, pruning_map, report, screen, start
+from experiments import build, command, forecast, report, screen, start
 from experiments.build import Plan
 from experiments.segments import SegmentReader
 from experiments.sources import Sources
@@ -73,6 +73,8 @@ def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,
     )
+    from experiments import pruning_map  # A second to load, for matplotlib.
+
     workdir.begin()
     loop = Loop(plan, workdir, reader, jax.random.fold_in(root, _STEPS))
     try:

@@ -12,7 +12,7 @@ from dpd_jax import evaluate, synthetic
 from dpd_jax.distill import DistillState
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.synthetic import SyntheticSet
-from experiments import artefact, pictures, screen
+from experiments import artefact, screen
 from experiments.build import Plan
 from experiments.problem import Problem
 from experiments.start import Start
@@ -37,6 +37,8 @@ def finish(
     seconds: dict[str, float],
 ) -> None:
     """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json."""
+    from experiments import pictures  # A second to load, which not every mistake should wait for.
+
     config = plan.config
     result = state.average
     save(plan, problem, workdir, result, accuracy=None)
