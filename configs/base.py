@@ -172,7 +172,7 @@ def get_config() -> config_dict.ConfigDict:
         checkpoint_every=100,  # steps
     )
     config.guard = dict(  # when a step is undone
-        max_loss=10.0,  # 1 = as far from the target as the start was
+        max_loss=10.0,  # 1 = as far from the target as the start was; mean of the matched points
         max_step_size_change=2.0,  # factor in one step
         max_step_size_ratio=100.0,  # factor since the beginning
         max_image_change=1.0,  # root mean square in one step; images vary by less than 1

@@ -22,8 +22,11 @@ _MTT = {
     "synthetic": {"init": "real", "labels": "hard"},
     "distill": {"threshold": 0.0, "lr_y": 0.0},
 }
-# MTT in memory that does not grow with N, by a gradient that is only of first order, and
-# with an expert's logits for labels. `--config.student.gradient=exact` has neither flaw.
+# MTT by a gradient that is of first order only (see `student`), and with the logits of one
+# expert for labels, which are not learned and can be wrong. `--config.student.gradient=exact`
+# is the same by the exact gradient, in the same memory here. The two settings whose values its
+# program names have hard labels (`--config.synthetic.labels=hard`): there, soft ones work for
+# ImageNet only, and are made anew in each step from the weights that are matched.
 _TESLA = _MTT | {
     "synthetic": {"init": "real", "labels": "expert"},
     "student": {"gradient": "tesla"},
@@ -33,8 +36,10 @@ _FTD = _MTT | {"experts": {"optimizer": "gsam"}}
 _FTD["distill"] = _MTT["distill"] | {"ema_decay": 0.999}
 
 # MTT on experts that are strong and yet smooth, from representative images, with a student
-# that is kept near its expert. The paper's choices; the rate, momentum and weight decay, on
-# which it is silent, are those of the released program, which departs from the paper in
+# that is kept near its expert. The paper's choices, but that experts are trained no further
+# than they are matched (the paper's to epoch 50, which also choose its first images): at small
+# T+ the rate is never halved. The rate, momentum and weight decay, on which the paper is
+# silent, are those of the released program, which departs from the paper in
 #     experts.loss_scale_epochs=10 gradient_penalty=2 penalty_norm=pixel decay_epoch=27
 #         decay_factor=0.6 reset_momentum=True
 #     synthetic.clusters=10 cluster_by=logits          student.momentum=0.9
@@ -59,9 +64,9 @@ _AST = _MTT | {
 # MTT that leaves out weights on which student and expert disagree by a factor of ten.
 _DDPP = _MTT | {"matching": {"masks": ("ratio",), "pruning_rate": 0.0}}
 # DATM on experts that see easy images first and the easiest no more at last (FIEX), and
-# without shallow weights in the loss (FIEM). Its released program selects otherwise; the
-# values for it are matching.masks=('loss',), depth_ratio=0, loss_ratio=<what depth_ratio was>
-# and data_schedule.removal_epochs=(40,60), removal_ratios=(0.1,0.2).
+# without shallow weights in the loss (FIEM). Its released program selects otherwise:
+#     matching.masks=('loss',) depth_ratio=0 loss_ratio=<see tables.PAD>
+#     data_schedule.removal_epochs=(40,60) removal_ratios=(0.1,0.2)
 _PAD = {"data_schedule": {"kind": "easy_to_hard"}}
 
 METHODS = {

@@ -3,7 +3,12 @@ set and IPC.
 
 DPD's own values, which are DATM's too, stand in the config files. Fashion-MNIST
 is in no paper: its rows are CIFAR-10's of the same IPC without ZCA. A data set
-without a row keeps the values of its config file.
+without a row keeps the values of its config file. Published, but without a
+config file here, are rows of ImageNet, which no builder provides:
+
+                                                  N  M  T+    B  lr_img  lr_lr
+    MTT, subsets at 128 x 128, depth 5, IPC 1    20  2  10   10    1000   1e-6
+    TESLA, ImageNet-1K at 64 x 64, depth 4, 1    10  3  10  100   10000   1e-4
 
 MTT's released program, and those grown from it, draw start epochs below T+;
 `curriculum.inclusive=False` does the same with the numbers as they stand here.
@@ -138,14 +143,22 @@ _AST = _MTT | {
 # Li et al. 2024, "Prioritize Alignment in Dataset Distillation", Table 9. It removes 10 % of
 # each class, the easiest, in one operation after full data, at an epoch it does not give:
 # 20 epochs after AEE, which is the 40 of its program's CIFAR-10. The rest is DATM's.
+#
+# The configs of its released program have DATM's start epochs and batches, and other shares
+# (for the mask "loss"): CIFAR-10 0, 0.5, 0.25, 0.5, 0.5 at IPC 1, 10, 50, 500, 1000; CIFAR-100
+# 0.5, 0.5, 0, 0.5 at 1, 10, 50, 100; Tiny ImageNet 0.5. Besides, M = 3 for CIFAR-10 IPC 50,
+# T = 20 and T+ = 30 for CIFAR-100 IPC 1, T = 60, T+ = 70 and I = 200 for CIFAR-10 IPC 500.
 _PAD = {
     #                               IR AEE alpha  N   M  T-   T  T+    I     B  lr_y  lr_img
     ("cifar10", 1):        _pad_row(.75, 20, 0.0,  80, 2,  0,  4,  4,   0,   10,  5,   100),
     ("cifar10", 10):       _pad_row(.75, 20, 0.25, 80, 2,  0, 10, 20, 100,  100,  2,   100),
     ("cifar10", 50):       _pad_row(.75, 20, 0.25, 80, 2,  0, 20, 40, 100,  500,  2,  1000),
+    ("cifar10", 500):      _pad_row(.75, 20, 0.5,  80, 2, 40, 60, 60,   0, 1000, 10,    50),
+    ("cifar10", 1000):     _pad_row(.75, 20, 0.75, 80, 2, 40, 60, 60,   0, 1000, 10,    50),
     ("cifar100", 1):       _pad_row(.75, 40, 0.0,  40, 3,  0, 10, 20, 100,  100, 10,  1000),
     ("cifar100", 10):      _pad_row(.75, 40, 0.25, 80, 2,  0, 20, 40, 100, 1000, 10,  1000),
     ("cifar100", 50):      _pad_row(.75, 40, 0.5,  80, 2, 40, 60, 80, 100, 1000, 10,  1000),
+    ("cifar100", 100):     _pad_row(.75, 40, 0.5,  80, 2, 40, 80, 80,   0, 1000, 10,    50),
     ("tiny_imagenet", 1):  _pad_row(.75, 40, 0.0,  60, 2,  0, 15, 30, 400,  200, 10, 10000),
     ("tiny_imagenet", 10): _pad_row(.75, 40, 0.25, 60, 2,  0, 20, 40, 100,  250, 10,   100),
     ("tiny_imagenet", 50): _pad_row(.75, 40, 0.5,  80, 2, 20, 40, 60, 100,  250, 10,   100),

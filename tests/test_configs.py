@@ -17,6 +17,9 @@ FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
 PAPER = [f"{d}_ipc{i}" for d in ("cifar10", "cifar100", "tiny_imagenet") for i in (1, 10, 50)]
 
+# Sizes DPD has not: DATM's and PAD's.
+LARGE = ["cifar10_ipc500", "cifar10_ipc1000", "cifar100_ipc100"]
+
 # DPD's Table 3 as printed, columns in the order of PAPER; "-" means that T does not grow.
 DPD_TABLE_3 = """
 N             80   80     80    40    80    80    60     60   80
@@ -127,7 +130,7 @@ def rows(table: str) -> dict[str, list[str]]:
 
 def test_every_data_set_and_size_is_there():
     fashion = [f"fashion_mnist_ipc{i}" for i in (1, 10, 50)]
-    assert FILES == sorted([*PAPER, *fashion, "digits_ipc1", "digits_ipc10"])
+    assert FILES == sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"])
 
 
 @pytest.mark.parametrize("words", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
@@ -159,6 +162,29 @@ def test_values_are_those_of_table_3_and_of_datm_where_it_is_silent(place):
     assert (config["synthetic.init"], config["synthetic.labels"]) == ("correct", "experts")
     assert (config["synthetic.step_size"], config["data.preprocessing"]) == (0.01, "zca")
     assert (config["experts.optimizer"], config["matching.masks"]) == ("gsam", ("difference",))
+
+
+@pytest.mark.parametrize("place", range(3), ids=LARGE)
+def test_large_sets_have_the_values_of_datm_and_pad(place):
+    config, pad = flat(load(LARGE[place])), flat(load(LARGE[place], "pad"))
+    for field, value in {
+        "student.syn_steps": 80,
+        "curriculum.expert_epochs": 2,
+        "curriculum.min_start_epoch": (40, 40, 30)[place],
+        "curriculum.max_start_epoch": (60, 60, 70)[place],
+        "curriculum.expansion_interval": 0,
+        "student.batch_syn": 1000,
+        "distill.lr_y": 10,
+        "distill.lr_img": 50,
+        "distill.lr_lr": 1e-5,
+        "distill.threshold": 1.0,
+    }.items():
+        assert config[field] == value, field
+    assert pad["matching.depth_ratio"] == (0.5, 0.75, 0.5)[place]
+    assert pad["data_schedule.addition_end_epoch"] == (20, 20, 40)[place]
+    assert pad["curriculum.min_start_epoch"] == 40
+    assert pad["curriculum.max_start_epoch"] == (60, 60, 80)[place]
+    assert {pad[f"curriculum.{x}max_start_epoch"] for x in ("", "current_")} == {(60, 60, 80)[place]}
 
 
 @pytest.mark.parametrize("place", range(9), ids=PAPER)
@@ -216,7 +242,7 @@ def test_ddpp_is_mtt_with_a_mask_whitened_and_with_more_experts(name):
     assert changes(load(name, "mtt"), load(name, "ddpp")).keys() <= own
     config = load(name, "ddpp")
     assert (config.matching.masks, config.matching.ratio_epsilon) == (("ratio",), 0.1)
-    if name.startswith("cifar"):
+    if name in PAPER and name.startswith("cifar"):
         assert (config.data.preprocessing, config.experts.num_experts) == ("zca", 200)
 
 
