@@ -47,8 +47,10 @@ class Outer:
       step_size_update: "multiplicative" or "plain" (see `optimizers`).
       initial_step_size: alpha before the first step.
       threshold: a step whose L is above it is skipped altogether (DATM); 0 = never.
-      ema_decay: d of the average a <- d a + (1 - d) x over images and labels
-        (FTD); 0 keeps the average equal to the set.
+        With intermediate matching it is held against L over the sum of the weights,
+        so that 1 is standing still there too; so is the guard's `max_loss`.
+      ema_decay: d of the average a <- d a + (1 - d) x over images (FTD) and labels;
+        0 keeps the average equal to the set.
     """
 
     images: optimizers.Rule
@@ -128,7 +130,7 @@ def init(synthetic: SyntheticSet, outer: Outer) -> DistillState:
     """The state before the first step."""
     optimizer = outer.optimizer().init(synthetic)
     zero = jnp.zeros((), jnp.int32)
-    health = Health(jnp.ones(()), zero, zero, zero, (synthetic, optimizer))
+    health = Health(jnp.ones(()), zero, zero, zero, (synthetic, synthetic, optimizer))
     state = DistillState(zero, synthetic, synthetic, optimizer, health)
     # Copies, since the step donates its state and a buffer can be donated only once.
     return jax.tree.map(jnp.copy, state)
@@ -204,12 +206,13 @@ def make_step(
     if student.batch_devices > 1:
         average = parallel.sharing_rows(average, student.batch_devices)
     optimizer = outer.optimizer()
+    standing_still = sum(student.alignment.weights)  # L of a student that does not move.
 
     def keys(key, step):
         return jax.random.split(jax.random.fold_in(key, step), segments)
 
     def update(state, seen, gradients):
-        return _update(state, *seen, gradients, optimizer, outer, guard)
+        return _update(state, *seen, gradients, optimizer, outer, guard, standing_still)
 
     if devices == student.batch_devices == 1:
 
@@ -229,41 +232,34 @@ def make_step(
     return spread
 
 
-def _update(state, loss, dropped, gradients, optimizer, outer: Outer, guard: Guard):
+def _update(
+    state, loss, dropped, gradients, optimizer, outer: Outer, guard: Guard, standing_still: float
+):
     """Applies, gates or undoes one step."""
-    old = state.synthetic
+    old, relative_loss = state.synthetic, loss / standing_still
     updates, moved_optimizer = optimizer.update(gradients, state.optimizer, old)
     updates = jax.tree.map(lambda u: u * state.health.scale, updates)
     new = optax.apply_updates(old, updates)
     trouble = guard_lib.trouble(
-        loss, gradients, updates, old, new, outer.initial_step_size, guard
+        relative_loss, gradients, updates, old, new, outer.initial_step_size, guard
     )
 
     bad = trouble > 0
-    applied = ~bad & ((loss <= outer.threshold) if outer.threshold else True)
+    applied = ~bad & ((relative_loss <= outer.threshold) if outer.threshold else True)
     health, back = guard_lib.after(state.health, bad, applied, guard)
 
-    def pick(moved, kept, snapshot):
-        kept = jax.tree.map(lambda k, s: jnp.where(back, s, k), kept, snapshot)
-        return jax.tree.map(lambda m, k: jnp.where(applied, m, k), moved, kept)
-
-    synthetic = pick(new, old, state.health.snapshot[0])
-    optimizer_state = pick(moved_optimizer, state.optimizer, state.health.snapshot[1])
+    moved = new, _averaged(state.average, new, outer), moved_optimizer
+    kept = old, state.average, state.optimizer
+    kept = jax.tree.map(lambda k, s: jnp.where(back, s, k), kept, health.snapshot)
+    now = jax.tree.map(lambda m, k: jnp.where(applied, m, k), moved, kept)
     step = state.step + 1
-    keep_snapshot = applied & (step % guard.snapshot_every == 0)
+    taken = applied & (step % guard.snapshot_every == 0)
     health = health._replace(
-        snapshot=jax.tree.map(
-            lambda now, then: jnp.where(keep_snapshot, now, then),
-            (synthetic, optimizer_state),
-            state.health.snapshot,
-        )
-    )
-    state = DistillState(
-        step, synthetic, _averaged(state, synthetic, applied, outer), optimizer_state, health
+        snapshot=jax.tree.map(lambda n, s: jnp.where(taken, n, s), now, health.snapshot)
     )
     metrics = Metrics(
         loss,
-        synthetic.step_size,
+        now[0].step_size,
         *(jnp.linalg.norm(jnp.ravel(g)) for g in gradients),
         applied,
         trouble,
@@ -271,13 +267,12 @@ def _update(state, loss, dropped, gradients, optimizer, outer: Outer, guard: Gua
         health.idle,
         dropped,
     )
-    return state, metrics
+    return DistillState(step, *now, health), metrics
 
 
-def _averaged(state, synthetic, applied, outer: Outer) -> SyntheticSet:
+def _averaged(average: SyntheticSet, new: SyntheticSet, outer: Outer) -> SyntheticSet:
     if not outer.ema_decay:
-        return synthetic
-    average = optax.incremental_update(synthetic, state.average, 1 - outer.ema_decay)
-    average = jax.tree.map(lambda a, b: jnp.where(applied, a, b), average, state.average)
+        return new
+    average = optax.incremental_update(new, average, 1 - outer.ema_decay)
     # The step size is what evaluation trains with: the learned one, as in FTD.
-    return average._replace(step_size=synthetic.step_size)
+    return average._replace(step_size=new.step_size)

@@ -14,14 +14,15 @@ from dpd_jax.synthetic import SyntheticSet
 class Guard:
     """When a step counts as gone wrong, and what happens then.
 
-    A bad step is undone: set, momenta and average stay those before it, and the
+    A bad step is undone: set, average and momenta stay those before it, and the
     outer updates are multiplied by `backoff`; `recovery` good steps in a row
     take one such factor back. Three bad steps in a row return to a snapshot,
     taken every `snapshot_every` steps while all was well. A run that made no
     update for `patience` steps has to stop: see `Health.idle`.
 
     Attributes:
-      max_loss: a matching loss above this is runaway (1 is standing still).
+      max_loss: a matching loss above this is runaway (1 is standing still, also of
+        several losses, which are taken as their weighted mean).
       max_step_size_change: largest factor the step size may change by in a step.
       max_step_size_ratio: largest factor, up or down, from the first step size.
       max_image_change: largest root-mean-square move of the images in a step,
@@ -54,7 +55,7 @@ class Health(NamedTuple):
       good: applied steps since the last change of scale.
       undone: bad steps in a row.
       idle: steps in a row without an update, bad or above the threshold.
-      snapshot: the set and optimiser state to return to.
+      snapshot: the set, its average and the optimiser state to return to.
     """
 
     scale: jax.Array

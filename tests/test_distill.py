@@ -80,6 +80,19 @@ def test_a_step_above_the_threshold_moves_nothing_but_the_counters():
     assert after.step == 3 and metrics.idle == 3
 
 
+def test_with_several_points_to_match_1_is_standing_still_too():
+    between = toys.alignment(intermediate="equal")
+    student = dataclasses.replace(STUDENT, alignment=between)
+    params = segments().params
+    longer = Segment(jnp.concatenate([params, params[:, 1:]], 1), jnp.zeros(1, jnp.int32))
+    still = Rule("sgd", 0.0, 0.0)
+    outer = toys.outer(threshold=1.01, step_size=still, initial_step_size=1e-6)
+    first = distill.init(synthetic_set(step_size=1e-6), outer)
+    _, metrics = run(1, first, step(outer, toys.guard(max_loss=1.01), student=student), longer)
+    np.testing.assert_allclose(metrics.loss, 2, atol=0.01)  # One for each of the two points.
+    assert metrics.applied and metrics.trouble == 0
+
+
 @pytest.mark.parametrize(
     "segment, outer, word",
     [
@@ -102,17 +115,21 @@ def test_a_bad_step_is_undone_and_told(segment, outer, word):
 
 
 def test_three_bad_steps_in_a_row_return_to_the_snapshot_and_good_ones_recover():
-    outer, bad = toys.outer(images=Rule("sgd", 0.1, 0.0)), segments(target=np.nan)
-    function = step(outer)
+    outer = toys.outer(ema_decay=0.9, images=Rule("sgd", 0.1, 0.0))
+    bad, function = segments(target=np.nan), step(outer)
+
+    def sets(state):
+        return jax.device_get((state.synthetic, state.average))
+
     state, _ = run(2, distill.init(synthetic_set(), outer), function)
-    snapshot = jax.device_get(state.synthetic)  # Taken every second step.
+    snapshot = sets(state)  # Taken every second step.
     state, _ = run(1, state, function)
-    moved = jax.device_get(state.synthetic)
-    assert not same(snapshot, moved)
+    moved = sets(state)
+    assert not same(snapshot[0], moved[0]) and not same(snapshot[1], moved[1])
     state, _ = run(2, state, function, bad)
-    assert same(moved, jax.device_get(state.synthetic))
+    assert same(moved, sets(state))
     state, metrics = run(1, state, function, bad)
-    assert same(snapshot, jax.device_get(state.synthetic))
+    assert same(snapshot, sets(state))
     assert metrics.scale == 0.125 and metrics.idle == 3
     state, metrics = run(2, state, function)  # recovery = 2
     assert metrics.scale == 0.25 and metrics.applied
