@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from dpd_jax.augment import Augmentation, augment
 from dpd_jax.errors import UserError
 from dpd_jax.networks import Network
+from dpd_jax.student import soft_cross_entropy
 
 # How often a person hears of one group of networks while it trains.
 _REPORTS = 20
@@ -143,8 +143,7 @@ def init(network: Network, key: jax.Array) -> EvalState:
 def _loss(params, stats, images, label_logits, network):
     """-mean_i sum_c softmax(y_i)_c log softmax(f(x_i))_c, and the statistics after the batch."""
     logits, stats = network.apply_and_update(params, images, stats)
-    losses = optax.softmax_cross_entropy(logits, jax.nn.softmax(label_logits))
-    return jnp.mean(losses), stats
+    return jnp.mean(soft_cross_entropy(logits, label_logits)), stats
 
 
 def _epoch(network, protocol, augmentation, state, images, label_logits, learning_rate, order):
@@ -237,16 +236,16 @@ def logits(
 ) -> np.ndarray:
     """Logits [m, k] of images [m, h, w, c] in model space, `batch_size` at a time.
 
-    Norms use `stats`, never the other images of a batch.
+    Batch norm uses `stats`, or where there are none, as of an expert, the moments of
+    the `batch_size` images.
     """
     _at_least_one("evaluate.test_batch", batch_size)
     size = min(batch_size, len(images))
     params, out = jnp.asarray(params), []
     for start in range(0, len(images), size):
-        batch = jnp.asarray(images[start : start + size])
-        # A last short batch is filled up, so that one program serves all.
-        fill = [(0, size - len(batch))] + [(0, 0)] * (batch.ndim - 1)
-        out.append(_batch_logits(network, params, stats, jnp.pad(batch, fill)))
+        # A last short batch begins anew with the first images: one program serves all.
+        rows = np.arange(start, start + size) % len(images)
+        out.append(_batch_logits(network, params, stats, jnp.asarray(images[rows])))
     return np.concatenate(jax.device_get(out))[: len(images)]
 
 

@@ -70,8 +70,7 @@ def _members(labels: np.ndarray, label: int, ipc: int) -> np.ndarray:
     if len(members) < ipc:
         raise UserError(
             f"ipc = {ipc} asks for more real images than class {label} has in the training data "
-            f"({len(members)}). Lower ipc, use more data (data.train_per_class), or start from "
-            "noise (synthetic.init=noise)."
+            f"({len(members)}). Lower ipc, or use more data (data.train_per_class)."
         )
     return members
 

@@ -10,6 +10,7 @@ here it goes by the name "method".
 
 import ast
 import difflib
+import hashlib
 import itertools
 import pathlib
 import re
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from experiments import build
+from experiments import build, refusals
 from experiments.build import Plan
 
 METHOD = "method"
@@ -66,11 +67,14 @@ class Point(NamedTuple):
     @property
     def name(self) -> str:
         """A folder's name, which depends on nothing but the values."""
-        parts = (
+        told = ",".join(
             f"{short(field, self.plan.config)}={text(value)}"
             for field, value in self.values.items()
         )
-        return re.sub(r"[^\w.+=,-]", "_", ",".join(parts))[:200] or "base"
+        name = re.sub(r"[^\w.+=,-]", "_", told)[:180]
+        if name != told:  # Two points must not meet in one folder.
+            name += f"-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        return name or "base"
 
     @property
     def label(self) -> str:
@@ -178,6 +182,9 @@ def _point(base: Base, asked: dict[str, Any]) -> Point:
                 raise UserError(f"{field} is swept over and given by --config.{field} too.")
             values[field] = _typed(config, field, value)
         config.update_from_flattened_dict({k: v for k, v in values.items() if k != METHOD})
+        if METHOD in asked:  # A pruning rate for all is for those methods that prune.
+            unread = refusals.unread(config)
+            config.update_from_flattened_dict({k: unread[k] for k in base.overrides if k in unread})
         config.seed = 0
         return Point(values, build.plan(config))
     except UserError as error:

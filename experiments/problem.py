@@ -64,7 +64,7 @@ def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> Probl
     """
     dataset = read(config, data_dir)
     smallest = np.bincount(dataset.train_labels, minlength=config.num_classes).min()
-    if config.synthetic.init != "noise" and config.ipc > smallest:
+    if config.ipc > smallest:  # Whatever the set starts from: the baseline is of real images.
         raise UserError(
             f"ipc = {config.ipc} is more than the smallest class of {config.data.name} has "
             f"({smallest} training images). Lower ipc."

@@ -14,6 +14,9 @@ from dpd_jax.errors import UserError
 
 # The share each mask reads; 0 drops nothing and is allowed with and without the mask.
 _SHARES = {"difference": "pruning_rate", "depth": "depth_ratio", "loss": "loss_ratio"}
+# Fields of `matching` that one mask alone reads, and their value where it is not there.
+_READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()}
+_READ_BY["metric"] = ("difference", "absolute")
 
 _AT_LEAST_ONE = (
     "network.width",
@@ -62,12 +65,28 @@ def check(config: ConfigDict) -> None:
             "network.norm = 'batch' looks at the whole batch at once. Set student.chunk=0 and "
             "student.batch_devices=1, or take another norm."
         )
+    images, batch = config.num_classes * config.ipc, config.student.batch_syn
+    if config.network.norm == "batch" and batch < images and images % batch:
+        raise UserError(
+            f"network.norm = 'batch' and student.batch_syn = {batch}, which does not divide the "
+            f"{images} synthetic images: the short batch would be filled up, and what fills it "
+            "would change the moments of the rest. Choose a divisor, or another norm."
+        )
     if config.student.batch_devices > 1 and config.distill.devices > 1:
         raise UserError(
             f"student.batch_devices = {config.student.batch_devices} and distill.devices = "
             f"{config.distill.devices}: devices share either each batch or the segments. Set one "
             "of them to 1."
         )
+
+
+def unread(config: ConfigDict) -> dict[str, float | str]:
+    """The fields of `matching` that no mask of the config reads, with their neutral values."""
+    return {
+        f"matching.{name}": neutral
+        for name, (mask, neutral) in _READ_BY.items()
+        if mask not in config.matching.masks
+    }
 
 
 def _check_values(config: ConfigDict) -> None:
@@ -91,19 +110,13 @@ def _check_matching(matching: ConfigDict) -> None:
     masks = tuple(matching.masks)
     if len(set(masks)) < len(masks):
         raise UserError(f"matching.masks = {masks} names a mask twice; once has the same effect.")
-    for mask, share in _SHARES.items():
-        if mask not in masks and matching[share] > 0:
+    for name, (mask, neutral) in _READ_BY.items():
+        if mask not in masks and matching[name] != neutral:
             raise UserError(
-                f"matching.{share} = {matching[share]} has no effect: only the mask {mask!r} reads "
+                f"matching.{name} = {matching[name]!r} has no effect: only the mask {mask!r} reads "
                 f"it, and matching.masks = {masks}. Add the mask, "
-                f"--config.matching.masks=\"{(*masks, mask)}\", or set matching.{share}=0."
+                f"--config.matching.masks=\"{(*masks, mask)}\", or set matching.{name}={neutral}."
             )
-    if "difference" not in masks and matching.metric != "absolute":
-        raise UserError(
-            f"matching.metric = {matching.metric!r} has no effect: only the mask 'difference' "
-            f"ranks by it, and matching.masks = {masks}. Add the mask, or set "
-            "matching.metric=absolute."
-        )
     dropped = [_SHARES[mask] for mask in masks if mask in _SHARES]
     if round(sum(matching[share] for share in dropped), 6) >= 1:
         told = ", ".join(f"matching.{share} = {matching[share]}" for share in dropped)

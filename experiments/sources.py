@@ -18,8 +18,7 @@ from experiments.problem import Problem
 def data_key(config: ConfigDict) -> str:
     """All of a config that `problem.load` looks at, as one string."""
     names = ("data", "image_shape", "num_classes", "ipc")
-    fields = {name: config[name] for name in names} | {"init": config.synthetic.init}
-    return ConfigDict(fields).to_json_best_effort(sort_keys=True)
+    return ConfigDict({name: config[name] for name in names}).to_json_best_effort(sort_keys=True)
 
 
 class Sources:

@@ -48,7 +48,8 @@ def test_a_name_depends_on_the_values_alone_and_can_be_typed_again():
     (point,) = make("evaluate.learning_rate=0")
     assert point.name == "evaluate.learning_rate=0"
     (point,) = make("data.train_split=train[:50%]/a b")
-    assert point.name == "train_split=train__50___a_b"
+    (other,) = make("data.train_split=train[:50%]/a_b")
+    assert point.name.startswith("train_split=train__50___a_b-") and point.name != other.name
 
 
 def test_a_method_is_loaded_and_keeps_the_other_words_and_the_overrides():
@@ -60,6 +61,19 @@ def test_a_method_is_loaded_and_keeps_the_other_words_and_the_overrides():
         assert config.method == point.values["method"]
         assert config.distill.lr_img == point.values["distill.lr_img"]
     assert grid[0].plan.recipe.optimizer == "sgd" and grid[-1].plan.recipe.optimizer == "gsam"
+
+
+def test_an_override_of_pruning_is_for_the_methods_that_prune():
+    options = {"matching__pruning_rate": 0.3, "matching__metric": "relative"}
+    grid = make("method=mtt,mtt+,pad", **options)
+    found = [point.plan.matching for point in grid]
+    assert [(m.pruning_rate, m.metric) for m in found] == [
+        (0, "absolute"),
+        (0.3, "relative"),
+        (0, "absolute"),
+    ]
+    with pytest.raises(UserError, match="pruning_rate = 0.3 has no effect"):
+        make("student.syn_steps=5", words="mtt", matching__pruning_rate=0.3)
 
 
 def test_seeds_differ_in_the_seed_alone():

@@ -21,7 +21,7 @@ REFUSED = [
     ("", {"synthetic.labels": "hard"}, "gradient is zero"),
     ("mtt", {"distill.lr_y": 0.1}, "gradient is zero"),
     ("datm", {"matching.pruning_rate": 0.1}, "only the mask 'difference' reads it"),
-    ("datm", {"matching.metric": "relative"}, "only the mask 'difference' ranks"),
+    ("datm", {"matching.metric": "relative"}, "only the mask 'difference' reads it"),
     ("", {"matching.depth_ratio": 0.25}, "only the mask 'depth' reads it"),
     ("pad", {"matching.loss_ratio": 0.25}, "only the mask 'loss' reads it"),
     ("pad+", {"matching.depth_ratio": 0.9}, "0/0. Their sum must be below 1"),
@@ -32,6 +32,7 @@ REFUSED = [
     ("mtt", {"distill.lr_img": 0.0, "distill.lr_lr": 0.0}, "nothing would be learned"),
     ("", {"distill.segments": 3, "distill.devices": 2}, "multiple of distill.devices"),
     ("", {"student.chunk": 2, "network.norm": "batch"}, "whole batch at once"),
+    ("", {"student.batch_syn": 4, "network.norm": "batch"}, "does not divide the 10 synthetic"),
     (
         "",
         {"student.batch_devices": 2, "distill.segments": 2, "distill.devices": 2},
