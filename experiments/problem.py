@@ -109,6 +109,7 @@ def _preprocessing(
             path.unlink()
     with screen.note("fitting ZCA on the training split"):
         fitted = whitening.fit_zca(dataset.train_images, epsilon=epsilon)
+    cache.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **fitted._asdict())
     partial.replace(path)

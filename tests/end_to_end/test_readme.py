@@ -1,4 +1,4 @@
-"""The README's first command does what the README says."""
+"""What the README shows does what the README says."""
 
 import json
 import re
@@ -10,9 +10,11 @@ from dpd_jax import data
 from tests.end_to_end import commands
 
 
+README = (commands.REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_first_command_distils_the_digits(cache, tmp_path):
-    readme = (commands.REPOSITORY / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"python -m experiments\.(\w+) (--config=configs/digits_ipc1\.py)$", readme, re.M)
+    shown = re.search(r"python -m experiments\.(\w+) (--config=configs/digits_ipc1\.py)$", README, re.M)
     workdir = tmp_path / "run"
     status, text = commands.run(
         shown[1], shown[2], f"--workdir={workdir}", cache=cache, as_shipped=True
@@ -24,7 +26,7 @@ def test_the_first_command_distils_the_digits(cache, tmp_path):
     assert report["accuracy"]["mean"] >= report["random_real"]["mean"] + 0.10
 
     # The README's snippet: numpy and scikit-learn alone.
-    snippet = re.search(r"```python\n(import numpy.*?)```", readme, re.S)[1]
+    snippet = re.search(r"```python\n(import numpy.*?)```", README, re.S)[1]
     names = {}
     exec(snippet.replace("runs/digits_ipc1-dpd", str(workdir)), names)
     digits = data.load(
@@ -39,3 +41,31 @@ def test_the_first_command_distils_the_digits(cache, tmp_path):
     assert isinstance(names["model"], LogisticRegression)
     score = names["model"].score(names["to_model"](digits.test_images), digits.test_labels)
     assert score > 0.5 and np.isfinite(names["d"]["images"]).all()
+
+
+def test_the_notebook_snippets_run(tmp_path):
+    whole, pure = re.search(r"## In a notebook\n(.*?)\n## ", README, re.S)[1].split("```python\n")[1:]
+    line = "config.matching.pruning_rate = 0.2\n"
+    assert line in whole
+    less = "".join(
+        f"config.{field}\n"
+        for field in (
+            "network.width = 4",
+            "data.train_per_class = 20",
+            "data.test_images = 50",
+            "experts.num_experts = 1",
+            "synthetic.init = 'real'",
+            "student.syn_steps = 2",
+            "distill.iterations = 2",
+            "evaluate.num_networks = 1",
+            "evaluate.epochs = 2",
+        )
+    )
+    whole = whole.partition("```")[0].replace(line, line + less).replace("runs/", f"{tmp_path}/")
+    exec(whole, {})
+    report = json.loads((tmp_path / "notebook" / "report.json").read_text())
+    assert report["steps"] == 2
+
+    names = {}
+    exec(pure.partition("```")[0], names)
+    assert 0 < names["loss"] < 10
