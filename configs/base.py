@@ -29,18 +29,20 @@ def get_config() -> config_dict.ConfigDict:
     config.image_shape = _required(tuple)  # height, width, channels
 
     config.data = dict(
-        name=_required(str),  # a TFDS name, or what `source` knows
-        source="tfds",  # "tfds" or "digits" (scikit-learn's)
+        name=_required(str),  # a TFDS name, the path of an .npz file, or "digits"
+        source="tfds",  # "tfds", "npz" (a file of your own) or "digits" (scikit-learn's)
         train_split="train",
         test_split="test",
-        image_key="image",
+        image_key="image",  # a feature; in an .npz file the arrays are <split>_<key>
         label_key="label",
         train_per_class=0,  # training images kept of each class; 0 = all
         test_images=0,  # test images kept; 0 = all
         seed=0,  # which images are kept; apart from `seed`, so that runs share experts
-        preprocessing="zca",  # "zca", or "per_channel" with mean and std
+        preprocessing="zca",  # "zca" or "per_channel"
         zca_epsilon=0.1,  # added to the eigenvalues of the covariance of [0, 1] pixels
-        mean=_required(tuple),  # per channel, of [0, 1] pixels; used by "per_channel" only
+        # Of [0, 1] pixels, a number a channel, used by "per_channel" only; both () = measured on
+        # the training images.
+        mean=_required(tuple),
         std=_required(tuple),
     )
     config.network = dict(

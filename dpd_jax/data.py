@@ -3,7 +3,8 @@
 Any image-classification set that TFDS has prepared as array_record is read
 through `tfds`' data sources, which need no TensorFlow. Those named in
 `dpd_jax.builders.BUILDERS` are downloaded and prepared when they are missing.
-scikit-learn's 8x8 digits need no files at all.
+A person's own images come in one .npz file (`dpd_jax.npz`). scikit-learn's 8x8
+digits need no files at all.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from dpd_jax import npz
 from dpd_jax.errors import UserError
 
 # TFDS's own default folder.
@@ -31,7 +33,8 @@ class Dataset(NamedTuple):
     """A data set in memory.
 
     Attributes:
-      name: with its version where it has one, such as "cifar10:3.0.2".
+      name: with its version where it has one, such as "cifar10:3.0.2"; of a file
+        its own name, such as "own.npz".
       train_images, test_images: uint8 [n, h, w, c]; grey images have c = 1.
       train_labels, test_labels: int32 [n], from 0 to the number of classes - 1.
       class_names: one for each class, in the order of the labels.
@@ -60,12 +63,15 @@ def load(
 
     Args:
       name: as TFDS writes it: "cifar10", "cifar10:3.0.2" or "set/config:1.0.0".
-        Without a version the newest under `data_dir` is read.
-      source: "tfds", or "digits" for scikit-learn's digits.
+        Without a version the newest under `data_dir` is read. With the source
+        "npz" the path of the file.
+      source: "tfds", "npz" (see `dpd_jax.npz`), or "digits" for scikit-learn's
+        digits.
       train_split, test_split: names of splits; from "tfds" also slices such as
         "train[:10%]".
-      image_key, label_key: the features to read; "digits" has "image" and "label".
-      data_dir: the folder that holds `name/version/`; None for
+      image_key, label_key: the features to read; "digits" has "image" and "label",
+        a file the arrays `<split>_<key>`.
+      data_dir: the folder that holds `name/version/`, for "tfds" alone; None for
         `~/tensorflow_datasets`. A set of `builders.BUILDERS` that is not there is
         downloaded into it, from its publisher or from the URL in the
         environment variable DPD_DATA_MIRROR (see `builders.archives.fetch`).
@@ -74,7 +80,7 @@ def load(
     Raises:
       UserError: the set, a split or a feature does not exist; the files are
         damaged; the records are no labelled 8-bit images of one size; a
-        download failed.
+        download failed; as `npz.read`.
     """
     splits, keys = (train_split, test_split), (image_key, label_key)
     if source == "digits":
@@ -91,7 +97,20 @@ def load(
             progress=progress,
         )
         return Dataset(name, *train, *test, class_names)
-    raise UserError(f'there is no data source "{source}"; set data.source to one of: tfds, digits')
+    if source == "npz":
+        path = pathlib.Path(name).expanduser()
+        (train, test), class_names = npz.read(path, splits=splits, keys=keys)
+        if progress:
+            progress(1.0, doing=f"reading {path.name}")
+        return Dataset(path.name, *train, *test, class_names)
+    raise UserError(
+        f'there is no data source "{source}"; set data.source to one of: tfds, npz, digits'
+    )
+
+
+def bare_name(name: str, source: str) -> str:
+    """What a set is called wherever it lies: its name without version, or file without folder."""
+    return pathlib.Path(name).name if source == "npz" else name.partition(":")[0]
 
 
 def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: int) -> Dataset:

@@ -192,6 +192,6 @@ def _unknown(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> 
     own = ", ".join(f"{key}:{value.VERSION}" for key, value in builders.BUILDERS.items())
     return (
         f"{_nothing(name, data_dir, there)}.{meant} Downloaded when missing: {own}. Without any "
-        f'files: digits (with data.source "digits"). {_ANEW} Images of your own need a TFDS '
-        "builder; dpd_jax/builders shows small ones."
+        f'files: digits (with data.source "digits"). {_ANEW} Images of your own need no TFDS: '
+        'data.source "npz" reads them from a file, data.name being its path (README.md).'
     )

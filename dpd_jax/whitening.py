@@ -2,7 +2,7 @@
 
 Either ZCA whitening, fitted on the training images of a data set as the
 published programs do it (kornia's ZCAWhitening with eps 0.1), or a mean and a
-standard deviation for each channel.
+standard deviation for each channel, given or measured.
 """
 
 from collections.abc import Sequence
@@ -88,6 +88,28 @@ def per_channel(mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
     if not np.all(std > 0):
         raise UserError(f"data.std is {std.tolist()}; every entry must be positive.")
     return Preprocessing(mean=mean, matrix=1 / std, inverse=std)
+
+
+def fit_per_channel(images: np.ndarray) -> Preprocessing:
+    """(x - mean) / std in each channel, both over all pixels of the images.
+
+    Args:
+      images: uint8 [n, h, w, c], the training images.
+
+    Raises:
+      UserError: the images are not 8-bit, or a channel has one value everywhere.
+    """
+    _check_images(images)
+    mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
+    # 255^2 is just below 2^16: squares are exact in two bytes.
+    squares = np.square(images, dtype=np.uint16).mean(axis=(0, 1, 2), dtype=np.float64)
+    std = np.sqrt(np.maximum(squares - mean**2, 0))
+    if not np.all(std > 0):
+        raise UserError(
+            f"channel {std.argmin()} is {mean[std.argmin()]:g} in every training image, so that "
+            "its standard deviation is 0. Leave the channel out, or give data.mean and data.std."
+        )
+    return per_channel(mean / 255, std / 255)
 
 
 def transform(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:

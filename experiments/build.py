@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from dpd_jax import distill, networks
+from dpd_jax import data, distill, networks
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.curriculum import Curriculum
@@ -50,6 +50,16 @@ class Plan(NamedTuple):
     @property
     def num_images(self) -> int:
         return self.config.num_classes * self.config.ipc
+
+    @property
+    def data_name(self) -> str:
+        """The data set's name without its version, or without its folder."""
+        return data.bare_name(self.config.data.name, self.config.data.source)
+
+    @property
+    def title(self) -> str:
+        """What the run is about, for the head of a picture."""
+        return f"{self.data_name}, {self.config.ipc} per class, {self.config.method}"
 
 
 def plan(config: ConfigDict) -> Plan:

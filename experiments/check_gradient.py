@@ -154,7 +154,7 @@ def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, siz
     print(f"\nReference: {REFERENCE.value}; {material.words}\n\n{table}")
     if GAP_DIR.value:
         folder = pathlib.Path(GAP_DIR.value)
-        title = f"{plan.config.data.name}, ipc {plan.config.ipc}: error of the gradient"
+        title = f"{plan.data_name}, ipc {plan.config.ipc}: error of the gradient"
         gradient_gap.save(folder, rows, title=title)
         screen.say(f"{folder / 'gap.md'}, gap.png")
 

@@ -90,7 +90,7 @@ def _check(dataset: Dataset, config: ConfigDict) -> None:
     if len(dataset.class_names) != config.num_classes:
         raise UserError(
             f"{config.data.name} has {len(dataset.class_names)} classes, but the config says "
-            f"num_classes = {config.num_classes}."
+            f"num_classes = {config.num_classes}. Set num_classes, or name another data set."
         )
 
 
@@ -98,6 +98,8 @@ def _preprocessing(
     config: ConfigDict, dataset: Dataset, fingerprint: str, cache: pathlib.Path
 ) -> Preprocessing:
     if config.data.preprocessing == "per_channel":
+        if not config.data.mean and not config.data.std:
+            return whitening.fit_per_channel(dataset.train_images)
         return whitening.per_channel(tuple(config.data.mean), tuple(config.data.std))
     epsilon = config.data.zca_epsilon
     path = cache / f"zca-{fingerprint}-{epsilon}.npz"

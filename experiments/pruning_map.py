@@ -42,13 +42,11 @@ def save(plan: Plan, workdir: Workdir) -> None:
     log = read(workdir.metrics())
     if log is None:
         return
-    config = plan.config
     drawn = draw(
         log,
         [leaf.path for leaf in plan.network.leaves],
         np.array([leaf.size for leaf in plan.network.leaves]),
-        title=f"What the matching loss leaves out: {config.data.name}, {config.ipc} per class, "
-        f"{config.method}",
+        title=f"What the matching loss leaves out: {plan.title}",
     )
     files.write_whole(workdir.path / "pruning.png", drawn.print_png, num_bytes=200_000)
 

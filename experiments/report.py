@@ -55,7 +55,7 @@ def finish(
         np.asarray(result.images),
         None if first.real is None else problem.train[first.real],
         problem.dataset.class_names,
-        title=f"{config.data.name}, {config.ipc} per class, {config.method}",
+        title=plan.title,
         caption=f"test accuracy {_percent(learned)}; as many random real images "
         f"{_percent(baseline)}",
     )

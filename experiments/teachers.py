@@ -30,7 +30,7 @@ def facts(plan: Plan, problem: Problem) -> dict:
     return {
         "network": network | {"leaves": [[x.path, list(x.shape)] for x in plan.network.leaves]},
         "data": {
-            "name": data.name.partition(":")[0],
+            "name": plan.data_name,
             "images": len(problem.train),
             "fingerprint": problem.fingerprint,
         },

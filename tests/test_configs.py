@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import re
 import sys
 
 import pytest
@@ -381,6 +382,16 @@ def test_tables_name_fields_that_exist():
         for row in table.values():
             assert row.keys() <= known
             assert "distill.iterations" not in row or row["distill.iterations"] in (5000, 10_000)
+
+
+def test_the_translation_of_flags_names_fields_that_exist():
+    known = flat(base.get_config())
+    text = (FOLDER.parent / "docs" / "from_pytorch.md").read_text(encoding="utf-8")
+    groups = {field.partition(".")[0] for field in known}
+    found = re.findall(r"`(\w+\.\w+)(?:=([^`]*))?`", text)
+    named = {field for field, _ in found if field.partition(".")[0] in groups}
+    assert len(named) > 40
+    assert named <= known.keys()
 
 
 def test_the_command_line_reaches_a_value(monkeypatch):

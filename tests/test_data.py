@@ -1,17 +1,25 @@
 """Reading data sets: the real ones in part, small odd ones in full, and every mistake."""
 
 import json
+import pathlib
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import tensorflow_datasets as tfds
+from absl import flags
+from ml_collections import config_flags
 
+from configs import digits_ipc1
 from dpd_jax import data, prepared
 from dpd_jax.data import Dataset
 from dpd_jax.errors import UserError
+from experiments import build, problem, teachers
 
 
 def load(name, data_dir, **changes):
@@ -144,12 +152,183 @@ def test_digits_need_neither_tfds_nor_jax():
     [
         ({"train_split": "training"}, 'no split "training"; it has: train, test'),
         ({"image_key": "picture"}, 'no feature "picture"'),
-        ({"source": "sklearn"}, "one of: tfds, digits"),
+        ({"source": "sklearn"}, "one of: tfds, npz, digits"),
     ],
 )
 def test_mistakes_about_digits(changes, match):
     with pytest.raises(UserError, match=match):
         digits(**changes)
+
+
+# Files of a person's own
+
+OWN = dict(
+    train_image=np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3),
+    train_label=np.array([0, 1, 2, 2, 1, 0]),
+    test_image=np.full((2, 4, 4, 3), 255, np.uint8),
+    test_label=np.array([1, 0]),
+)
+
+
+def own(tmp_path, leave_out=(), **changes):
+    """The path of a file that holds OWN with changes."""
+    path = tmp_path / "own.npz"
+    arrays = {k: v for k, v in (OWN | changes).items() if k not in leave_out}
+    np.savez(path, **arrays)
+    return path
+
+
+def load_own(path, **changes):
+    return load(str(path), None, **({"source": "npz"} | changes))
+
+
+def test_own_images(tmp_path):
+    dataset = load_own(own(tmp_path, class_names=np.array(["cat", "dog", "Kuh"])))
+    assert dataset.name == "own.npz"
+    np.testing.assert_array_equal(dataset.train_images, OWN["train_image"])
+    np.testing.assert_array_equal(dataset.train_labels, OWN["train_label"])
+    np.testing.assert_array_equal(dataset.test_images, OWN["test_image"])
+    np.testing.assert_array_equal(dataset.test_labels, OWN["test_label"])
+    assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int32
+    assert dataset.class_names == ("cat", "dog", "Kuh")
+    assert load_own(own(tmp_path)).class_names == ("0", "1", "2")
+
+
+def test_own_arrays_of_other_names_and_shapes(tmp_path):
+    """As MedMNIST has them: plural names, grey images without a channel, a column of labels."""
+    path, arrays = tmp_path / "own.npz", {}
+    for split in ("train", "val"):
+        arrays[f"{split}_images"] = OWN["train_image"][..., 0]
+        arrays[f"{split}_labels"] = OWN["train_label"][:, None].astype(np.uint8)
+    arrays["val_labels"] = arrays["val_labels"][::-1]
+    np.savez_compressed(path, **arrays)
+    dataset = load_own(path, image_key="images", label_key="labels", test_split="val")
+    assert dataset.train_images.shape == (6, 4, 4, 1)
+    np.testing.assert_array_equal(dataset.train_labels, OWN["train_label"])
+    np.testing.assert_array_equal(dataset.test_labels, OWN["train_label"][::-1])
+
+
+LISTS = np.array([[1], [2, 3]], dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"train_image": OWN["train_image"] / 255}, r"float64 \[6, 4, 4, 3\], not 8-bit.*uint8"),
+        ({"train_image": LISTS}, '"train_image" in .*own.npz cannot be read.*Python objects'),
+        ({"class_names": LISTS}, '"class_names" in .* cannot be read.*of text'),
+        ({"train_image": OWN["train_image"][0, 0]}, r"\[4, 3\], not images"),
+        ({"train_image": OWN["train_image"][:0]}, r"\[0, 4, 4, 3\], not images"),
+        ({"train_image": np.zeros((6, 3, 8, 8), np.uint8)}, r"transpose\(0, 2, 3, 1\)"),
+        ({"train_image": OWN["train_image"][:5]}, "holds 5 images, and .* 6 labels"),
+        ({"test_image": np.zeros((2, 5, 4, 3), np.uint8)}, "splits train, test .* differ in shape"),
+        ({"train_label": OWN["train_label"] / 1}, "float64.*, not one integer"),
+        ({"train_label": np.eye(6, dtype=int)}, r"\[6, 6\], not one integer"),
+        ({"train_label": OWN["train_label"] - 1}, "labels from -1 to 1.*from 0"),
+        ({"test_label": np.uint64([0, 2**40])}, "labels from 0 to 1099511627776"),
+        ({"train_label": OWN["train_label"] + 1}, "no training image with label 0, and 3 of 4"),
+        ({"train_label": OWN["train_label"] * 2}, "label 1, and 3 of 5.*without gaps.*np.unique"),
+        ({"test_label": np.array([0, 3])}, "no training image with label 3"),
+        ({"class_names": np.array(["a", "b"])}, "labels up to 2, but 2 class_names"),
+        ({"class_names": np.array(["a", "b", "c", "d"])}, "label 3, and 3 of 4"),
+        ({"class_names": np.arange(3)}, r"np.array\(names, str\)"),
+    ],
+)
+def test_mistakes_in_own_arrays(tmp_path, changes, match):
+    with pytest.raises(UserError, match=match):
+        load_own(own(tmp_path, **changes))
+
+
+def test_missing_arrays_are_named_beside_those_there(tmp_path):
+    path = own(tmp_path, leave_out=["test_image", "test_label"])
+    with pytest.raises(UserError) as caught:
+        load_own(path)
+    for part in (str(path), "no test_image, test_label; it has: train_image, train_label", "SPLIT"):
+        assert part in str(caught.value)
+    with pytest.raises(UserError, match="no train_picture, test_picture; it has"):
+        load_own(own(tmp_path), image_key="picture")
+    with pytest.raises(UserError, match=r"has no train\[:2\]_image"):
+        load_own(own(tmp_path), train_split="train[:2]")
+
+
+@pytest.mark.parametrize("content", [b"", b"image,label\n", b"PK\x03\x04 and no more"])
+def test_other_files_are_no_npz(tmp_path, content):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{path} is no .npz file"):
+        load_own(path)
+
+
+def test_a_single_array_or_a_part_of_a_file_is_no_npz(tmp_path):
+    np.save(tmp_path / "own.npy", OWN["train_image"])
+    with pytest.raises(UserError, match="own.npy is no .npz file"):
+        load_own(tmp_path / "own.npy")
+    path = own(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="no .npz file, or is cut short"):
+        load_own(path)
+
+
+def test_changed_bytes_are_noticed(tmp_path):
+    path = own(tmp_path)
+    content = bytearray(path.read_bytes())
+    place = content.index(OWN["train_image"][3].tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match='"train_image" in .* cannot be read.*CRC.*damaged'):
+        load_own(path)
+
+
+def test_a_file_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"data.name = own.npz, which does not exist.*{tmp_path}"):
+        load_own("own.npz")
+    with pytest.raises(UserError, match="is a folder"):
+        load_own(tmp_path)
+    # The source is forgotten more easily than the name.
+    with pytest.raises(UserError, match='"own.npz" is not in .* data.source "npz"'):
+        load("own.npz", tmp_path)
+
+
+def test_a_file_is_the_same_set_wherever_it_lies():
+    assert data.bare_name("/some/where/own.npz", "npz") == data.bare_name("own.npz", "npz")
+    assert data.bare_name("set/config:1.0.0", "tfds") == "set/config"
+
+
+def test_the_readme_s_own_data(tmp_path, monkeypatch):
+    """The file the README writes becomes a problem by the command it gives."""
+    readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Your own data")[2].partition("\n## ")[0]
+    command = re.search(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)[1]
+    arguments = ["distill", *shlex.split(command.replace("\\\n", ""))]
+    monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
+    values(arguments)
+
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n(.*?)```", section, re.S)[1], {})
+    plan = build.plan(values.config)
+    loaded = problem.load(plan.config, None, tmp_path)
+    assert loaded.train.shape == (1437, 8, 8, 1) and loaded.test.shape == (360, 8, 8, 1)
+    assert loaded.dataset.class_names == tuple("0123456789")
+    raw = sklearn.datasets.load_digits().images
+    assert np.corrcoef(loaded.train.ravel(), raw[:1437].ravel())[0, 1] > 0.999
+    # Measured, since the command leaves mean and deviation empty.
+    assert abs(loaded.train.mean()) < 1e-4 and abs(loaded.train.std() - 1) < 1e-4
+    assert teachers.facts(plan, loaded)["data"]["name"] == "own.npz"
+    assert plan.title == "own.npz, 1 per class, dpd"
+
+
+def test_own_images_that_do_not_fit_the_config(tmp_path):
+    config = digits_ipc1.get_config()
+    config.data.source, config.data.name = "npz", str(own(tmp_path))
+    with pytest.raises(UserError, match=r"shape \(4, 4, 3\).*image_shape = \(8, 8, 1\)"):
+        problem.read(config, None)
+    config.image_shape = (4, 4, 3)
+    with pytest.raises(UserError, match="has 3 classes.*num_classes = 10. Set num_classes"):
+        problem.read(config, None)
 
 
 # Where sets lie
@@ -180,7 +359,7 @@ def test_an_unknown_set(tmp_path):
         "cifar10:3.0.2",
         "digits",
         "tfds build",
-        "dpd_jax/builders",
+        'data.source "npz"',
     ):
         assert part in str(caught.value)
 

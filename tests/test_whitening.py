@@ -95,6 +95,25 @@ def test_per_channel():
     assert x.dtype == np.float32
 
 
+def test_measured_per_channel_is_what_numpy_measures():
+    images = pictures(50)
+    fitted = whitening.fit_per_channel(images)
+    scaled = images / 255
+    given = whitening.per_channel(scaled.mean((0, 1, 2)), scaled.std((0, 1, 2)))
+    for ours, theirs in zip(fitted, given, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    x = whitening.transform(fitted, images)
+    np.testing.assert_allclose(x.mean((0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(x.std((0, 1, 2)), 1, atol=1e-5)
+
+
+def test_a_channel_that_never_changes_cannot_be_normalised():
+    images = pictures(5)
+    images[..., 1] = 77
+    with pytest.raises(UserError, match="channel 1 is 77 in every training image"):
+        whitening.fit_per_channel(images)
+
+
 def test_no_images_give_no_images():
     preprocessing = whitening.per_channel((0.5,), (0.2,))
     empty = np.zeros((0, 4, 4, 1), np.uint8)

@@ -15,7 +15,7 @@ def distill(cache, *arguments):
 @pytest.mark.parametrize(
     "argument, words",
     [
-        ("--config.data.name=cifar11", ["cifar11", "Did you mean", "cifar10", "dpd_jax/builders"]),
+        ("--config.data.name=cifar11", ["cifar11", "Did you mean", "cifar10", '"npz"']),
         ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
         ("--config.ipc=1000", ["ipc = 1000"]),
         ("--config.matching.prunning_rate=0.1", ["no such field", 'Did you mean "pruning_rate"']),
