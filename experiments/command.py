@@ -7,6 +7,7 @@ traceback. Ctrl-C ends with status 130 after the work done so far is saved.
 import errno
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable
 
@@ -66,9 +67,9 @@ def default_workdir() -> pathlib.Path:
 
 
 def line() -> str:
-    """The command as it was typed."""
+    """The command, quoted so that a shell reads it again as it was."""
     module = pathlib.Path(sys.argv[0]).stem
-    return " ".join(["python -m", f"experiments.{module}", *sys.argv[1:]])
+    return shlex.join(["python", "-m", f"experiments.{module}", *sys.argv[1:]])
 
 
 def fail(message: str, status: int = 2) -> None:
