@@ -9,13 +9,15 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from dpd_jax.errors import UserError
+from experiments import fields
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -58,12 +60,26 @@ def cache_dir() -> pathlib.Path:
 
 
 def default_workdir() -> pathlib.Path:
-    """runs/<config file>-<method and scale>, from the --config flag."""
-    name = config_flags.get_config_filename(flags.FLAGS["config"])
-    path, _, words = name.partition(":")
-    method = CONFIG.value.method
-    small = "-small" if "small" in words.split(",") else ""
-    return pathlib.Path("runs") / f"{pathlib.Path(path).stem}-{method}{small}"
+    """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
+    flag = flags.FLAGS["config"]
+    file = config_flags.get_config_filename(flag)
+    return pathlib.Path("runs") / run_name(
+        file, CONFIG.value, config_flags.get_override_values(flag)
+    )
+
+
+def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+    """A folder's name for a run, another one for each set of values it cannot be continued with.
+
+    Args:
+      file: the config file, maybe with words after a colon.
+      config: what it holds.
+      overrides: field -> value, those that were set by flags.
+    """
+    values = {name: overrides[name] for name in sorted(overrides) if not fields.is_free(name)}
+    stem = pathlib.Path(file.partition(":")[0]).stem
+    parts = [stem, config.method, "small" if config.reduced else "", fields.told(values, config)]
+    return fields.folder("-".join(filter(None, parts)))
 
 
 def line() -> str:

@@ -25,7 +25,10 @@ from experiments.sources import Sources
 from experiments.workdir import Workdir
 
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of this run (default: runs/<config>-<method>), or of this sweep."
+    "workdir",
+    None,
+    "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
+    "were set by flags).",
 )
 
 # What the run's root key is folded with, one number a use.

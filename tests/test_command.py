@@ -3,6 +3,9 @@
 import shlex
 import sys
 
+import pytest
+
+from configs import cifar10_ipc1, digits_ipc1
 from experiments import command
 
 
@@ -10,3 +13,37 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
     typed = ["--config.matching.masks=('loss', 'ratio')", "--over=data.train_split=train[:50%]"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/experiments/sweep.py", *typed])
     assert shlex.split(command.line()) == ["python", "-m", "experiments.sweep", *typed]
+
+
+@pytest.mark.parametrize(
+    "file, overrides, name",
+    [
+        ("configs/digits_ipc1.py", {}, "digits_ipc1-dpd"),
+        ("configs/digits_ipc1.py:small,mtt+", {}, "digits_ipc1-mtt+-small"),
+        ("digits_ipc1.py", {"seed": 1}, "digits_ipc1-dpd-seed=1"),
+        # Sorted by the whole field, said in short; evaluate.learning_rate ends like the other.
+        (
+            "digits_ipc1.py",
+            {"seed": 1, "matching.pruning_rate": 0.2, "experts.learning_rate": 1.0},
+            "digits_ipc1-dpd-experts.learning_rate=1,pruning_rate=0.2,seed=1",
+        ),
+        ("digits_ipc1.py", {"matching.masks": ("loss", "ratio")}, "digits_ipc1-dpd-masks=loss+ratio"),
+        # A run may be continued with another value of these.
+        ("digits_ipc1.py", {"evaluate.epochs": 7, "distill.iterations": 9}, "digits_ipc1-dpd"),
+        (
+            "my run.py",
+            {"data.train_split": "train[:50%]/../a"},
+            "my_run-dpd-train_split=train__50___.._a",
+        ),
+    ],
+)
+def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name):
+    config = digits_ipc1.get_config(file.partition(":")[2])
+    assert command.run_name(file, config, overrides) == name
+
+
+def test_long_names_are_cut_and_stay_apart():
+    config = cifar10_ipc1.get_config()
+    splits = ["x" * 200 + end for end in "ab"]
+    found = {command.run_name("c.py", config, {"data.train_split": split}) for split in splits}
+    assert len(found) == 2 and all(len(name) == 100 for name in found)
