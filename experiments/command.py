@@ -61,11 +61,8 @@ def cache_dir() -> pathlib.Path:
 
 def default_workdir() -> pathlib.Path:
     """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
-    flag = flags.FLAGS["config"]
-    file = config_flags.get_config_filename(flag)
-    return pathlib.Path("runs") / run_name(
-        file, CONFIG.value, config_flags.get_override_values(flag)
-    )
+    file, overrides = _asked()
+    return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
 
 
 def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
@@ -102,6 +99,7 @@ def _parse(argv: list[str]) -> list[str]:
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {_config_names()}."
             )
+        _refuse_labels(*_asked())
     except UserError as error:
         fail(str(error))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -109,6 +107,23 @@ def _parse(argv: list[str]) -> list[str]:
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
     return rest
+
+
+def _asked() -> tuple[str, dict[str, Any]]:
+    """The config file, with the words after its colon, and the values set by flags."""
+    flag = flags.FLAGS["config"]
+    return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+
+
+def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:
+    """Of the two fields that only report what the words after the colon did to the others."""
+    for field, word in (("method", overrides.get("method")), ("reduced", "small")):
+        if field in overrides:
+            raise UserError(
+                f"--config.{field} would change what the run is called, and nothing it does. "
+                "Methods are chosen after the colon, and so is the reduction for small machines: "
+                f"--config={file.partition(':')[0]}:{word}."
+            )
 
 
 def _config_names() -> str:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from configs import cifar10_ipc1, digits_ipc1
+from dpd_jax.errors import UserError
 from experiments import command
 
 
@@ -47,3 +48,12 @@ def test_long_names_are_cut_and_stay_apart():
     splits = ["x" * 200 + end for end in "ab"]
     found = {command.run_name("c.py", config, {"data.train_split": split}) for split in splits}
     assert len(found) == 2 and all(len(name) == 100 for name in found)
+
+
+@pytest.mark.parametrize(
+    "overrides, instead", [({"method": "datm"}, ":datm"), ({"seed": 1, "reduced": True}, ":small")]
+)
+def test_fields_that_only_report_are_not_set(overrides, instead):
+    with pytest.raises(UserError, match=f"--config=c.py{instead}"):
+        command._refuse_labels("c.py:mtt", overrides)
+    command._refuse_labels("c.py:mtt", {"seed": 1})

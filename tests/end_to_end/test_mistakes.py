@@ -19,6 +19,7 @@ def distill(cache, *arguments):
         ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
         ("--config.ipc=1000", ["ipc = 1000"]),
         ("--config.matching.prunning_rate=0.1", ["no such field", 'Did you mean "pruning_rate"']),
+        ("--config.method=mtt", ["--config=configs/digits_ipc1.py:mtt"]),
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
         ("--confg=1", ["confg"]),
