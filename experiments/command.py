@@ -102,6 +102,8 @@ def _parse(argv: list[str]) -> list[str]:
         _refuse_labels(*_asked())
     except UserError as error:
         fail(str(error))
+    except flags.UnrecognizedFlagError as error:
+        fail(_unknown_flag(error, flags.FLAGS["config"].value))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         fail(_flag_message(error))
     if len(rest) > 1:
@@ -130,6 +132,17 @@ def _config_names() -> str:
     folder = pathlib.Path("configs")
     names = sorted(p.stem for p in folder.glob("*_ipc*.py"))
     return ", ".join(names) if names else f"none found under {folder.resolve()}"
+
+
+def _unknown_flag(error: flags.UnrecognizedFlagError, config: ConfigDict | None) -> str:
+    """What may have been meant: flags that are spelt nearly so, and fields of the config."""
+    name = error.flagname
+    near = str(error).partition("Did you mean: ")[2].removesuffix(" ?").split(", ")
+    same = fields.alike(name, config) if config else []
+    near += [f"config.{field}" for field in ([name] if name in same else same)]
+    meant = " or ".join(f"--{found}" for found in dict.fromkeys(near) if found)
+    hint = f"Did you mean {meant}?" if meant else "--help lists the flags."
+    return f"there is no flag --{name}. {hint}"
 
 
 def _flag_message(error: Exception) -> str:

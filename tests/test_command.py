@@ -4,6 +4,7 @@ import shlex
 import sys
 
 import pytest
+from absl import flags
 
 from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
@@ -57,3 +58,21 @@ def test_fields_that_only_report_are_not_set(overrides, instead):
     with pytest.raises(UserError, match=f"--config=c.py{instead}"):
         command._refuse_labels("c.py:mtt", overrides)
     command._refuse_labels("c.py:mtt", {"seed": 1})
+
+
+@pytest.mark.parametrize(
+    "name, near, words",
+    [
+        ("seed", ["seeds"], ["no flag --seed. Did you mean --seeds or --config.seed?"]),
+        ("batch_size", [], ["--config.evaluate.batch_size or --config.experts.batch_size?"]),
+        ("distill.lr_img", [], ["mean --config.distill.lr_img?"]),
+        ("confg", ["config"], ["no flag --confg. Did you mean --config?"]),
+        ("qwerty", [], ["no flag --qwerty. --help"]),
+    ],
+)
+def test_an_unknown_flag_may_be_a_field_of_the_config(name, near, words):
+    error = flags.UnrecognizedFlagError(name, suggestions=near)
+    told = command._unknown_flag(error, digits_ipc1.get_config())
+    for word in words:
+        assert word in told, told
+    assert "config." not in command._unknown_flag(error, None)

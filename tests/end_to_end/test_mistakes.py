@@ -23,6 +23,7 @@ def distill(cache, *arguments):
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
         ("--confg=1", ["confg"]),
+        ("--lr_img=1", ["no flag --lr_img", "Did you mean --config.distill.lr_img?"]),
     ],
 )
 def test_a_value_that_cannot_be(cache, tmp_path, argument, words):
