@@ -209,4 +209,4 @@ def _told(values, worst) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR)

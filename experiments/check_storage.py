@@ -151,4 +151,4 @@ def _told(numbers: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR, check_gradient.DRAWS)

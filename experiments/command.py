@@ -44,8 +44,16 @@ CACHE_DIR = flags.DEFINE_string(
 _CPU_LOOPS = "--xla_cpu_use_fusion_emitters"
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags, runs `main` and turns mistakes into messages and exit statuses."""
+def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
+    """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
+
+    Args:
+      main: the command.
+      *reads: flags of other modules that it reads, besides --config and --cache_dir, which all
+        do: --help shows them with its own.
+    """
+    for flag in (CONFIG, CACHE_DIR, *reads):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     chosen = os.environ.get("XLA_FLAGS", "")
     if _CPU_LOOPS not in chosen:
         os.environ["XLA_FLAGS"] = f"{chosen} {_CPU_LOOPS}=false".strip()

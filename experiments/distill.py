@@ -238,4 +238,4 @@ class Interrupt:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR)

@@ -188,4 +188,4 @@ def _base() -> points.Base:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR, distill.WORKDIR)

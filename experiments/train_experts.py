@@ -26,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR)

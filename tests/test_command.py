@@ -1,5 +1,7 @@
 """What every command shares: what it says of itself and of flags, without starting one."""
 
+import pathlib
+import re
 import shlex
 import sys
 
@@ -9,6 +11,8 @@ from absl import flags
 from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
 from experiments import command
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
@@ -76,3 +80,16 @@ def test_an_unknown_flag_may_be_a_field_of_the_config(name, near, words):
     for word in words:
         assert word in told, told
     assert "config." not in command._unknown_flag(error, None)
+
+
+COMMANDS = [
+    path for path in (REPOSITORY / "experiments").glob("*.py") if "command.run(" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_help_is_told_every_flag_of_other_modules_that_is_read(path):
+    source = path.read_text(encoding="utf-8")
+    read = set(re.findall(r"\b[a-z_]+\.[A-Z_]+(?=\.value)", source)) - {"command.CONFIG"}
+    shown = re.search(r"command\.run\(main(.*)\)", source)[1]
+    assert set(filter(None, shown.split(", "))) == read

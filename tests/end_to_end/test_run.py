@@ -51,6 +51,12 @@ def test_the_same_command_again_has_nothing_to_do(finished, cache):
     assert (finished.workdir / "distilled.npz").stat().st_mtime_ns == before
 
 
+def test_help_shows_all_flags(cache):
+    _, text = commands.run("sweep", "--help", cache=cache)
+    flags = ("config", "data_dir", "experts_dir", "cache_dir", "workdir", "over")
+    assert all(f"\n  --{flag}: " in text for flag in flags), text
+
+
 def stopped_at(workdir, experts, cache, step, number):
     """Starts a run and sends it a signal once it has logged `step`."""
     process = commands.start(
