@@ -11,6 +11,7 @@ from dpd_jax.distill import Segment
 from dpd_jax.errors import UserError
 from dpd_jax.synthetic import SyntheticSet
 from experiments import check_gradient, gradient_gap
+from experiments.gradient_material import Material, function, gradients
 from tests import toys
 
 
@@ -39,9 +40,9 @@ def test_the_check_tells_exact_from_approximate():
         matching=toys.matching(masks=()),
         student=toys.student(syn_steps=2),
     )
-    material = check_gradient.Material(syn, segments, "toys")
+    material = Material(syn, segments, "toys")
     reference, other = (
-        check_gradient.gradients(check_gradient.function(plan, mode), material, jax.random.key(1))
+        gradients(function(plan, mode), material, jax.random.key(1))
         for mode in ("exact", "tesla")
     )
     told = check_gradient.compare(reference, other)

@@ -33,7 +33,7 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
             {"seed": 1, "matching.pruning_rate": 0.2, "experts.learning_rate": 1.0},
             "digits_ipc1-dpd-experts.learning_rate=1,pruning_rate=0.2,seed=1",
         ),
-        ("digits_ipc1.py", {"matching.masks": ("loss", "ratio")}, "digits_ipc1-dpd-masks=loss+ratio"),
+        ("c.py", {"matching.masks": ("loss", "ratio")}, "c-dpd-masks=loss+ratio"),
         # A run may be continued with another value of these.
         ("digits_ipc1.py", {"evaluate.epochs": 7, "distill.iterations": 9}, "digits_ipc1-dpd"),
         (
