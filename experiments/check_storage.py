@@ -100,7 +100,7 @@ def measure(
     effects, exact = {}, None
     for form in ("float32", _LAST_DIGIT, *(form for form in STORAGE if form != "float32")):
         rounded, draws = Rounded(store, form), len(material.segments)
-        segments = gradient_material.drawn(plan, rounded, len(used), root, draws)
+        segments = gradient_material.drawn(plan, rounded, used, root, draws)
         there = material._replace(segments=segments)
         with screen.note(f"loss and gradient with {form}"):
             found = gradient_material.gradients(function, there, root)

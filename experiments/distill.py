@@ -71,7 +71,7 @@ def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
         store,
         plan.curriculum,
         jax.random.fold_in(root, _DRAWS),
-        num_experts=len(used),
+        experts=used,
         segments=config.distill.segments,
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,

@@ -63,21 +63,21 @@ def with_experts(
         screen.say(f"no experts in {store.directory}: doing without.")
         return None
     first = start.begin(plan, loaded, store, used, jax.random.fold_in(root, _START))
-    segments = drawn(plan, store, len(used), root, draws)
+    segments = drawn(plan, store, used, root, draws)
     epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
     words = f"segments of {len(used)} experts from the epochs {epochs}"
     return Material(first.synthetic, segments, words)
 
 
 def drawn(
-    plan: Plan, store: TrajectoryStore, num_experts: int, root: jax.Array, draws: int
+    plan: Plan, store: TrajectoryStore, used: list[int], root: jax.Array, draws: int
 ) -> list[Segment]:
     """Segments as a run draws them, spread over it: start epochs depend on how far it is.
 
     Args:
       plan: the experiment.
       store: where they are read; of it, only `read`.
-      num_experts: how many it has.
+      used: the experts that are drawn from, by their numbers.
       root: of all randomness.
       draws: how many segments.
     """
@@ -86,7 +86,7 @@ def drawn(
         store,
         plan.curriculum,
         jax.random.fold_in(root, _DRAWS),
-        num_experts=num_experts,
+        experts=used,
         segments=1,
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,
