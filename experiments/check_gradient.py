@@ -115,11 +115,12 @@ def check(plan: Plan, material: Material, root: jax.Array, modes: list[str]) -> 
         for name, agreements in compare(reference, found).items():
             cosines, errors = zip(*agreements, strict=True)
             lines.append(f"{mode:<8}{name:<13}{_told(cosines, min):<24}{_told(errors, max)}")
-    print("\n" + "\n".join(lines))
     if "tesla" in modes:
-        print(
-            "\ntesla leaves out that later student steps depend on earlier ones: an approximation."
-        )
+        lines += [
+            "",
+            "tesla leaves out that later student steps depend on earlier ones: an approximation.",
+        ]
+    screen.result("\n".join(lines))
 
 
 def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, sizes: list) -> None:
@@ -143,7 +144,7 @@ def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, siz
                     seen = compare(found[REFERENCE.value], found[mode])
                     rows.append(gradient_gap.Row(mode, count, size, loss, seen))
     table = gradient_gap.markdown(rows)
-    print(f"\nReference: {REFERENCE.value}; {material.words}\n\n{table}")
+    screen.result(f"Reference: {REFERENCE.value}; {material.words}\n\n{table}")
     if GAP_DIR.value:
         folder = pathlib.Path(GAP_DIR.value)
         title = f"{plan.config.data.name}, ipc {plan.config.ipc}: error of the gradient"

@@ -80,16 +80,17 @@ def main() -> None:
     used = [expert for expert in store.experts() if expert < config.experts.num_experts]
     effects = measure(plan, store, used, material, root)
     count = config.experts.num_experts
-    print(
-        f"\n{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
+    lines = [
+        f"{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
         f"{plan.network.num_params:,} weights; mean over {draws} segments, the largest in brackets\n"
         f"{'storage':<11}{'an expert':>12}{f'{count} experts':>14}  "
         f"{'weights':<20}{'target - start':<20}{'L':<20}gradient of images"
-    )
+    ]
     for form, effect in effects.items():
         one, all_of_them = effect.bytes / 1e6, count * effect.bytes / 1e6
         told = "".join(f"{_told(numbers):<20}" for numbers in effect[1:])
-        print(f"{form:<11}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
+        lines.append(f"{form:<11}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
+    screen.result("\n".join(lines))
 
 
 def measure(

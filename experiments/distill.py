@@ -42,11 +42,11 @@ def main() -> None:
     screen.say(f"{config.method} on {config.data.name}, ipc {config.ipc} -> {workdir.path}")
     if report.finished(workdir, config):
         screen.say("this run is finished; nothing left to do.")
-        screen.say(report.summary(workdir))
+        screen.result(report.summary(workdir))
         return
     experts = pathlib.Path(command.EXPERTS_DIR.value or workdir.path / "experts")
     run(plan, workdir, Sources(command.DATA_DIR.value, command.cache_dir(), experts))
-    screen.say(report.summary(workdir))
+    screen.result(report.summary(workdir))
 
 
 def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:

@@ -35,7 +35,7 @@ def main() -> None:
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
     result = report.score(plan, synthetic, test, loaded.test_labels, "evaluate")
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
-    screen.say(f"\n{DISTILLED.value}: test accuracy {result}\n  runs: {runs}")
+    screen.result(f"{DISTILLED.value}: test accuracy {result}\n  runs: {runs}")
 
 
 if __name__ == "__main__":
