@@ -128,6 +128,8 @@ def test_experts_and_evaluation_alone(finished, cache):
     assert status == 0, text
     # The test images enter model space through the file's own matrix: the same to rounding.
     assert f"{100 * report['accuracy']['runs'][0]:.2f}" in text, text
+    accuracy = f"{100 * report['accuracy']['mean']:.2f} ± {100 * report['accuracy']['std']:.2f} %"
+    assert f"stored when it was made: {accuracy} (2 networks)" in text, text
 
 
 def test_a_sweep_is_of_ordinary_runs_and_survives_one_that_fails(finished, cache, tmp_path):
