@@ -89,7 +89,8 @@ def main() -> None:
                 row["noise"] = product.spread
             if path:  # After each, so that a run that is stopped leaves what it has.
                 write_json(path, rows)
-    print(f"\n{command.line()}\n{timing.device_name()}\n{product}\n\n{benchmark_table.text(rows)}")
+    table = benchmark_table.text(rows)
+    screen.result(f"{command.line()}\n{timing.device_name()}\n{product}\n\n{table}")
 
 
 def sweep(plan: Plan) -> Sweep:

@@ -243,7 +243,7 @@ def _reading(plan: Plan, store: TrajectoryStore, cache_gigabytes: float) -> Call
         store,
         plan.curriculum,
         jax.random.key(plan.config.seed),
-        num_experts=1,
+        experts=[0],
         segments=plan.config.distill.segments,
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=cache_gigabytes,

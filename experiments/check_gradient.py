@@ -14,7 +14,6 @@ network is the start, and what plain SGD on real images makes of it the target.
 """
 
 import dataclasses
-import functools
 import pathlib
 from typing import NamedTuple
 
@@ -23,12 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from dpd_jax import distill
 from dpd_jax.errors import UserError
 from dpd_jax.synthetic import SyntheticSet
 from experiments import build, command, gradient_gap, gradient_material, problem, screen
 from experiments.build import Plan
-from experiments.gradient_material import Material
+from experiments.gradient_material import Material, function, gradients
 
 MODES = flags.DEFINE_list("modes", ["exact", "nested", "tesla"], "Gradient modes to look at.")
 REFERENCE = flags.DEFINE_string(
@@ -36,9 +34,6 @@ REFERENCE = flags.DEFINE_string(
     "unroll",
     'What they are compared with; "exact" where the unroll takes too much memory, once it has '
     "been seen to be the same.",
-)
-DRAWS = flags.DEFINE_integer(
-    "draws", 3, "Segments looked at, each with its own start, target and batches.", lower_bound=1
 )
 TARGET_STEPS = flags.DEFINE_integer(
     "target_steps", 50, "SGD steps from start to target where there are no experts.", lower_bound=1
@@ -49,9 +44,6 @@ STEP_SIZES = flags.DEFINE_list(
     "gap_step_sizes", None, "--gap: step sizes (default: 1/5, 1 and 5 times the config's)."
 )
 GAP_DIR = flags.DEFINE_string("gap_dir", None, "--gap: folder for gap.md and gap.png.")
-
-# What the root key is folded with; `gradient_material` uses 0 and 1.
-_STEPS = 2
 
 
 class Agreement(NamedTuple):
@@ -75,14 +67,14 @@ def main() -> None:
     counts = numbers("gap_steps", STEPS.value, int)
     sizes = numbers("gap_step_sizes", STEP_SIZES.value or [], float)
     loaded = problem.load(config, command.DATA_DIR.value, command.cache_dir())
-    root = jax.random.key(config.seed)
+    root, draws = jax.random.key(config.seed), gradient_material.DRAWS.value
     material = None
     if command.EXPERTS_DIR.value:
         directory = pathlib.Path(command.EXPERTS_DIR.value)
-        material = gradient_material.with_experts(plan, loaded, root, directory, DRAWS.value)
+        material = gradient_material.with_experts(plan, loaded, root, directory, draws)
     if material is None:
         steps = TARGET_STEPS.value
-        material = gradient_material.without_experts(plan, loaded, root, DRAWS.value, steps)
+        material = gradient_material.without_experts(plan, loaded, root, draws, steps)
     screen.say(f"{config.data.name}, ipc {config.ipc}: {material.words}")
     if GAP.value:
         sizes = sizes or [config.synthetic.step_size * factor for factor in (0.2, 1.0, 5.0)]
@@ -123,11 +115,12 @@ def check(plan: Plan, material: Material, root: jax.Array, modes: list[str]) -> 
         for name, agreements in compare(reference, found).items():
             cosines, errors = zip(*agreements, strict=True)
             lines.append(f"{mode:<8}{name:<13}{_told(cosines, min):<24}{_told(errors, max)}")
-    print("\n" + "\n".join(lines))
     if "tesla" in modes:
-        print(
-            "\ntesla leaves out that later student steps depend on earlier ones: an approximation."
-        )
+        lines += [
+            "",
+            "tesla leaves out that later student steps depend on earlier ones: an approximation.",
+        ]
+    screen.result("\n".join(lines))
 
 
 def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, sizes: list) -> None:
@@ -151,36 +144,12 @@ def gap(plan: Plan, material: Material, root, modes: list[str], steps: list, siz
                     seen = compare(found[REFERENCE.value], found[mode])
                     rows.append(gradient_gap.Row(mode, count, size, loss, seen))
     table = gradient_gap.markdown(rows)
-    print(f"\nReference: {REFERENCE.value}; {material.words}\n\n{table}")
+    screen.result(f"Reference: {REFERENCE.value}; {material.words}\n\n{table}")
     if GAP_DIR.value:
         folder = pathlib.Path(GAP_DIR.value)
         title = f"{plan.data_name}, ipc {plan.config.ipc}: error of the gradient"
         gradient_gap.save(folder, rows, title=title)
         screen.say(f"{folder / 'gap.md'}, gap.png")
-
-
-def function(plan: Plan, mode: str):
-    """The compiled (set, segment, key) -> ((L, dropped), gradient) of a mode."""
-    student = dataclasses.replace(plan.student, gradient=mode)
-    loss = functools.partial(
-        distill.segment_loss, network=plan.network, student=student, matching=plan.matching
-    )
-    return jax.jit(jax.value_and_grad(loss, has_aux=True))
-
-
-def gradients(compiled, material: Material, root: jax.Array) -> list[tuple[float, SyntheticSet]]:
-    """(L, gradient) of each segment by a function from `function`.
-
-    Batches and augmentation of a segment are drawn from `root`: the same for every mode.
-    """
-    key = jax.random.fold_in(root, _STEPS)
-    found = []
-    for draw, segment in enumerate(material.segments):
-        (loss, _), gradient = jax.device_get(
-            compiled(material.synthetic, segment, jax.random.fold_in(key, draw))
-        )
-        found.append((float(loss), gradient))
-    return found
 
 
 def compare(reference: list, other: list) -> dict[str, list[Agreement]]:
@@ -209,4 +178,4 @@ def _told(values, worst) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR, gradient_material.DRAWS)

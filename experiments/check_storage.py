@@ -21,15 +21,7 @@ import numpy as np
 
 from dpd_jax.errors import UserError
 from dpd_jax.trajectories import STORAGE, TrajectoryStore
-from experiments import (
-    build,
-    check_gradient,
-    command,
-    gradient_material,
-    problem,
-    screen,
-    teachers,
-)
+from experiments import build, command, gradient_material, problem, screen, teachers
 from experiments.build import Plan
 from experiments.gradient_material import Material
 
@@ -76,7 +68,7 @@ def main() -> None:
         raise UserError("check_storage starts from exact experts: set experts.storage=float32.")
     directory = pathlib.Path(command.EXPERTS_DIR.value or command.default_workdir() / "experts")
     loaded = problem.load(config, command.DATA_DIR.value, command.cache_dir())
-    root, draws = jax.random.key(config.seed), check_gradient.DRAWS.value
+    root, draws = jax.random.key(config.seed), gradient_material.DRAWS.value
     material = gradient_material.with_experts(plan, loaded, root, directory, draws)
     if material is None:
         raise UserError(
@@ -88,29 +80,31 @@ def main() -> None:
     used = [expert for expert in store.experts() if expert < config.experts.num_experts]
     effects = measure(plan, store, used, material, root)
     count = config.experts.num_experts
-    print(
-        f"\n{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
+    lines = [
+        f"{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
         f"{plan.network.num_params:,} weights; mean over {draws} segments, the largest in brackets\n"
         f"{'storage':<11}{'an expert':>12}{f'{count} experts':>14}  "
         f"{'weights':<20}{'target - start':<20}{'L':<20}gradient of images"
-    )
+    ]
     for form, effect in effects.items():
         one, all_of_them = effect.bytes / 1e6, count * effect.bytes / 1e6
         told = "".join(f"{_told(numbers):<20}" for numbers in effect[1:])
-        print(f"{form:<11}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
+        lines.append(f"{form:<11}{one:>9.2f} MB{all_of_them:>11.1f} MB  {told}".rstrip())
+    screen.result("\n".join(lines))
 
 
 def measure(
     plan: Plan, store: TrajectoryStore, used: list[int], material: Material, root: jax.Array
 ) -> dict[str, Effect]:
     """The effect of each form on the segments of `material`, read from `store`, at its set."""
-    function = check_gradient.function(plan, plan.student.gradient)
+    function = gradient_material.function(plan, plan.student.gradient)
     effects, exact = {}, None
     for form in ("float32", _LAST_DIGIT, *(form for form in STORAGE if form != "float32")):
         rounded, draws = Rounded(store, form), len(material.segments)
-        segments = gradient_material.drawn(plan, rounded, len(used), root, draws)
+        segments = gradient_material.drawn(plan, rounded, used, root, draws)
+        there = material._replace(segments=segments)
         with screen.note(f"loss and gradient with {form}"):
-            found = check_gradient.gradients(function, material._replace(segments=segments), root)
+            found = gradient_material.gradients(function, there, root)
         exact = exact or (segments, found)
         pairs = list(zip(exact[0], segments, strict=True))
         effects[form] = Effect(
@@ -151,4 +145,4 @@ def _told(numbers: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR, gradient_material.DRAWS)

@@ -7,14 +7,17 @@ traceback. Ctrl-C ends with status 130 after the work done so far is saved.
 import errno
 import os
 import pathlib
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from dpd_jax.errors import UserError
+from experiments import fields
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -41,8 +44,16 @@ CACHE_DIR = flags.DEFINE_string(
 _CPU_LOOPS = "--xla_cpu_use_fusion_emitters"
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags, runs `main` and turns mistakes into messages and exit statuses."""
+def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
+    """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
+
+    Args:
+      main: the command.
+      *reads: flags of other modules that it reads, besides --config and --cache_dir, which all
+        do: --help shows them with its own.
+    """
+    for flag in (CONFIG, CACHE_DIR, *reads):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     chosen = os.environ.get("XLA_FLAGS", "")
     if _CPU_LOOPS not in chosen:
         os.environ["XLA_FLAGS"] = f"{chosen} {_CPU_LOOPS}=false".strip()
@@ -57,18 +68,29 @@ def cache_dir() -> pathlib.Path:
 
 
 def default_workdir() -> pathlib.Path:
-    """runs/<config file>-<method and scale>, from the --config flag."""
-    name = config_flags.get_config_filename(flags.FLAGS["config"])
-    path, _, words = name.partition(":")
-    method = CONFIG.value.method
-    small = "-small" if "small" in words.split(",") else ""
-    return pathlib.Path("runs") / f"{pathlib.Path(path).stem}-{method}{small}"
+    """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
+    file, overrides = _asked()
+    return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
+
+
+def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+    """A folder's name for a run, another one for each set of values it cannot be continued with.
+
+    Args:
+      file: the config file, maybe with words after a colon.
+      config: what it holds.
+      overrides: field -> value, those that were set by flags.
+    """
+    values = {name: overrides[name] for name in sorted(overrides) if not fields.is_free(name)}
+    stem = pathlib.Path(file.partition(":")[0]).stem
+    parts = [stem, config.method, "small" if config.reduced else "", fields.told(values, config)]
+    return fields.folder("-".join(filter(None, parts)))
 
 
 def line() -> str:
-    """The command as it was typed."""
+    """The command, quoted so that a shell reads it again as it was."""
     module = pathlib.Path(sys.argv[0]).stem
-    return " ".join(["python -m", f"experiments.{module}", *sys.argv[1:]])
+    return shlex.join(["python", "-m", f"experiments.{module}", *sys.argv[1:]])
 
 
 def fail(message: str, status: int = 2) -> None:
@@ -85,8 +107,11 @@ def _parse(argv: list[str]) -> list[str]:
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {_config_names()}."
             )
+        _refuse_labels(*_asked())
     except UserError as error:
         fail(str(error))
+    except flags.UnrecognizedFlagError as error:
+        fail(_unknown_flag(error, flags.FLAGS["config"].value))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         fail(_flag_message(error))
     if len(rest) > 1:
@@ -94,10 +119,38 @@ def _parse(argv: list[str]) -> list[str]:
     return rest
 
 
+def _asked() -> tuple[str, dict[str, Any]]:
+    """The config file, with the words after its colon, and the values set by flags."""
+    flag = flags.FLAGS["config"]
+    return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+
+
+def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:
+    """Of the two fields that only report what the words after the colon did to the others."""
+    for field, word in (("method", overrides.get("method")), ("reduced", "small")):
+        if field in overrides:
+            raise UserError(
+                f"--config.{field} would change what the run is called, and nothing it does. "
+                "Methods are chosen after the colon, and so is the reduction for small machines: "
+                f"--config={file.partition(':')[0]}:{word}."
+            )
+
+
 def _config_names() -> str:
     folder = pathlib.Path("configs")
     names = sorted(p.stem for p in folder.glob("*_ipc*.py"))
     return ", ".join(names) if names else f"none found under {folder.resolve()}"
+
+
+def _unknown_flag(error: flags.UnrecognizedFlagError, config: ConfigDict | None) -> str:
+    """What may have been meant: flags that are spelt nearly so, and fields of the config."""
+    name = error.flagname
+    near = str(error).partition("Did you mean: ")[2].removesuffix(" ?").split(", ")
+    same = fields.alike(name, config) if config else []
+    near += [f"config.{field}" for field in ([name] if name in same else same)]
+    meant = " or ".join(f"--{found}" for found in dict.fromkeys(near) if found)
+    hint = f"Did you mean {meant}?" if meant else "--help lists the flags."
+    return f"there is no flag --{name}. {hint}"
 
 
 def _flag_message(error: Exception) -> str:

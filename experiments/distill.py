@@ -25,7 +25,10 @@ from experiments.sources import Sources
 from experiments.workdir import Workdir
 
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of this run (default: runs/<config>-<method>), or of this sweep."
+    "workdir",
+    None,
+    "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
+    "were set by flags).",
 )
 
 # What the run's root key is folded with, one number a use.
@@ -39,11 +42,11 @@ def main() -> None:
     screen.say(f"{config.method} on {config.data.name}, ipc {config.ipc} -> {workdir.path}")
     if report.finished(workdir, config):
         screen.say("this run is finished; nothing left to do.")
-        screen.say(report.summary(workdir))
+        screen.result(report.summary(workdir))
         return
     experts = pathlib.Path(command.EXPERTS_DIR.value or workdir.path / "experts")
     run(plan, workdir, Sources(command.DATA_DIR.value, command.cache_dir(), experts))
-    screen.say(report.summary(workdir))
+    screen.result(report.summary(workdir))
 
 
 def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
@@ -68,7 +71,7 @@ def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
         store,
         plan.curriculum,
         jax.random.fold_in(root, _DRAWS),
-        num_experts=len(used),
+        experts=used,
         segments=config.distill.segments,
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,
@@ -235,4 +238,4 @@ class Interrupt:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR)

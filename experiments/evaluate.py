@@ -5,6 +5,7 @@
 """
 
 import pathlib
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -35,8 +36,18 @@ def main() -> None:
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
     result = report.score(plan, synthetic, test, loaded.test_labels, "evaluate")
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
-    screen.say(f"\n{DISTILLED.value}: test accuracy {result}\n  runs: {runs}")
+    told = f"{DISTILLED.value}: test accuracy {result}\n  runs: {runs}"
+    screen.result(told + stored(made.provenance))
+
+
+def stored(provenance: dict[str, Any]) -> str:
+    """A line with the accuracy a set's file states of it; "" where it states none."""
+    accuracy = provenance.get("accuracy")
+    if accuracy is None:
+        return ""
+    mean, std, count = 100 * accuracy["mean"], 100 * accuracy["std"], len(accuracy["runs"])
+    return f"\n  stored when it was made: {mean:.2f} ± {std:.2f} % ({count} networks)"
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR)

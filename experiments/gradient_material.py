@@ -1,5 +1,7 @@
-"""What the gradient check takes gradients of: a set, and segments for its student to follow."""
+"""What the checks take gradients of, a set and segments for its student to follow; and how."""
 
+import dataclasses
+import functools
 import pathlib
 from typing import NamedTuple
 
@@ -7,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from absl import flags
 
-from dpd_jax import synthetic
+from dpd_jax import distill, synthetic
 from dpd_jax.distill import Segment
 from dpd_jax.synthetic import SyntheticSet
 from dpd_jax.trajectories import TrajectoryStore
@@ -17,8 +20,12 @@ from experiments.build import Plan
 from experiments.problem import Problem
 from experiments.segments import SegmentReader
 
-# What the root key is folded with, one number a use; the check itself uses 2.
-_START, _DRAWS = range(2)
+DRAWS = flags.DEFINE_integer(
+    "draws", 3, "Segments looked at, each with its own start, target and batches.", lower_bound=1
+)
+
+# What the root key is folded with, one number a use.
+_START, _DRAWS, _STEPS = range(3)
 
 
 class Material(NamedTuple):
@@ -56,21 +63,21 @@ def with_experts(
         screen.say(f"no experts in {store.directory}: doing without.")
         return None
     first = start.begin(plan, loaded, store, used, jax.random.fold_in(root, _START))
-    segments = drawn(plan, store, len(used), root, draws)
+    segments = drawn(plan, store, used, root, draws)
     epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
     words = f"segments of {len(used)} experts from the epochs {epochs}"
     return Material(first.synthetic, segments, words)
 
 
 def drawn(
-    plan: Plan, store: TrajectoryStore, num_experts: int, root: jax.Array, draws: int
+    plan: Plan, store: TrajectoryStore, used: list[int], root: jax.Array, draws: int
 ) -> list[Segment]:
     """Segments as a run draws them, spread over it: start epochs depend on how far it is.
 
     Args:
       plan: the experiment.
       store: where they are read; of it, only `read`.
-      num_experts: how many it has.
+      used: the experts that are drawn from, by their numbers.
       root: of all randomness.
       draws: how many segments.
     """
@@ -79,7 +86,7 @@ def drawn(
         store,
         plan.curriculum,
         jax.random.fold_in(root, _DRAWS),
-        num_experts=num_experts,
+        experts=used,
         segments=1,
         offsets=plan.student.alignment.offsets,
         cache_gigabytes=config.distill.cache_gigabytes,
@@ -122,6 +129,30 @@ def without_experts(
         segments = [_walk(plan, loaded, key, steps) for key in keys]
     words = f"fresh networks, targets {steps} SGD steps on real images away"
     return Material(syn, segments, words)
+
+
+def function(plan: Plan, mode: str):
+    """The compiled (set, segment, key) -> ((L, dropped), gradient) of a mode."""
+    student = dataclasses.replace(plan.student, gradient=mode)
+    loss = functools.partial(
+        distill.segment_loss, network=plan.network, student=student, matching=plan.matching
+    )
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))
+
+
+def gradients(compiled, material: Material, root: jax.Array) -> list[tuple[float, SyntheticSet]]:
+    """(L, gradient) of each segment by a function from `function`.
+
+    Batches and augmentation of a segment are drawn from `root`: the same for every mode.
+    """
+    key = jax.random.fold_in(root, _STEPS)
+    found = []
+    for draw, segment in enumerate(material.segments):
+        (loss, _), gradient = jax.device_get(
+            compiled(material.synthetic, segment, jax.random.fold_in(key, draw))
+        )
+        found.append((float(loss), gradient))
+    return found
 
 
 def _walk(plan: Plan, loaded: Problem, key: jax.Array, steps: int) -> Segment:

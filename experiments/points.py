@@ -10,10 +10,8 @@ here it goes by the name "method".
 
 import ast
 import difflib
-import hashlib
 import itertools
 import pathlib
-import re
 import runpy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -21,7 +19,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from experiments import build, refusals
+from experiments import build, fields, refusals
 from experiments.build import Plan
 
 METHOD = "method"
@@ -67,14 +65,7 @@ class Point(NamedTuple):
     @property
     def name(self) -> str:
         """A folder's name, which depends on nothing but the values."""
-        told = ",".join(
-            f"{short(field, self.plan.config)}={text(value)}"
-            for field, value in self.values.items()
-        )
-        name = re.sub(r"[^\w.+=,-]", "_", told)[:180]
-        if name != told:  # Two points must not meet in one folder.
-            name += f"-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
-        return name or "base"
+        return fields.folder(fields.told(self.values, self.plan.config)) or "base"
 
     @property
     def label(self) -> str:
@@ -152,22 +143,6 @@ def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
     return tuple(product | over for product in products) if products else (over,)
 
 
-def short(field: str, config: ConfigDict) -> str:
-    """The last part of a field's name where no other field ends the same, else all of it."""
-    last = field.rpartition(".")[2]
-    same = [name for name in _fields(config) if name.rpartition(".")[2] == last]
-    return last if len(same) <= 1 else field
-
-
-def text(value: Any) -> str:
-    """A value as it can be typed in --over."""
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    if isinstance(value, tuple):
-        return "+".join(map(text, value)) or "none"
-    return str(value)
-
-
 def _point(base: Base, asked: dict[str, Any]) -> Point:
     method = asked.get(METHOD)
     try:
@@ -188,28 +163,19 @@ def _point(base: Base, asked: dict[str, Any]) -> Point:
         config.seed = 0
         return Point(values, build.plan(config))
     except UserError as error:
-        told = ", ".join(f"{field}={text(value)}" for field, value in asked.items())
+        told = ", ".join(f"{field}={fields.text(value)}" for field, value in asked.items())
         raise UserError(f"the point {told} cannot be: {error}") from None
-
-
-def _fields(config: ConfigDict) -> list[str]:
-    names = []
-    for name, value in config.items():
-        inner = isinstance(value, ConfigDict)
-        names += [f"{name}.{part}" for part in value] if inner else [name]
-    return names
 
 
 def _check_field(config: ConfigDict, field: str) -> None:
     if field in _NOT_SWEPT:
         raise UserError(f"{field} cannot be swept over; --seeds=3 runs each point with 3 seeds.")
-    known = _fields(config)
+    known = fields.names(config)
     if field in known:
         return
-    last = field.rpartition(".")[2]
-    same = [name for name in known if name.rpartition(".")[2] == last]
-    near = same or difflib.get_close_matches(field, [*known, METHOD], n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]}?" if near else " configs/base.py lists them all."
+    near = fields.alike(field, config)
+    near = near or difflib.get_close_matches(field, [*known, METHOD], n=1, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else " configs/base.py lists them all."
     raise UserError(f"the config has no field {field}.{hint}")
 
 

@@ -166,7 +166,6 @@ def summary(workdir: Workdir) -> str:
     seconds = report["seconds"]
     return "\n".join(
         [
-            "",
             f"{report['method']} on {report['dataset']}, {report['ipc']} image(s) per class, seed "
             f"{report['seed']}:",
             f"  test accuracy        {100 * ours['mean']:6.2f} ± {100 * ours['std']:.2f} %   "

@@ -1,4 +1,4 @@
-"""What a person sees while a command runs: bars with time left, notes, a summary."""
+"""What a person sees: bars with time left and notes on stderr, the result on stdout."""
 
 import contextlib
 import sys
@@ -72,3 +72,9 @@ def begin(text: str) -> None:
 def say(text: str) -> None:
     """One line for the person at the screen."""
     print(text, file=sys.stderr, flush=True)
+
+
+def result(text: str) -> None:
+    """What a command was run for: alone on stdout, where it can be kept."""
+    say("")  # A blank line between it and what was said, for the eye only.
+    print(text, flush=True)

@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -43,18 +43,21 @@ class SegmentReader:
         curriculum: Curriculum,
         key: jax.Array,
         *,
-        num_experts: int,
+        experts: Sequence[int],
         segments: int,
         offsets: tuple[int, ...],
         cache_gigabytes: float,
     ):
-        """Reads, for a start epoch i, the epochs i + offset for each of `offsets`, 0 first."""
+        """Reads, for a start epoch i, the epochs i + offset for each of `offsets`, 0 first.
+
+        `experts` are the numbers, in the store, of those that are drawn from.
+        """
         self._store = store
         self._offsets = offsets
         self._cache_bytes = cache_gigabytes * 1e9
         self._cache: collections.OrderedDict = collections.OrderedDict()
         self._held = 0
-        self._num_experts = num_experts
+        self._experts = tuple(experts)
         self._last_epoch = curriculum.last_epoch
         self._drawn: tuple[int, curriculum_lib.Draw] | None = None  # The last block, its number.
 
@@ -63,7 +66,7 @@ class SegmentReader:
             _draws,
             jax.random.key_data(key),
             curriculum=curriculum,
-            num_experts=num_experts,
+            num_experts=len(self._experts),
             segments=segments,
         )
 
@@ -85,15 +88,15 @@ class SegmentReader:
 
     def read(self, step: int) -> Segment:
         """The segments of one step, with leading axis K."""
-        experts, starts = self._draw(step)
+        places, starts = self._draw(step)
         params = [
-            np.stack(self._snapshots(int(expert), [int(start) + o for o in self._offsets]))
-            for expert, start in zip(experts, starts, strict=True)
+            np.stack(self._snapshots(self._experts[place], [int(start) + o for o in self._offsets]))
+            for place, start in zip(places, starts, strict=True)
         ]
         return Segment(np.stack(params), np.asarray(starts, np.int32))
 
     def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Experts and start epochs of one step, [K] each."""
+        """Places among the experts, and start epochs, of one step, [K] each."""
         block, place = divmod(step, _BLOCK)
         if self._drawn is None or self._drawn[0] != block:
             self._drawn = block, jax.device_get(self._draws(np.int32(block * _BLOCK)))
@@ -118,7 +121,7 @@ class SegmentReader:
         """(epoch, weights) of these epochs, or of all that can be drawn if there is room."""
         first = self._store.read(expert, epochs)
         whole = range(self._last_epoch + 1)
-        if first[0].nbytes * len(whole) * self._num_experts <= self._cache_bytes:
+        if first[0].nbytes * len(whole) * len(self._experts) <= self._cache_bytes:
             rest = [e for e in whole if e not in epochs and (expert, e) not in self._cache]
             yield from zip(rest, self._store.read(expert, rest) if rest else (), strict=True)
         # Copies: a row by itself would hold on to all that was read with it.

@@ -133,7 +133,7 @@ def go(
             screen.say(sweep_table.sentence(report.load(run.workdir)))
         clock.add(run, time.monotonic() - began)
         _write(runs, folder, failures, line)
-    screen.say("\n" + (folder / "table.md").read_text(encoding="utf-8"))
+    screen.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
     screen.say(f"{folder / 'table.md'}, table.csv, plot.png")
     if failures:
         told = "\n".join(f"  {label}: {reason}" for label, reason in failures.items())
@@ -188,4 +188,4 @@ def _base() -> points.Base:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, command.DATA_DIR, command.EXPERTS_DIR, distill.WORKDIR)

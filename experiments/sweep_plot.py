@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments import files, points
+from experiments import fields, files
 from experiments.sweep_table import Row, Table
 
 _COLOURS = ("#2f6fb0", "#c8553d", "#3b8f5f", "#8a5fa8", "#b8860b", "#3f8f94", "#a04a6b", "#5b6470")
@@ -60,7 +60,7 @@ def _lines(table: Table, along: str) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in table.rows:
         rest = [
-            f"{name}={points.text(row.values[field])}"
+            f"{name}={fields.text(row.values[field])}"
             for field, name in zip(table.fields, table.names, strict=True)
             if field != along and field in row.values
         ]

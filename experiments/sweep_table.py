@@ -6,7 +6,7 @@ import pathlib
 import statistics
 from typing import NamedTuple
 
-from experiments import files, points
+from experiments import fields, files
 from experiments.points import Point
 from experiments.workdir import flat
 
@@ -76,11 +76,11 @@ def make(cells: list[Cell]) -> Table:
     by_point: dict[str, list[Cell]] = {}
     for cell in cells:
         by_point.setdefault(cell.point.name, []).append(cell)
-    fields = tuple(dict.fromkeys(field for cell in cells for field in cell.point.values))
+    columns = tuple(dict.fromkeys(field for cell in cells for field in cell.point.values))
     config = cells[0].point.plan.config
     return Table(
-        fields=fields,
-        names=tuple(points.short(field, config) for field in fields),
+        fields=columns,
+        names=tuple(fields.short(field, config) for field in columns),
         rows=tuple(_row(group) for group in by_point.values()),
         random=_baselines(cells),
         networks=config.evaluate.num_networks,
@@ -126,7 +126,7 @@ def _baselines(cells: list[Cell]) -> tuple[Row, ...]:
         own = [name for name in kind if any(other.get(name) != kind[name] for other in all_kinds)]
         # Mean and deviation come with the preprocessing; its name is enough.
         own = [name for name in own if name not in ("data.mean", "data.std")]
-        words = ", ".join(f"{name.rpartition('.')[2]}={points.text(kind[name])}" for name in own)
+        words = ", ".join(f"{name.rpartition('.')[2]}={fields.text(kind[name])}" for name in own)
         accuracies = tuple(statistics.fmean(by_seed[seed]) for seed in sorted(by_seed))
         label = f"{RANDOM} ({words})" if words else RANDOM
         rows.append(Row(label, {}, accuracies, tuple(sorted(by_seed)), len(asked), None, 0))
@@ -142,7 +142,7 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
         + ["seeds", "accuracies", "diverged_networks", "distill_seconds"]
     )
     for row in (*table.rows, *table.random):
-        values = [points.text(row.values[f]) if f in row.values else "" for f in table.fields]
+        values = [fields.text(row.values[f]) if f in row.values else "" for f in table.fields]
         figures = [row.mean, row.std, len(row.accuracies), row.asked]
         lists = [";".join(map(str, row.seeds)), ";".join(map(repr, row.accuracies))]
         seconds = None if row.seconds is None else round(row.seconds, 1)
@@ -155,7 +155,7 @@ def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], l
     heads = [*table.names, "test accuracy", "runs", "distillation"]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for row in table.rows:
-        values = [points.text(row.values[f]) if f in row.values else "" for f in table.fields]
+        values = [fields.text(row.values[f]) if f in row.values else "" for f in table.fields]
         seconds = "" if row.seconds is None else f"{row.seconds:.0f} s"
         lines.append(_line([*values, percent(row), _runs(row), seconds]))
     for row in table.random:

@@ -25,19 +25,8 @@ from orbax.checkpoint import v1 as ocp
 
 from dpd_jax.errors import UserError
 from dpd_jax.trajectories import quiet
+from experiments import fields
 
-# Fields that change how a run is watched or spread, not what it computes: the same
-# folder may be continued with another value. More iterations extend a run.
-_FREE = (
-    "distill.iterations",
-    "distill.log_every",
-    "distill.checkpoint_every",
-    "distill.cache_gigabytes",
-    "matching.ranking",
-    "distill.memory_gigabytes",
-    "experts.at_once",
-    "evaluate",
-)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dpd_jax")
 
 
@@ -115,7 +104,7 @@ class Workdir:
             f"  {name}: there {stored.get(name, 'absent')!r}, asked {asked.get(name, 'absent')!r}"
             for name in sorted(stored.keys() | asked.keys())
             if stored.get(name, missing) != asked.get(name, missing)
-            and not any(name == free or name.startswith(free + ".") for free in _FREE)
+            and not fields.is_free(name)
         ]
         if differing:
             raise UserError(

@@ -13,7 +13,7 @@ import pytest
 from dpd_jax import whitening
 from dpd_jax.errors import UserError
 from dpd_jax.synthetic import SyntheticSet, classes, onehot_labels
-from experiments import artefact
+from experiments import artefact, evaluate
 
 PROVENANCE = {"config": {"seed": 3}, "versions": {"numpy": np.__version__}, "accuracy": None}
 NAMES = ("zero", "one", "zwei", "три")
@@ -225,3 +225,10 @@ def test_any_other_failure_is_left_alone_and_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         artefact.write(tmp_path / "distilled.npz", made())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stored_accuracy_is_told_where_there_is_one():
+    accuracy = {"mean": 0.914, "std": 0.0121, "runs": [0.9, 0.92, 0.922], "diverged": 0}
+    told = evaluate.stored(PROVENANCE | {"accuracy": accuracy})
+    assert told == "\n  stored when it was made: 91.40 ± 1.21 % (3 networks)"
+    assert evaluate.stored(PROVENANCE) == evaluate.stored({}) == ""

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import digits_ipc1
 from dpd_jax.distill import Segment
 from dpd_jax.errors import UserError
 from dpd_jax.synthetic import SyntheticSet
-from experiments import check_gradient, gradient_gap
+from experiments import build, check_gradient, gradient_gap, gradient_material
+from experiments.gradient_material import Material, function, gradients
 from tests import toys
 
 
@@ -39,9 +41,9 @@ def test_the_check_tells_exact_from_approximate():
         matching=toys.matching(masks=()),
         student=toys.student(syn_steps=2),
     )
-    material = check_gradient.Material(syn, segments, "toys")
+    material = Material(syn, segments, "toys")
     reference, other = (
-        check_gradient.gradients(check_gradient.function(plan, mode), material, jax.random.key(1))
+        gradients(function(plan, mode), material, jax.random.key(1))
         for mode in ("exact", "tesla")
     )
     told = check_gradient.compare(reference, other)
@@ -50,6 +52,19 @@ def test_the_check_tells_exact_from_approximate():
         assert len(agreements) == 2 and all(agreement.error > 1e-2 for agreement in agreements)
     for agreements in check_gradient.compare(reference, reference).values():
         np.testing.assert_allclose(agreements, [(1, 0)] * 2, atol=1e-6)
+
+
+def test_segments_are_of_the_experts_that_are_there():
+    """Expert 1 is missing: the store has no such folder, and is not asked for it."""
+    plan, asked = build.plan(digits_ipc1.get_config()), set()
+
+    def read(expert, epochs):
+        asked.add(expert)
+        return np.zeros((len(epochs), 5), np.float32)
+
+    store = types.SimpleNamespace(read=read)
+    gradient_material.drawn(plan, store, [0, 2, 3], jax.random.key(0), draws=12)
+    assert asked == {0, 2, 3}
 
 
 def rows():

@@ -29,12 +29,12 @@ class Store:
         return np.stack([np.full(SIZE, 100 * expert + e, np.float32) for e in epochs])
 
 
-def reader(store, gigabytes):
+def reader(store, gigabytes, experts=range(EXPERTS)):
     return SegmentReader(
         store,
         GROWING,
         jax.random.key(KEY),
-        num_experts=EXPERTS,
+        experts=experts,
         segments=2,
         offsets=(0, 2),
         cache_gigabytes=gigabytes,
@@ -56,6 +56,15 @@ def test_segments_are_those_of_the_curriculum_whatever_is_kept():
         assert segment.params[:, :, 0].tolist() == [[name, name + 2] for name in first]
         np.testing.assert_array_equal(roomy.read(step).params, segment.params)
     assert [step for step, _ in later] == list(range(60, 70))
+
+
+def test_experts_go_by_their_numbers_where_some_are_missing():
+    store = Store()
+    usual, numbered = reader(Store(), 0.0), reader(store, 0.0, experts=[1, 4, 7])
+    for step in range(20):
+        place, epoch = np.divmod(usual.read(step).params, 100)
+        np.testing.assert_array_equal(numbered.read(step).params, 100 * (1 + 3 * place) + epoch)
+    assert {expert for expert, _ in store.reads} == {1, 4, 7}
 
 
 def test_an_expert_is_read_at_once_where_all_fits():

@@ -56,7 +56,7 @@ def lines(tmp_path):
         return {row["point"]: row for row in csv.DictReader(file)}
 
 
-def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, undrawn):
+def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, undrawn, capsys):
     assert go(tmp_path) == [(r, s) for s in (0, 1) for r in (0, 0.1, 0.2)]
     table = lines(tmp_path)
     row = table["pruning_rate=0.1"]
@@ -65,6 +65,7 @@ def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, 
     assert (row["runs"], row["seeds"], row["matching.pruning_rate"]) == ("2", "0;1", "0.1")
     assert np.isclose(float(table["random real images"]["accuracy_mean"]), 0.305)
     text = (tmp_path / "table.md").read_text()
+    assert capsys.readouterr().out == text, "the table alone goes to stdout"
     assert "| 0.1 | 60.50 ± 0.71 % | 2 | 12 s |" in text
     assert "| random real images | 30.50 ± 0.71 % | 2 |  |" in text
     assert "sample standard deviation (n − 1) over runs" in text and "the command" in text

@@ -19,9 +19,11 @@ def distill(cache, *arguments):
         ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
         ("--config.ipc=1000", ["ipc = 1000"]),
         ("--config.matching.prunning_rate=0.1", ["no such field", 'Did you mean "pruning_rate"']),
+        ("--config.method=mtt", ["--config=configs/digits_ipc1.py:mtt"]),
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
         ("--confg=1", ["confg"]),
+        ("--lr_img=1", ["no flag --lr_img", "Did you mean --config.distill.lr_img?"]),
     ],
 )
 def test_a_value_that_cannot_be(cache, tmp_path, argument, words):

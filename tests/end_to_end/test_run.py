@@ -51,6 +51,12 @@ def test_the_same_command_again_has_nothing_to_do(finished, cache):
     assert (finished.workdir / "distilled.npz").stat().st_mtime_ns == before
 
 
+def test_help_shows_all_flags(cache):
+    _, text = commands.run("sweep", "--help", cache=cache)
+    flags = ("config", "data_dir", "experts_dir", "cache_dir", "workdir", "over")
+    assert all(f"\n  --{flag}: " in text for flag in flags), text
+
+
 def stopped_at(workdir, experts, cache, step, number):
     """Starts a run and sends it a signal once it has logged `step`."""
     process = commands.start(
@@ -122,6 +128,8 @@ def test_experts_and_evaluation_alone(finished, cache):
     assert status == 0, text
     # The test images enter model space through the file's own matrix: the same to rounding.
     assert f"{100 * report['accuracy']['runs'][0]:.2f}" in text, text
+    accuracy = f"{100 * report['accuracy']['mean']:.2f} ± {100 * report['accuracy']['std']:.2f} %"
+    assert f"stored when it was made: {accuracy} (2 networks)" in text, text
 
 
 def test_a_sweep_is_of_ordinary_runs_and_survives_one_that_fails(finished, cache, tmp_path):
