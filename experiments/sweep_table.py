@@ -11,6 +11,12 @@ from experiments.points import Point
 from experiments.workdir import flat
 
 RANDOM = "random real images"
+_COMPARED = "over the first row"
+_PAIRED = (
+    f'"{_COMPARED}": the differences in points, seed by seed, their mean ± sample standard '
+    "deviation. Runs of one seed draw the same start, stretches of experts and networks wherever "
+    "their choices allow, so that this spread is often far below that of either row."
+)
 
 
 class Cell(NamedTuple):
@@ -51,6 +57,19 @@ class Row(NamedTuple):
     def std(self) -> float | None:
         """The sample standard deviation (n - 1) over runs; None for fewer than two."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
+
+
+    def over(self, other: "Row") -> tuple[float, float | None] | None:
+        """Mean and sample standard deviation of the differences to another row, seed by seed.
+
+        None without a seed in common; the deviation is None for a single one.
+        """
+        theirs = dict(zip(other.seeds, other.accuracies, strict=True))
+        own = zip(self.seeds, self.accuracies, strict=True)
+        found = [accuracy - theirs[seed] for seed, accuracy in own if seed in theirs]
+        if not found:
+            return None
+        return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None
 
 
 class Table(NamedTuple):
@@ -139,29 +158,37 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
     writer = csv.writer(text)
     writer.writerow(
         ["point", *table.fields, "accuracy_mean", "accuracy_std", "runs", "runs_asked"]
-        + ["seeds", "accuracies", "diverged_networks", "distill_seconds"]
+        + ["seeds", "accuracies", "over_first_mean", "over_first_std"]
+        + ["diverged_networks", "distill_seconds"]
     )
     for row in (*table.rows, *table.random):
         values = [fields.text(row.values[f]) if f in row.values else "" for f in table.fields]
         figures = [row.mean, row.std, len(row.accuracies), row.asked]
         lists = [";".join(map(str, row.seeds)), ";".join(map(repr, row.accuracies))]
+        over = row.over(table.rows[0]) if row in table.rows[1:] else None
         seconds = None if row.seconds is None else round(row.seconds, 1)
-        writer.writerow([row.label, *values, *figures, *lists, row.diverged, seconds])
+        last = [*(over or (None, None)), row.diverged, seconds]
+        writer.writerow([row.label, *values, *figures, *lists, *last])
     _write(path, text.getvalue())
 
 
 def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], line: str) -> None:
     """Writes the table for people, with what the ± is, what failed, and the command."""
-    heads = [*table.names, "test accuracy", "runs", "distillation"]
+    first, *others = table.rows
+    paired = bool(others) and first.asked > 1
+    compared = [_COMPARED] if paired else []
+    heads = [*table.names, "test accuracy", *compared, "runs", "distillation"]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for row in table.rows:
         values = [fields.text(row.values[f]) if f in row.values else "" for f in table.fields]
         seconds = "" if row.seconds is None else f"{row.seconds:.0f} s"
-        lines.append(_line([*values, percent(row), _runs(row), seconds]))
+        compared = [_difference(row, first)] if paired else []
+        lines.append(_line([*values, percent(row), *compared, _runs(row), seconds]))
     for row in table.random:
         values = [row.label, *[""] * (len(table.fields) - 1)]
-        lines.append(_line([*values, percent(row), _runs(row), ""]))
-    lines += ["", *_notes(table), "", f"    {line}", ""]
+        lines.append(_line([*values, percent(row), *([""] if paired else []), _runs(row), ""]))
+    notes = [*_notes(table), _PAIRED] if paired else _notes(table)
+    lines += ["", *notes, "", f"    {line}", ""]
     if failures:
         lines += ["Failed:", ""]
         lines += [f"* {label}: {' '.join(why.split())}" for label, why in failures.items()]
@@ -175,6 +202,15 @@ def percent(row: Row) -> str:
         return "-"
     spread = "" if row.std is None else f" ± {100 * row.std:.2f}"
     return f"{100 * row.mean:.2f}{spread} %"
+
+
+def _difference(row: Row, first: Row) -> str:
+    """ "-0.77 ± 0.03"; nothing for the first row itself, or without a seed in common."""
+    over = None if row is first else row.over(first)
+    if over is None:
+        return ""
+    spread = "" if over[1] is None else f" ± {100 * over[1]:.2f}"
+    return f"{100 * over[0]:+.2f}{spread}"
 
 
 def sentence(report: dict) -> str:

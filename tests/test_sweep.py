@@ -66,8 +66,11 @@ def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, 
     assert np.isclose(float(table["random real images"]["accuracy_mean"]), 0.305)
     text = (tmp_path / "table.md").read_text()
     assert capsys.readouterr().out == text, "the table alone goes to stdout"
-    assert "| 0.1 | 60.50 ± 0.71 % | 2 | 12 s |" in text
-    assert "| random real images | 30.50 ± 0.71 % | 2 |  |" in text
+    assert "| 0 | 50.50 ± 0.71 % |  | 2 | 12 s |" in text
+    assert "| 0.1 | 60.50 ± 0.71 % | +10.00 ± 0.00 | 2 | 12 s |" in text, "the seeds cancel"
+    assert "| random real images | 30.50 ± 0.71 % |  | 2 |  |" in text
+    assert np.isclose(float(row["over_first_mean"]), 0.1) and row["over_first_std"]
+    assert table["pruning_rate=0"]["over_first_mean"] == ""
     assert "sample standard deviation (n − 1) over runs" in text and "the command" in text
     assert "mean over 5 fresh networks" in text
 
@@ -91,7 +94,7 @@ def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn
     row = lines(tmp_path)["pruning_rate=0.1"]
     assert (row["runs"], row["runs_asked"], row["accuracy_std"]) == ("1", "2", "")
     text = (tmp_path / "table.md").read_text()
-    assert "| 0.1 | 61.00 % | 1 of 2 | 12 s |" in text
+    assert "| 0.1 | 61.00 % | +10.00 | 1 of 2 | 12 s |" in text
     assert "* pruning_rate=0.1, seed 0: stopped at step 7: the images moved." in text
     assert go(tmp_path) == [(0.1, 0)]
 
