@@ -1,7 +1,8 @@
 """CIFAR-100, 1 image per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar100_ipc1.py
-    python -m experiments.distill --config=configs/cifar100_ipc1.py:datm   # the same experts
+    python -m experiments.distill --config=configs/cifar100_ipc1.py:datm \\
+        --experts_dir=runs/cifar100_ipc1-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 28.6 ± 0.4 %, DATM
 27.9 ± 0.2 %, random real images 4.2 ± 0.3 %.

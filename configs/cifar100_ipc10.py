@@ -1,7 +1,8 @@
 """CIFAR-100, 10 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar100_ipc10.py
-    python -m experiments.distill --config=configs/cifar100_ipc10.py:datm   # the same experts
+    python -m experiments.distill --config=configs/cifar100_ipc10.py:datm \\
+        --experts_dir=runs/cifar100_ipc10-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 47.6 ± 0.3 %, DATM
 47.2 ± 0.4 %, random real images 14.6 ± 0.5 %.

@@ -1,7 +1,8 @@
 """CIFAR-100, 100 images per class, with DATM's values: DPD (Cao et al. 2025) has no such row.
 
     python -m experiments.distill --config=configs/cifar100_ipc100.py
-    python -m experiments.distill --config=configs/cifar100_ipc100.py:datm   # without pruning
+    python -m experiments.distill --config=configs/cifar100_ipc100.py:datm \\
+        --experts_dir=runs/cifar100_ipc100-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the papers: DATM 57.5 ± 0.2 %, PAD
 58.5 ± 0.3 %, random real images 42.8 ± 0.3 %.

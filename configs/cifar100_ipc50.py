@@ -1,7 +1,8 @@
 """CIFAR-100, 50 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar100_ipc50.py
-    python -m experiments.distill --config=configs/cifar100_ipc50.py:datm   # the same experts
+    python -m experiments.distill --config=configs/cifar100_ipc50.py:datm \\
+        --experts_dir=runs/cifar100_ipc50-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 55.8 ± 0.2 %, DATM
 55.0 ± 0.2 %, random real images 33.4 ± 0.4 %.

@@ -1,7 +1,8 @@
 """CIFAR-10, 1 image per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar10_ipc1.py
-    python -m experiments.distill --config=configs/cifar10_ipc1.py:datm   # the same experts
+    python -m experiments.distill --config=configs/cifar10_ipc1.py:datm \\
+        --experts_dir=runs/cifar10_ipc1-dpd/experts   # those of the first command
 
 Accuracy: at full scale not measured yet; with `:small` measured 31.5 ± 0.5 %,
 random real images 16.7 ± 1.0 %. Claimed by the paper: DPD 47.0 ± 0.5 %, DATM

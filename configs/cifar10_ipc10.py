@@ -1,7 +1,8 @@
 """CIFAR-10, 10 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar10_ipc10.py
-    python -m experiments.distill --config=configs/cifar10_ipc10.py:datm   # the same experts
+    python -m experiments.distill --config=configs/cifar10_ipc10.py:datm \\
+        --experts_dir=runs/cifar10_ipc10-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 64.3 ± 0.5 %, DATM
 63.7 ± 0.5 %, random real images 31.0 ± 0.5 %.

@@ -1,7 +1,8 @@
 """CIFAR-10, 1,000 images per class, with DATM's values: DPD (Cao et al. 2025) has no such row.
 
     python -m experiments.distill --config=configs/cifar10_ipc1000.py
-    python -m experiments.distill --config=configs/cifar10_ipc1000.py:datm   # without pruning
+    python -m experiments.distill --config=configs/cifar10_ipc1000.py:datm \\
+        --experts_dir=runs/cifar10_ipc1000-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the papers: DATM 85.5 ± 0.4 %, PAD
 86.7 ± 0.2 %, random real images 78.4 ± 0.2 %.

@@ -1,7 +1,8 @@
 """CIFAR-10, 50 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar10_ipc50.py
-    python -m experiments.distill --config=configs/cifar10_ipc50.py:datm   # the same experts
+    python -m experiments.distill --config=configs/cifar10_ipc50.py:datm \\
+        --experts_dir=runs/cifar10_ipc50-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 74.1 ± 0.5 %, DATM
 73.0 ± 0.2 %, random real images 50.6 ± 0.3 %.

@@ -1,7 +1,8 @@
 """CIFAR-10, 500 images per class, with DATM's values: DPD (Cao et al. 2025) has no such row.
 
     python -m experiments.distill --config=configs/cifar10_ipc500.py
-    python -m experiments.distill --config=configs/cifar10_ipc500.py:datm   # without pruning
+    python -m experiments.distill --config=configs/cifar10_ipc500.py:datm \\
+        --experts_dir=runs/cifar10_ipc500-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the papers: DATM 83.5 ± 0.2 %, PAD
 84.6 ± 0.3 %, random real images 73.2 ± 0.3 %.

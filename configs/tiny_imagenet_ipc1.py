@@ -1,7 +1,8 @@
 """Tiny ImageNet, 1 image per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/tiny_imagenet_ipc1.py
-    python -m experiments.distill --config=configs/tiny_imagenet_ipc1.py:datm   # the same experts
+    python -m experiments.distill --config=configs/tiny_imagenet_ipc1.py:datm \\
+        --experts_dir=runs/tiny_imagenet_ipc1-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 17.6 ± 0.2 %, DATM
 17.1 ± 0.3 %, random real images 1.4 ± 0.1 %.

@@ -1,7 +1,8 @@
 """Tiny ImageNet, 10 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/tiny_imagenet_ipc10.py
-    python -m experiments.distill --config=configs/tiny_imagenet_ipc10.py:datm   # the same experts
+    python -m experiments.distill --config=configs/tiny_imagenet_ipc10.py:datm \\
+        --experts_dir=runs/tiny_imagenet_ipc10-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 31.9 ± 0.2 %, DATM
 31.1 ± 0.3 %, random real images 5.0 ± 0.2 %.

@@ -1,7 +1,8 @@
 """Tiny ImageNet, 50 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/tiny_imagenet_ipc50.py
-    python -m experiments.distill --config=configs/tiny_imagenet_ipc50.py:datm   # the same experts
+    python -m experiments.distill --config=configs/tiny_imagenet_ipc50.py:datm \\
+        --experts_dir=runs/tiny_imagenet_ipc50-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 40.8 ± 0.2 %, DATM
 39.7 ± 0.3 %, random real images 15.0 ± 0.4 %.
