@@ -36,16 +36,19 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
         ("c.py", {"matching.masks": ("loss", "ratio")}, "c-dpd-masks=loss+ratio"),
         # A run may be continued with another value of these.
         ("digits_ipc1.py", {"evaluate.epochs": 7, "distill.iterations": 9}, "digits_ipc1-dpd"),
-        (
-            "my run.py",
-            {"data.train_split": "train[:50%]/../a"},
-            "my_run-dpd-train_split=train__50___.._a",
-        ),
     ],
 )
 def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name):
     config = digits_ipc1.get_config(file.partition(":")[2])
     assert command.run_name(file, config, overrides) == name
+
+
+def test_names_no_folder_can_have_are_changed_and_stay_apart():
+    config = digits_ipc1.get_config()
+    splits = ["train[:50%]/../a", "train(:50%)/../a"]
+    one, other = (command.run_name("my run.py", config, {"data.train_split": s}) for s in splits)
+    assert one.startswith("my_run-dpd-train_split=train__50___.._a-")
+    assert one != other and len(one) == len(other)
 
 
 def test_long_names_are_cut_and_stay_apart():
