@@ -27,7 +27,7 @@ def save(path: pathlib.Path, table: Table, *, title: str) -> None:
       UserError: if the disk is full.
     """
     along = _along(table)
-    height = 4.4 if along else 1.5 + 0.36 * len(table.rows)
+    height = 4.6 if along else 1.8 + 0.36 * len(table.rows)
     figure = Figure((7.6, min(height, 22)), dpi=_DPI, facecolor=_PAPER, layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor(_PAPER)
@@ -39,7 +39,8 @@ def save(path: pathlib.Path, table: Table, *, title: str) -> None:
     else:
         _draw_rows(axes, table)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8, loc="best")
+        # Outside: inside it would lie on a point sooner or later.
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     drawn = FigureCanvasAgg(figure)
     files.write_whole(path, drawn.print_png, num_bytes=100_000)
 
