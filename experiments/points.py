@@ -86,6 +86,10 @@ def make(base: Base, products: Sequence[Product]) -> list[Point]:
       UserError: for an unknown field or method, a value of the wrong type, or a
         point that cannot be; nothing has run then.
     """
+    if "seed" in base.overrides:
+        raise UserError(
+            "--config.seed has no effect in a sweep: --seeds=3 runs each point with seeds 0, 1, 2."
+        )
     points: dict[str, Point] = {}
     for product in products:
         for values in itertools.product(*product.values()):

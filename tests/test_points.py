@@ -77,11 +77,13 @@ def test_an_override_of_pruning_is_for_the_methods_that_prune():
 
 
 def test_seeds_differ_in_the_seed_alone():
-    (point,) = make("matching.pruning_rate=0.2", seed=5)
+    (point,) = make("matching.pruning_rate=0.2")
     assert point.plan.config.seed == 0
     other = point.with_seed(3).config
     assert other.seed == 3 and other.is_locked
     assert other.to_dict() | {"seed": 0} == point.plan.config.to_dict()
+    with pytest.raises(UserError, match="--seeds=3"):
+        make("matching.pruning_rate=0.2", seed=5)
 
 
 @pytest.mark.parametrize(
