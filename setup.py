@@ -14,6 +14,7 @@ setuptools.setup(
         "absl-py>=2.1",
         "array_record>=0.6",
         "chex>=0.1.89",
+        "filelock>=3.24",
         "flax>=0.12",
         "jax>=0.10",
         "matplotlib>=3.8",

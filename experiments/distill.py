@@ -18,7 +18,7 @@ from dpd_jax import distill
 from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from experiments import build, command, forecast, report, screen, start
+from experiments import build, command, forecast, lock, report, screen, start
 from experiments.build import Plan
 from experiments.segments import SegmentReader
 from experiments.sources import Sources
@@ -53,9 +53,15 @@ def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
     """Does whatever of the run is not done yet.
 
     Raises:
-      UserError: for what is wrong with data, experts or workdir; `Stuck` if the guard gives up.
+      UserError: for what is wrong with data, experts or workdir; `lock.Busy` if another process
+        is at this run, `Stuck` if the guard gives up.
       KeyboardInterrupt: after Ctrl-C, the work so far being saved.
     """
+    with lock.alone(workdir.path, "--workdir"):
+        _run(plan, workdir, sources)
+
+
+def _run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
     config = plan.config
     loaded = sources.problem(config)
     began = time.monotonic()

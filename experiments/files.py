@@ -22,7 +22,8 @@ def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], None], *, num_byt
       UserError: if the disk is full. What was at `path` before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    # Other processes may be writing the same file.
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             fill(file)

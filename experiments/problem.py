@@ -10,7 +10,7 @@ from dpd_jax import data, whitening
 from dpd_jax.data import Dataset
 from dpd_jax.errors import UserError
 from dpd_jax.whitening import Preprocessing
-from experiments import screen
+from experiments import files, screen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +111,7 @@ def _preprocessing(
             path.unlink()
     with screen.note("fitting ZCA on the training split"):
         fitted = whitening.fit_zca(dataset.train_images, epsilon=epsilon)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **fitted._asdict())
-    partial.replace(path)
+    arrays = fitted._asdict()
+    size = sum(np.asarray(array).nbytes for array in arrays.values())
+    files.write_whole(path, lambda file: np.savez(file, **arrays), num_bytes=size)
     return fitted

@@ -6,8 +6,10 @@
         --sweep=configs/sweeps/methods.py --seeds=3
 
 Each point and seed is an ordinary run in WORKDIR/<point>/seed=<n>. The same
-command again goes on where it was stopped, and knows what is finished. Points
-whose experts are made in the same way share them. What is left besides:
+command again goes on where it was stopped, and knows what is finished; several
+of it at once (one a GPU, by CUDA_VISIBLE_DEVICES) share the runs out among
+themselves. Points whose experts are made in the same way share them. What is
+left besides:
 
     table.csv  table.md  plot.png    of all that is finished, new after every run
 """
@@ -22,7 +24,17 @@ from absl import flags
 from ml_collections import config_flags
 
 from dpd_jax.errors import UserError
-from experiments import command, distill, points, report, screen, sources, sweep_plot, sweep_table
+from experiments import (
+    command,
+    distill,
+    lock,
+    points,
+    report,
+    screen,
+    sources,
+    sweep_plot,
+    sweep_table,
+)
 from experiments.build import Plan
 from experiments.points import Point
 from experiments.sources import Sources
@@ -110,6 +122,7 @@ def go(
       UserError: at the end, if a run could not be done; the others are done then.
     """
     failures: dict[str, str] = {}
+    elsewhere = 0
     folder.mkdir(parents=True, exist_ok=True)
     waiting = [run for run in runs if not run.finished]
     if len(waiting) < len(runs):
@@ -121,8 +134,15 @@ def go(
         left = clock.left(waiting[number:])
         screen.say(f"\n[run {done + 1} of {len(runs)}{left}] {run.label}")
         began = time.monotonic()
+        if run.finished:
+            screen.say("finished by another process meanwhile.")
+            continue
         try:
             do(run.plan, run.workdir, shared)
+        except lock.Busy:
+            screen.say("another process is at it; it is left to that one.")
+            elsewhere += 1
+            continue
         except UserError as error:
             failures[run.label] = str(error)
         except jax.errors.JaxRuntimeError as error:  # Most likely memory, this point's alone.
@@ -135,6 +155,8 @@ def go(
         _write(runs, folder, failures, line)
     screen.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
     screen.say(f"{folder / 'table.md'}, table.csv, plot.png")
+    if elsewhere:
+        screen.say(f"other processes were at {elsewhere} runs; they add what they finish.")
     if failures:
         told = "\n".join(f"  {label}: {reason}" for label, reason in failures.items())
         raise UserError(

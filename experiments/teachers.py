@@ -11,7 +11,7 @@ import numpy as np
 from dpd_jax import evaluate, experts
 from dpd_jax.errors import UserError
 from dpd_jax.trajectories import TrajectoryStore
-from experiments import difficulty, screen
+from experiments import difficulty, lock, screen
 from experiments.build import Plan
 from experiments.problem import Problem
 
@@ -87,6 +87,8 @@ def provide(
 ) -> list[int]:
     """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
 
+    One process at a time trains into a folder; others wait and find the experts there.
+
     Args:
       last_epoch: how far to train them; None is as far as the plan reads.
 
@@ -94,8 +96,11 @@ def provide(
       UserError: as `missing`.
     """
     last = plan.curriculum.last_epoch if last_epoch is None else last_epoch
-    if lacking := missing(plan, store):
-        _train(plan, problem, store, lacking, last)
+    if missing(plan, store):
+        with lock.in_turn(store.directory, "training experts"):
+            # Asked anew: whoever was at it before may have trained them.
+            if lacking := missing(plan, store):
+                _train(plan, problem, store, lacking, last)
     return list(range(plan.config.experts.num_experts))
 
 

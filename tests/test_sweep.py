@@ -11,7 +11,7 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from experiments import points, report, sources, sweep, sweep_table, teachers
+from experiments import lock, points, report, sources, sweep, sweep_table, teachers
 
 RATES = ("matching.pruning_rate=0,0.1,0.2",)
 
@@ -97,6 +97,22 @@ def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn
     assert "| 0.1 | 61.00 % | +10.00 | 1 of 2 | 12 s |" in text
     assert "* pruning_rate=0.1, seed 0: stopped at step 7: the images moved." in text
     assert go(tmp_path) == [(0.1, 0)]
+
+
+def test_runs_of_another_process_are_left_to_it(tmp_path, undrawn, capsys):
+    def do(plan, workdir, shared):
+        if plan.matching.pruning_rate == 0.1:
+            raise lock.Busy("another process is at work")
+        if not shared:  # Meanwhile, elsewhere: the last run of all.
+            runs = sweep.plan_runs(grid(*RATES), 2, tmp_path)
+            pretend(runs[-1].plan, runs[-1].workdir, [])
+        pretend(plan, workdir, shared)
+
+    assert go(tmp_path, do) == [(0, 0), (0.2, 0), (0, 1)]
+    said = capsys.readouterr().err
+    assert said.count("finished by another process") == 1
+    assert "other processes were at 2 runs" in said
+    assert lines(tmp_path)["pruning_rate=0.2"]["runs"] == "2"
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, undrawn):

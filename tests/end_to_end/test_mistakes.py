@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from experiments import lock
 from tests.end_to_end import commands
 
 
@@ -113,6 +114,13 @@ def test_a_workdir_of_another_config(finished, cache):
     commands.refused(text, "matching.pruning_rate", "0.2", "--workdir")
 
 
+def test_a_workdir_another_process_is_at(cache, tmp_path):
+    with lock.alone(tmp_path / "run", "--workdir"):
+        status, text = distill(cache, f"--workdir={tmp_path / 'run'}")
+    assert status == 2
+    commands.refused(text, "another process", "run", "--workdir")
+
+
 def test_a_file_that_is_no_distilled_set(finished, cache, tmp_path):
     fake = tmp_path / "fake.npz"
     fake.write_bytes(b"no archive")
@@ -144,4 +152,4 @@ def test_a_run_that_gets_nowhere_stops_with_its_last_good_set(finished, cache, t
 def test_a_mistake_leaves_the_workdir_free(finished, cache, tmp_path):
     status, text = distill(cache, f"--workdir={tmp_path / 'run'}", "--config.ipc=1000")
     assert status == 2
-    assert not (tmp_path / "run" / "config.json").exists(), text
+    assert not (tmp_path / "run").exists(), text
