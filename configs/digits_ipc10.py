@@ -6,10 +6,10 @@ Needs no download and no accelerator. No paper has it; the values are ours. They
 differ in kind from the papers' where that made minutes of hours: Adam moves the
 set, labels start from 10 x one-hot, no loss is too high to learn from.
 
-Accuracy: measured in a prototype of this setting, with 200 steps, 97.2 ± 0.5 %;
-random real images under the same evaluation 96.5 %: ten images a class say
-almost everything about digits.
-Cost: about five minutes on two cores. Experts take 4 MB.
+Accuracy: measured 97.2 ± 0.1 % (5 networks, one seed); random real images under
+the same evaluation 96.4 ± 1.5 %: ten images a class say almost everything about
+digits.
+Cost: two and a half minutes on one core, measured. Experts take 3.4 MB.
 """
 
 from ml_collections import config_dict

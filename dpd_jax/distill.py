@@ -171,13 +171,12 @@ def segment_loss(
         student=student,
         points=student.points,
     )
-    sizes = tuple(leaf.size for leaf in network.leaves)
 
     loss, keep = 0.0, None
     for weight, seen, target in zip(alignment.weights, trained, targets, strict=True):
-        keep = matching_lib.keep_mask(seen, target, start, matching, sizes)
+        keep = matching_lib.keep_mask(seen, target, start, matching, network.leaves)
         loss += weight * matching_lib.normalised_distance(seen, target, start, keep)
-    return loss, matching_lib.dropped_shares(keep, sizes) if matching.masks else None
+    return loss, matching_lib.dropped_shares(keep, network.leaves) if matching.masks else None
 
 
 def make_step(

@@ -6,7 +6,8 @@ the family differ in which coordinates they count:
 
     difference  DPD: drops the floor(P * pruning_rate) largest student-expert
                 differences (eqs. 3-9, Algorithm 1)
-    depth       PAD: drops the first floor(P * depth_ratio), i.e. shallow ones (eq. 4)
+    depth       PAD: drops the first floor(P * depth_ratio), i.e. shallow ones (eq. 4),
+                in PyTorch's order of the weights, as its program does
     loss        PAD as released: drops the floor(P * loss_ratio) smallest errors
     ratio       DDPP: drops coordinates whose student/expert ratio, or its
                 inverse, is below ratio_epsilon (eq. 7)
@@ -16,7 +17,6 @@ constant to the derivative. Several masks keep what all of them keep.
 """
 
 import dataclasses
-import itertools
 import math
 from typing import Any
 
@@ -26,6 +26,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from dpd_jax.errors import UserError
+from dpd_jax.networks import layout
+from dpd_jax.networks.layout import Leaf
 
 # Keeps a ratio finite where the expert's weight, or its movement, is exactly zero.
 _TINY = 1e-12
@@ -92,38 +94,35 @@ class Matching:
             raise UserError(f"matching.ratio_epsilon = {self.ratio_epsilon} must lie in (0, 1).")
 
 
-def _absolute(student, target, start, sizes):
+def _absolute(student, target, start, leaves):
     """|s - t|."""
-    del start, sizes
+    del start, leaves
     return jnp.abs(student - target)
 
 
-def _squared(student, target, start, sizes):
+def _squared(student, target, start, leaves):
     """(s - t)^2: ranks as "absolute" does, as does its root; kept to show it."""
-    del start, sizes
+    del start, leaves
     return jnp.square(student - target)
 
 
-def _relative(student, target, start, sizes):
+def _relative(student, target, start, leaves):
     """|s - t| / |t|: large where a small expert weight is missed."""
-    del start, sizes
+    del start, leaves
     return jnp.abs(student - target) / (jnp.abs(target) + _TINY)
 
 
-def _movement(student, target, start, sizes):
+def _movement(student, target, start, leaves):
     """|s - t| / |u - t|: the share of the expert's own movement still missing."""
-    del sizes
+    del leaves
     return jnp.abs(student - target) / (jnp.abs(start - target) + _TINY)
 
 
-def _tensor(student, target, start, sizes):
+def _tensor(student, target, start, leaves):
     """|s - t| / root mean square of s - t over the coordinate's own tensor."""
     del start
     difference = jnp.abs(student - target)
-    bounds = [0]
-    for size in sizes:
-        bounds.append(bounds[-1] + size)
-    parts = [difference[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [difference[leaf.offset : leaf.offset + leaf.size] for leaf in leaves]
     return jnp.concatenate(
         [part / (jnp.sqrt(jnp.mean(jnp.square(part))) + _TINY) for part in parts]
     )
@@ -193,24 +192,25 @@ def _resolve(ranking: str) -> str:
     return "bits" if jax.default_backend() == "cpu" else "argsort"
 
 
-def _difference_mask(student, target, start, sizes, matching):
-    scores = METRICS[matching.metric](student, target, start, sizes)
+def _difference_mask(student, target, start, leaves, matching):
+    scores = METRICS[matching.metric](student, target, start, leaves)
     return drop_largest(scores, count(student.size, matching.pruning_rate), matching.ranking)
 
 
-def _depth_mask(student, target, start, sizes, matching):
-    del target, start, sizes
-    return jnp.arange(student.size) >= count(student.size, matching.depth_ratio)
+def _depth_mask(student, target, start, leaves, matching):
+    del target, start
+    kept = layout.places_in_pytorch(leaves) >= count(student.size, matching.depth_ratio)
+    return jnp.asarray(kept)
 
 
-def _loss_mask(student, target, start, sizes, matching):
-    del start, sizes
+def _loss_mask(student, target, start, leaves, matching):
+    del start, leaves
     errors = jnp.square(student - target)
     return drop_smallest(errors, count(student.size, matching.loss_ratio), matching.ranking)
 
 
-def _ratio_mask(student, target, start, sizes, matching):
-    del start, sizes
+def _ratio_mask(student, target, start, leaves, matching):
+    del start, leaves
     s, t = (student, target) if matching.ratio_signed else (jnp.abs(student), jnp.abs(target))
     # s/t < eps with the division multiplied out, so that zeros need no care:
     # for t > 0 it is s < eps t, for t < 0 the inequality turns round.
@@ -235,32 +235,31 @@ def keep_mask(
     target: jax.Array,
     start: jax.Array,
     matching: Matching,
-    sizes: tuple[int, ...],
+    leaves: tuple[Leaf, ...],
 ) -> jax.Array:
     """The coordinates that count, bool [P], a constant to derivatives.
 
     Args:
       student, target, start: vectors [P]: s, t and u of the module's docstring.
       matching: which masks.
-      sizes: the lengths of the tensors the vector was raveled from, in order
-        (only the metric "tensor" looks at them).
+      leaves: the arrays that tile the vector (only the mask "depth" and the
+        metric "tensor" look at them).
     """
     student, target, start = map(jax.lax.stop_gradient, (student, target, start))
     keep = jnp.ones(student.shape, bool)
     for mask in matching.masks:
-        keep &= MASKS[mask](student, target, start, sizes, matching)
+        keep &= MASKS[mask](student, target, start, leaves, matching)
     return keep
 
 
-def dropped_shares(keep: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+def dropped_shares(keep: jax.Array, leaves: tuple[Leaf, ...]) -> jax.Array:
     """The share of each tensor's coordinates that does not count, float32 [tensors].
 
     Args:
       keep: bool [P], as `keep_mask` gives it.
-      sizes: the lengths of the tensors the vector was raveled from, in order.
+      leaves: the arrays that tile the vector.
     """
-    ends = list(itertools.accumulate(sizes))
-    parts = [keep[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    parts = [keep[leaf.offset : leaf.offset + leaf.size] for leaf in leaves]
     return jnp.stack([jnp.mean(~part, dtype=jnp.float32) for part in parts])
 
 
@@ -287,7 +286,7 @@ def matching_loss(student: Any, target: Any, start: Any, matching: Matching) -> 
     Returns:
       The scalar L, differentiable in `student`.
     """
-    sizes = tuple(leaf.size for leaf in jax.tree.leaves(student))
+    leaves = layout.leaves(student)
     student, target, start = (ravel_pytree(tree)[0] for tree in (student, target, start))
-    keep = keep_mask(student, target, start, matching, sizes)
+    keep = keep_mask(student, target, start, matching, leaves)
     return normalised_distance(student, target, start, keep)

@@ -156,7 +156,7 @@ def go(
     screen.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
     screen.say(f"{folder / 'table.md'}, table.csv, plot.png")
     if elsewhere:
-        screen.say(f"other processes were at {elsewhere} runs; they add what they finish.")
+        screen.say(f"other processes took {elsewhere} of the runs; they add what they finish.")
     if failures:
         told = "\n".join(f"  {label}: {reason}" for label, reason in failures.items())
         raise UserError(

@@ -111,7 +111,7 @@ def test_runs_of_another_process_are_left_to_it(tmp_path, undrawn, capsys):
     assert go(tmp_path, do) == [(0, 0), (0.2, 0), (0, 1)]
     said = capsys.readouterr().err
     assert said.count("finished by another process") == 1
-    assert "other processes were at 2 runs" in said
+    assert "other processes took 2 of the runs" in said
     assert lines(tmp_path)["pruning_rate=0.2"]["runs"] == "2"
 
 

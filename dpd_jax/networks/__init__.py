@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,22 +12,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from dpd_jax.errors import UserError
-from dpd_jax.networks import convnet
+from dpd_jax.networks import convnet, layout
+from dpd_jax.networks.layout import Leaf
 
 # A builder takes `image_shape`, `num_classes` and its own options, all by keyword.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {"convnet": convnet.build}
-
-
-class Leaf(NamedTuple):
-    """One parameter array inside the flat vector."""
-
-    path: str  # "block_0/conv/kernel"
-    shape: tuple[int, ...]
-    offset: int  # of its first element
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +44,7 @@ class Network:
     @functools.cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """All parameter arrays in the order of the flat vector, which they tile."""
-        leaves, offset = [], 0
-        for path, array in jax.tree.leaves_with_path(self._shapes["params"]):
-            leaf = Leaf("/".join(key.key for key in path), array.shape, offset)
-            leaves.append(leaf)
-            offset += leaf.size
-        return tuple(leaves)
+        return layout.leaves(self._shapes["params"])
 
     @property
     def num_params(self) -> int:

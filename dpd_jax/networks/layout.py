@@ -1,0 +1,72 @@
+"""Where each parameter lies in the flat vector, here and in PyTorch.
+
+The published programs cut vectors of PyTorch's order by position (PAD). Layers
+follow one another alike in both, shallow to deep. Within a layer ours are in the
+order of a raveled linen tree: bias before kernel, kernels [h, w, in, out], the
+classifier reading [h, w, channel] maps. PyTorch has the weight before the bias,
+kernels [out, in, h, w], and [channel, h, w] maps.
+"""
+
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+
+class Leaf(NamedTuple):
+    """One parameter array inside the flat vector."""
+
+    path: str  # "block_0/conv/kernel"
+    shape: tuple[int, ...]
+    offset: int  # of its first element
+
+    @property
+    def layer(self) -> str:
+        return self.path.rpartition("/")[0]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def leaves(tree: Any) -> tuple[Leaf, ...]:
+    """The arrays of a parameter tree, or their shapes, in the order in which it is raveled."""
+    found, offset = [], 0
+    for path, array in jax.tree.leaves_with_path(tree):
+        leaf = Leaf(jax.tree_util.keystr(path, simple=True, separator="/"), array.shape, offset)
+        found.append(leaf)
+        offset += leaf.size
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=16)
+def places_in_pytorch(leaves: tuple[Leaf, ...]) -> np.ndarray:
+    """The place each coordinate of our flat vector has in PyTorch's, int [P].
+
+    Args:
+      leaves: the arrays that tile the vector, in order.
+    """
+    places = np.empty(sum(leaf.size for leaf in leaves), np.int64)
+    first, channels = 0, 1
+    for _, layer in itertools.groupby(leaves, lambda leaf: leaf.layer):
+        for leaf in sorted(layer, key=lambda leaf: leaf.path.endswith("/bias")):
+            own = np.arange(leaf.offset, leaf.offset + leaf.size).reshape(leaf.shape)
+            places[_as_pytorch(own, channels).ravel()] = np.arange(first, first + leaf.size)
+            first += leaf.size
+            if len(leaf.shape) in (2, 4):
+                channels = leaf.shape[-1]
+    return places
+
+
+def _as_pytorch(array: np.ndarray, channels: int) -> np.ndarray:
+    """An array with its axes as PyTorch has them; `channels`: of the map a classifier reads."""
+    if array.ndim == 4:
+        return array.transpose(3, 2, 0, 1)
+    if array.ndim == 3:  # A norm with an affine map a place.
+        return array.transpose(2, 0, 1)
+    if array.ndim == 2:
+        return array.reshape(-1, channels, array.shape[1]).transpose(2, 1, 0)
+    return array
