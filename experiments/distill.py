@@ -58,7 +58,8 @@ def run(plan: Plan, workdir: Workdir, sources: Sources) -> None:
       KeyboardInterrupt: after Ctrl-C, the work so far being saved.
     """
     with lock.alone(workdir.path, "--workdir"):
-        _run(plan, workdir, sources)
+        if not report.finished(workdir, plan.config):  # By another process, just now.
+            _run(plan, workdir, sources)
 
 
 def _run(plan: Plan, workdir: Workdir, sources: Sources) -> None:

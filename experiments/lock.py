@@ -1,6 +1,6 @@
 """Keeps processes that share a folder apart.
 
-A lock ends with the process that holds it, however that ends, so none is ever left behind.
+A lock ends with the process that holds it, however that ends.
 """
 
 import contextlib
@@ -12,7 +12,8 @@ import filelock
 from dpd_jax.errors import UserError
 from experiments import screen
 
-_NAME = ".lock"
+# Two, since a run may keep its experts in its own folder.
+_ALONE, _IN_TURN = ".lock", ".queue.lock"
 
 
 class Busy(UserError):
@@ -25,51 +26,60 @@ def alone(folder: pathlib.Path, flag: str) -> Iterator[None]:
 
     Args:
       folder: made if needed; removed again if the block puts nothing into it.
-      flag: the flag another folder is named with, for the message.
+      flag: the flag another folder is named with, for messages.
 
     Raises:
       Busy: if it is held by another process, or elsewhere in this one.
+      UserError: if it cannot be made, or locked.
     """
     try:
-        lock = _acquired(folder, blocking=False)
+        lock = _acquired(folder / _ALONE, flag, blocking=False)
     except filelock.Timeout:
         raise Busy(
             f"another process is at work in {folder}. Wait until it has ended, or name another "
             f"folder with {flag}."
         ) from None
-    with _released(lock, folder):
+    with _released(lock, folder / _ALONE):
         yield
 
 
 @contextlib.contextmanager
-def in_turn(folder: pathlib.Path, work: str) -> Iterator[None]:
-    """As `alone`, after whoever holds the folder now; waiting is told, with what `work` is done."""
+def in_turn(folder: pathlib.Path, flag: str, work: str) -> Iterator[None]:
+    """As `alone`, after whoever holds the folder so now; waiting is told, with their `work`."""
     try:
-        lock = _acquired(folder, blocking=False)
+        lock = _acquired(folder / _IN_TURN, flag, blocking=False)
     except filelock.Timeout:
         with screen.note(f"waiting for another process, {work} in {folder}"):
-            lock = _acquired(folder, blocking=True)
-    with _released(lock, folder):
+            lock = _acquired(folder / _IN_TURN, flag, blocking=True)
+    with _released(lock, folder / _IN_TURN):
         yield
 
 
-def _acquired(folder: pathlib.Path, blocking: bool) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(folder / _NAME)
+def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(path, mode=0o664)  # Groups share folders.
     while not lock.is_locked:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Its last holder may remove the folder, having left nothing in it.
-        with contextlib.suppress(FileNotFoundError):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=blocking, poll_interval=0.5)
+        except filelock.Timeout:
+            raise
+        except FileNotFoundError:
+            pass  # Its last holder has just removed the folder, having left nothing in it.
+        except OSError as error:
+            raise UserError(
+                f"{path.parent} cannot be written or locked ({error.strerror or error}). Name "
+                f"another folder with {flag}."
+            ) from error
     return lock
 
 
 @contextlib.contextmanager
-def _released(lock: filelock.BaseFileLock, folder: pathlib.Path) -> Iterator[None]:
+def _released(lock: filelock.BaseFileLock, path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # Some systems keep files that are open.
-            if [path.name for path in folder.iterdir()] == [_NAME]:
-                (folder / _NAME).unlink()
-                folder.rmdir()
+            if list(path.parent.iterdir()) == [path]:
+                path.unlink()
+                path.parent.rmdir()
         lock.release()

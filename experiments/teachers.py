@@ -97,7 +97,7 @@ def provide(
     """
     last = plan.curriculum.last_epoch if last_epoch is None else last_epoch
     if missing(plan, store):
-        with lock.in_turn(store.directory, "training experts"):
+        with lock.in_turn(store.directory, "--experts_dir", "training experts"):
             # Asked anew: whoever was at it before may have trained them.
             if lacking := missing(plan, store):
                 _train(plan, problem, store, lacking, last)

@@ -2,11 +2,12 @@ import multiprocessing
 
 import pytest
 
+from dpd_jax.errors import UserError
 from experiments import lock
 
 
 def hold(folder, held, release):
-    with lock.alone(folder, "--workdir"):
+    with lock.alone(folder, "--workdir"), lock.in_turn(folder, "--experts_dir", "at work"):
         held.set()
         release.wait(60)
 
@@ -35,20 +36,20 @@ def test_a_folder_in_use_is_refused_until_its_holder_ends(tmp_path, other):
 def test_a_folder_in_use_is_waited_for_and_that_is_said(tmp_path, other, capsys, monkeypatch):
     acquired = lock._acquired
 
-    def acquire(folder, blocking):
+    def acquire(path, flag, blocking):
         if blocking:
             other()
-        return acquired(folder, blocking)
+        return acquired(path, flag, blocking)
 
     monkeypatch.setattr(lock, "_acquired", acquire)
-    with lock.in_turn(tmp_path / "run", "training experts"):
+    with lock.in_turn(tmp_path / "run", "--experts_dir", "training experts"):
         said = capsys.readouterr().err
         assert said.startswith("waiting for another process, training experts in ")
 
 
 def test_nothing_is_said_and_nothing_left_where_nobody_waits(tmp_path, capsys):
     for _ in range(2):
-        with lock.in_turn(tmp_path / "a" / "b", "training experts"):
+        with lock.in_turn(tmp_path / "a" / "b", "--experts_dir", "training experts"):
             pass
         assert not (tmp_path / "a" / "b").exists()
     with pytest.raises(ZeroDivisionError), lock.alone(tmp_path / "c", "--workdir"):
@@ -58,3 +59,10 @@ def test_nothing_is_said_and_nothing_left_where_nobody_waits(tmp_path, capsys):
     with lock.alone(tmp_path / "c", "--workdir"):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file cannot be written or locked .*with --workdir"):
+        with lock.alone(tmp_path / "file", "--workdir"):
+            pass

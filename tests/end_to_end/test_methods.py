@@ -23,7 +23,7 @@ def test_pad_from_the_scores_to_the_report(cache, tmp_path):
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["method"] == "pad" and report["steps"] == 24
     kept = {path.name for path in (tmp_path / "experts").iterdir()}
-    assert kept == {".lock", "difficulty", "expert_000", "expert_001"}
+    assert kept == {".queue.lock", "difficulty", "expert_000", "expert_001"}
     assert [path.name for path in (tmp_path / "experts" / "difficulty").iterdir()] == [
         "network_000.npz"
     ]
