@@ -93,7 +93,8 @@ def get_config() -> config_dict.ConfigDict:
         initial_ratio=0.75,  # share of each class in the first epoch, the easiest
         addition_end_epoch=20,  # the first epoch on all images; the share grows until then
         # After which the easiest leave, and which share of a class. PAD's paper says 10 %, not
-        # when; its program after epoch 40, and 20 % after 60: (40, 60) and (0.1, 0.2).
+        # when; its program after epoch 40, and 20 % after 60: (40, 60) and (0.1, 0.2). Experts
+        # that end before, for start epochs are early, never see them leave.
         removal_epochs=(40,),
         removal_ratios=(0.1,),
         score_networks=10,  # whose EL2N scores are averaged; trained as experts are, on all images
@@ -107,7 +108,7 @@ def get_config() -> config_dict.ConfigDict:
         cluster_by="features",  # "kmeans": "features" the classifier reads, or "logits"
         labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean of those right)
         label_scale=10.0,  # "onehot": the logit of the true class, the others being 0
-        label_epoch=-1,  # whose logits and predictions are used; -1 = the last stored
+        label_epoch=-1,  # whose logits and predictions are used; -1 = the last that is matched
         step_size=0.01,  # alpha, the student's learning rate, before it is learned
     )
     config.student = dict(
@@ -143,9 +144,10 @@ def get_config() -> config_dict.ConfigDict:
         loss_ratio=0.0,  # "loss" (PAD as released): share of the weights, smallest first
         # "ratio" (DDPP): weights of student and expert, one of which is below 0.1 of the other.
         ratio_epsilon=0.1,
-        # Two points its paper leaves open. Signs: True reads the rule as it is printed, so that
+        # Points its paper leaves open. Signs: True reads the rule as it is printed, so that
         # opposite signs, whose ratio is negative, are left out; False compares magnitudes.
         # Zeros: 0/0 is agreement, and kept, if True; 0 against anything else is left out.
+        # That indices are "remembered" is taken to mean: for the step, not from step to step.
         ratio_signed=True,
         ratio_keep_zeros=True,
         ranking="auto",  # how the largest are found: "argsort" or "bits"; speed only

@@ -14,7 +14,7 @@ ZCA; 100 experts with GSAM's rho and alpha; the evaluation.
 
 Unlike DATM, experts stop at the last epoch that is matched, T+ + M = 52, and
 that epoch chooses the first images and gives their labels; DATM's train to
-epoch 100 for it.
+epoch 100 for it, as synthetic.label_epoch=100 does here, all epochs being kept.
 """
 
 from ml_collections import config_dict

@@ -10,13 +10,13 @@ Cost: not measured yet. Experts take 14.7 GB: 100 x 73 epochs x 504,420 float32.
 
 DPD does not say, so as in DATM: student.batch_syn; synthetic.labels and
 step_size; distill.lr_lr, the momenta, iterations and threshold; whitening by
-ZCA; 100 experts with GSAM's rho and alpha; the evaluation. Alone among the
-nine, DATM itself starts here from any real images with the logits of one
-expert; so does :datm.
+ZCA; 100 experts with GSAM's rho and alpha; the evaluation. Here alone the
+released programs of DATM and PAD start from any real images with the logits of
+one expert: synthetic.init=real synthetic.labels=expert.
 
 Unlike DATM, experts stop at the last epoch that is matched, T+ + M = 72, and
 that epoch chooses the first images and gives their labels; DATM's train to
-epoch 100 for it.
+epoch 100 for it, as synthetic.label_epoch=100 does here, all epochs being kept.
 """
 
 from ml_collections import config_dict

@@ -37,8 +37,8 @@ _FTD["distill"] = _MTT["distill"] | {"ema_decay": 0.999}
 
 # MTT on experts that are strong and yet smooth, from representative images, with a student
 # that is kept near its expert. The paper's choices, but that experts are trained no further
-# than they are matched (the paper's to epoch 50, which also choose its first images): at small
-# T+ the rate is never halved. The rate, momentum and weight decay, on which the paper is
+# than they are matched (the paper's to epoch 50, which also choose its first images, as
+# synthetic.label_epoch=50 does here): at small T+ the rate is never halved. The rate, momentum and weight decay, on which the paper is
 # silent, are those of the released program, which departs from the paper in
 #     experts.loss_scale_epochs=10 gradient_penalty=2 penalty_norm=pixel decay_epoch=27
 #         decay_factor=0.6 reset_momentum=True
@@ -61,8 +61,12 @@ _AST = _MTT | {
     "synthetic": {"init": "kmeans", "labels": "hard"},
     "alignment": {"balance": "log", "intermediate": "equal", "perturbation": 0.1},
 }
-# MTT that leaves out weights on which student and expert disagree by a factor of ten.
-_DDPP = _MTT | {"matching": {"masks": ("ratio",), "pruning_rate": 0.0}}
+# MTT that leaves out weights on which student and expert disagree by a factor of ten. Alone of
+# the papers it draws start epochs below T+.
+_DDPP = _MTT | {
+    "matching": {"masks": ("ratio",), "pruning_rate": 0.0},
+    "curriculum": {"inclusive": False},
+}
 # DATM on experts that see easy images first and the easiest no more at last (FIEX), and
 # without shallow weights in the loss (FIEM). Its released program selects otherwise:
 #     matching.masks=('loss',) depth_ratio=0 loss_ratio=<see tables.PAD>
@@ -87,7 +91,7 @@ METHODS = {
 
 PUBLISHED = {
     "dpd": {},
-    "datm": tables.DATM,
+    "datm": {},
     "mtt": tables.MTT,
     "mtt+": tables.MTT,
     "tesla": tables.TESLA,

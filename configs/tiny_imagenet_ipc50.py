@@ -10,11 +10,12 @@ Cost: not measured yet. Experts take 25.0 GB: 100 x 73 epochs x 857,160 float32.
 
 DPD does not say, so as in DATM: student.batch_syn; synthetic.labels and
 step_size; distill.lr_lr, the momenta, iterations and threshold; whitening by
-ZCA; 100 experts with GSAM's rho and alpha; the evaluation.
+ZCA; 100 experts with GSAM's rho and alpha; the evaluation. N is that of the
+papers' tables; DATM's released program has 20.
 
 Unlike DATM, experts stop at the last epoch that is matched, T+ + M = 72, and
 that epoch chooses the first images and gives their labels; DATM's train to
-epoch 100 for it.
+epoch 100 for it, as synthetic.label_epoch=100 does here, all epochs being kept.
 """
 
 from ml_collections import config_dict

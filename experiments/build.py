@@ -52,6 +52,13 @@ class Plan(NamedTuple):
         return self.config.num_classes * self.config.ipc
 
     @property
+    def last_epoch(self) -> int:
+        """The last epoch of an expert that is read: to be matched, or for what it predicts."""
+        synthetic = self.config.synthetic
+        asked = synthetic.init in ("correct", "kmeans") or synthetic.labels in ("expert", "experts")
+        return max(self.curriculum.last_epoch, synthetic.label_epoch if asked else 0)
+
+    @property
     def data_name(self) -> str:
         """The data set's name without its version, or without its folder."""
         return data.bare_name(self.config.data.name, self.config.data.source)

@@ -17,6 +17,8 @@ _SHARES = {"difference": "pruning_rate", "depth": "depth_ratio", "loss": "loss_r
 # Fields of `matching` that one mask alone reads, and their value where it is not there.
 _READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()}
 _READ_BY["metric"] = ("difference", "absolute")
+_READ_BY |= {"ratio_epsilon": ("ratio", 0.1)}
+_READ_BY |= {name: ("ratio", True) for name in ("ratio_signed", "ratio_keep_zeros")}
 
 _AT_LEAST_ONE = (
     "network.width",
@@ -80,7 +82,7 @@ def check(config: ConfigDict) -> None:
         )
 
 
-def unread(config: ConfigDict) -> dict[str, float | str]:
+def unread(config: ConfigDict) -> dict[str, float | str | bool]:
     """The fields of `matching` that no mask of the config reads, with their neutral values."""
     return {
         f"matching.{name}": neutral

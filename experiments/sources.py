@@ -48,7 +48,7 @@ class Sources:
     def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, int]:
         """The experts' store, and the last epoch of those that are trained into it."""
         store = teachers.open_store(plan, loaded, self._experts_dir)
-        return store, plan.curriculum.last_epoch
+        return store, plan.last_epoch
 
     def experts(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, list[int]]:
         """The experts' store and the numbers of those the plan uses, trained where missing."""
@@ -74,7 +74,7 @@ class SharedSources(Sources):
         """As `Sources.store`, of this kind of expert."""
         facts = as_json(teachers.facts(plan, loaded))
         last = max(
-            other.curriculum.last_epoch
+            other.last_epoch
             for other in [plan, *self._plans]
             if _same_data(other.config, plan.config)
             and as_json(teachers.facts(other, loaded)) == facts

@@ -58,28 +58,22 @@ def missing(plan: Plan, store: TrajectoryStore) -> list[int]:
 
     Raises:
       UserError: if an expert that is there was stopped before the last epoch the
-        plan reads, or the labels come from an epoch no new one will have.
+        plan reads.
     """
     wanted = list(range(plan.config.experts.num_experts))
     present = store.experts()
-    last = plan.curriculum.last_epoch
+    last = plan.last_epoch
     for expert in present:
         if expert in wanted and max(store.epochs(expert)) < last:
             raise UserError(
                 f"the plan reads experts up to epoch {last} (max_start_epoch "
                 f"{plan.curriculum.max_start_epoch} + expert_epochs "
-                f"{plan.curriculum.expert_epochs}), but {store.path(expert)} holds epochs 0 to "
+                f"{plan.curriculum.expert_epochs}; label_epoch "
+                f"{plan.config.synthetic.label_epoch}), but {store.path(expert)} holds epochs 0 to "
                 f"{max(store.epochs(expert))}. Lower curriculum.max_start_epoch or expert_epochs, "
-                "or train longer experts into another --experts_dir."
+                "or synthetic.label_epoch, or train longer experts into another --experts_dir."
             )
-    lacking = [expert for expert in wanted if expert not in present]
-    if lacking and plan.config.synthetic.label_epoch > last:
-        raise UserError(
-            f"synthetic.label_epoch = {plan.config.synthetic.label_epoch} is beyond epoch {last}, "
-            "to which experts are trained here. Use -1 for that epoch, or name by --experts_dir a "
-            "folder of longer experts."
-        )
-    return lacking
+    return [expert for expert in wanted if expert not in present]
 
 
 def provide(
@@ -95,7 +89,7 @@ def provide(
     Raises:
       UserError: as `missing`.
     """
-    last = plan.curriculum.last_epoch if last_epoch is None else last_epoch
+    last = plan.last_epoch if last_epoch is None else last_epoch
     if missing(plan, store):
         with lock.in_turn(store.directory, "--experts_dir", "training experts"):
             # Asked anew: whoever was at it before may have trained them.
@@ -147,13 +141,6 @@ def _features(network, params, images):
 
 
 def label_snapshot(plan: Plan, store: TrajectoryStore, expert: int) -> np.ndarray:
-    """One expert's weights [P] at `synthetic.label_epoch` (-1: the last the plan reads)."""
+    """One expert's weights [P] at `synthetic.label_epoch` (-1: the last that is matched)."""
     epoch = plan.config.synthetic.label_epoch
-    if epoch == -1:
-        epoch = plan.curriculum.last_epoch
-    if epoch not in store.epochs(expert):
-        raise UserError(
-            f"synthetic.label_epoch = {epoch} is not among the epochs {store.path(expert)} holds "
-            f"(0 to {max(store.epochs(expert))}). Use -1 for the last the plan reads."
-        )
-    return store.read(expert, [epoch])[0]
+    return store.read(expert, [plan.curriculum.last_epoch if epoch == -1 else epoch])[0]

@@ -16,10 +16,10 @@ def main() -> None:
     store = teachers.open_store(plan, loaded, directory)
     used = teachers.provide(plan, loaded, store)
     size = sum(p.stat().st_size for e in used for p in store.path(e).rglob("*") if p.is_file())
-    params = store.read(used[0], [plan.curriculum.last_epoch])[0]
+    params = store.read(used[0], [plan.last_epoch])[0]
     right = teachers.logits(plan, params, loaded.test).argmax(-1) == loaded.dataset.test_labels
     screen.result(
-        f"{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, {size / 1e6:.1f} MB in "
+        f"{len(used)} experts, epochs 0 to {plan.last_epoch}, {size / 1e6:.1f} MB in "
         f"{directory}\n"
         f"expert {used[0]} at its last epoch: test accuracy {100 * right.mean():.2f} %"
     )

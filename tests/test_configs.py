@@ -240,8 +240,10 @@ def test_pad_has_its_table_9_and_is_datm_otherwise(place):
 @pytest.mark.parametrize("name", FILES)
 def test_ddpp_is_mtt_with_a_mask_whitened_and_with_more_experts(name):
     own = {"method", "matching.masks", "data.preprocessing", "experts.num_experts"}
+    own |= {"curriculum.inclusive"}  # i < I+ in its Algorithm 1
     assert changes(load(name, "mtt"), load(name, "ddpp")).keys() <= own
     config = load(name, "ddpp")
+    assert not config.curriculum.inclusive
     assert (config.matching.masks, config.matching.ratio_epsilon) == (("ratio",), 0.1)
     if name in PAPER and name.startswith("cifar"):
         assert (config.data.preprocessing, config.experts.num_experts) == ("zca", 200)
@@ -299,8 +301,6 @@ def test_ast_without_an_epoch_between_is_refused():
 @pytest.mark.parametrize("name", FILES)
 def test_datm_is_dpd_without_pruning(name):
     own = {"method": "datm", "matching.masks": (), "matching.pruning_rate": 0.0}
-    if name == "cifar100_ipc50":  # the one setting DATM starts from any real image
-        own |= {"synthetic.init": "real", "synthetic.labels": "expert"}
     assert changes(load(name), load(name, "datm")) == own
     assert changes(load(name), load(name, "dpd")) == {}
 

@@ -14,6 +14,8 @@ def test_pad_from_the_scores_to_the_report(cache, tmp_path):
         "--config.data_schedule.addition_end_epoch=1",
         "--config.data_schedule.score_networks=1",
         "--config.data_schedule.score_epochs=(1,)",
+        "--config.synthetic.labels=experts",
+        "--config.synthetic.label_epoch=4",
         f"--workdir={tmp_path / 'run'}",
         f"--experts_dir={tmp_path / 'experts'}",
         cache=cache,
@@ -27,5 +29,6 @@ def test_pad_from_the_scores_to_the_report(cache, tmp_path):
     assert [path.name for path in (tmp_path / "experts" / "difficulty").iterdir()] == [
         "network_000.npz"
     ]
-    facts = json.loads((tmp_path / "experts" / "expert_000" / "expert.json").read_text())["facts"]
-    assert facts["data_schedule"]["initial_ratio"] == 0.75
+    about = json.loads((tmp_path / "experts" / "expert_000" / "expert.json").read_text())
+    assert about["facts"]["data_schedule"]["initial_ratio"] == 0.75
+    assert list(about["checksums"]) == ["0", "1", "2", "3", "4"], "as far as the labels ask"
