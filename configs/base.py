@@ -93,8 +93,7 @@ def get_config() -> config_dict.ConfigDict:
         initial_ratio=0.75,  # share of each class in the first epoch, the easiest
         addition_end_epoch=20,  # the first epoch on all images; the share grows until then
         # After which the easiest leave, and which share of a class. PAD's paper says 10 %, not
-        # when; its program after epoch 40, and 20 % after 60: (40, 60) and (0.1, 0.2). Experts
-        # that end before, for start epochs are early, never see them leave.
+        # when; its program after epoch 40, and 20 % after 60: (40, 60) and (0.1, 0.2).
         removal_epochs=(40,),
         removal_ratios=(0.1,),
         score_networks=10,  # whose EL2N scores are averaged; trained as experts are, on all images
@@ -108,7 +107,8 @@ def get_config() -> config_dict.ConfigDict:
         cluster_by="features",  # "kmeans": "features" the classifier reads, or "logits"
         labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean of those right)
         label_scale=10.0,  # "onehot": the logit of the true class, the others being 0
-        label_epoch=-1,  # whose logits and predictions are used; -1 = the last that is matched
+        # Of the experts whose logits and predictions are used; they are trained that far for it.
+        label_epoch=100,  # -1 = the last that is matched
         step_size=0.01,  # alpha, the student's learning rate, before it is learned
     )
     config.student = dict(

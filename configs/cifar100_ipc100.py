@@ -6,15 +6,15 @@
 
 Accuracy: not measured yet. Claimed by the papers: DATM 57.5 ± 0.2 %, PAD
 58.5 ± 0.3 %, random real images 42.8 ± 0.3 %.
-Cost: not measured yet. Experts take 14.7 GB: 100 x 73 epochs x 504,420 float32.
+Cost: not measured yet. Experts take 14.9 GB: 100 x 74 epochs x 504,420 float32.
 
 As in DATM (Guo et al. 2024) but for matching.pruning_rate, which is what DPD has
 for the other sizes. N is that of the papers' tables; DATM's released program
 has the same.
 
-Unlike DATM, experts stop at the last epoch that is matched, T+ + M = 72, and
-that epoch chooses the first images and gives their labels; DATM's train to
-epoch 100 for it, as synthetic.label_epoch=100 does here, all epochs being kept.
+Experts are trained to epoch 100, as DATM's, which chooses the first images and
+gives their labels; kept besides are those that are matched, up to T+ + M = 72.
+With synthetic.label_epoch=-1 epoch 72 does both, for 72 % of the training.
 """
 
 from ml_collections import config_dict

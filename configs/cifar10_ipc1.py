@@ -7,15 +7,15 @@
 Accuracy: at full scale not measured yet; with `:small` measured 31.5 ± 0.5 %,
 random real images 16.7 ± 1.0 %. Claimed by the paper: DPD 47.0 ± 0.5 %, DATM
 46.1 ± 0.3 %, random real images 15.4 ± 0.3 %.
-Cost: not measured yet. Experts take 0.9 GB: 100 x 7 epochs x 320,010 float32.
+Cost: not measured yet. Experts take 1.0 GB: 100 x 8 epochs x 320,010 float32.
 
 DPD does not say, so as in DATM: student.batch_syn; synthetic.labels and
 step_size; distill.lr_lr, the momenta, iterations and threshold; whitening by
 ZCA; 100 experts with GSAM's rho and alpha; the evaluation.
 
-Unlike DATM, experts stop at the last epoch that is matched, T+ + M = 6, and
-that epoch chooses the first images and gives their labels; DATM's train to
-epoch 100 for it, as synthetic.label_epoch=100 does here, all epochs being kept.
+Experts are trained to epoch 100, as DATM's, which chooses the first images and
+gives their labels; kept besides are those that are matched, up to T+ + M = 6.
+With synthetic.label_epoch=-1 epoch 6 does both, for 6 % of the training.
 """
 
 from ml_collections import config_dict

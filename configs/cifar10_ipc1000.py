@@ -6,15 +6,15 @@
 
 Accuracy: not measured yet. Claimed by the papers: DATM 85.5 ± 0.4 %, PAD
 86.7 ± 0.2 %, random real images 78.4 ± 0.2 %.
-Cost: not measured yet. Experts take 8.1 GB: 100 x 63 epochs x 320,010 float32.
+Cost: not measured yet. Experts take 8.2 GB: 100 x 64 epochs x 320,010 float32.
 
 As in DATM (Guo et al. 2024) but for matching.pruning_rate, which is what DPD has
 for the other sizes. N is that of the papers' tables; DATM's released program
 has 100.
 
-Unlike DATM, experts stop at the last epoch that is matched, T+ + M = 62, and
-that epoch chooses the first images and gives their labels; DATM's train to
-epoch 100 for it, as synthetic.label_epoch=100 does here, all epochs being kept.
+Experts are trained to epoch 100, as DATM's, which chooses the first images and
+gives their labels; kept besides are those that are matched, up to T+ + M = 62.
+With synthetic.label_epoch=-1 epoch 62 does both, for 62 % of the training.
 """
 
 from ml_collections import config_dict

@@ -27,6 +27,7 @@ def get_config(arg: str = "") -> config_dict.ConfigDict:
     config.experts.learning_rate = 0.05
 
     config.synthetic.labels = "onehot"
+    config.synthetic.label_epoch = -1
     config.synthetic.step_size = 0.05
 
     config.student.syn_steps = 20

@@ -28,7 +28,7 @@ _MTT = {
 # program names have hard labels (`--config.synthetic.labels=hard`): there, soft ones work for
 # ImageNet only, and are made anew in each step from the weights that are matched.
 _TESLA = _MTT | {
-    "synthetic": {"init": "real", "labels": "expert"},
+    "synthetic": {"init": "real", "labels": "expert", "label_epoch": 50},
     "student": {"gradient": "tesla"},
 }
 # MTT on flat experts, with an average of the images over the run for the result.
@@ -36,9 +36,7 @@ _FTD = _MTT | {"experts": {"optimizer": "gsam"}}
 _FTD["distill"] = _MTT["distill"] | {"ema_decay": 0.999}
 
 # MTT on experts that are strong and yet smooth, from representative images, with a student
-# that is kept near its expert. The paper's choices, but that experts are trained no further
-# than they are matched (the paper's to epoch 50, which also choose its first images, as
-# synthetic.label_epoch=50 does here): at small T+ the rate is never halved. The rate, momentum and weight decay, on which the paper is
+# that is kept near its expert. The rate, momentum and weight decay, on which the paper is
 # silent, are those of the released program, which departs from the paper in
 #     experts.loss_scale_epochs=10 gradient_penalty=2 penalty_norm=pixel decay_epoch=27
 #         decay_factor=0.6 reset_momentum=True
@@ -58,7 +56,7 @@ _AST = _MTT | {
         "loss_scale_epochs": 5,
         "gradient_penalty": 1.0,
     },
-    "synthetic": {"init": "kmeans", "labels": "hard"},
+    "synthetic": {"init": "kmeans", "labels": "hard", "label_epoch": 50},
     "alignment": {"balance": "log", "intermediate": "equal", "perturbation": 0.1},
 }
 # MTT that leaves out weights on which student and expert disagree by a factor of ten. Alone of

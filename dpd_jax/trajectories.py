@@ -115,8 +115,8 @@ class TrajectoryStore:
         missing = [epoch for epoch in epochs if epoch not in about.checksums]
         if missing:
             raise UserError(
-                f"{self.path(expert)} holds the epochs {_enumerate(about.checksums)}, but "
-                f"{_enumerate(missing)} is needed too. Delete the folder to have the expert "
+                f"{self.path(expert)} holds the epochs {spans(about.checksums)}, but "
+                f"{spans(missing)} is needed too. Delete the folder to have the expert "
                 "trained again, longer, or ask for earlier epochs (curriculum.max_start_epoch + "
                 "curriculum.expert_epochs)."
             )
@@ -190,7 +190,7 @@ class TrajectoryStore:
         except FileNotFoundError:
             raise UserError(
                 f"There is no expert {expert} in {self.directory}; it has "
-                f"{_enumerate(self._numbers()) or 'none'}. Train it, or name another folder with "
+                f"{spans(self._numbers()) or 'none'}. Train it, or name another folder with "
                 "--experts_dir."
             ) from None
         version = stat.st_ino, stat.st_mtime_ns
@@ -280,7 +280,7 @@ def _checksum(leaf: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8))
 
 
-def _enumerate(numbers) -> str:
+def spans(numbers) -> str:
     """"0 to 6, 9" of numbers in any order."""
     runs: list[list[int]] = []
     for number in sorted(numbers):

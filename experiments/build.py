@@ -52,11 +52,13 @@ class Plan(NamedTuple):
         return self.config.num_classes * self.config.ipc
 
     @property
-    def last_epoch(self) -> int:
-        """The last epoch of an expert that is read: to be matched, or for what it predicts."""
-        synthetic = self.config.synthetic
+    def epochs_read(self) -> tuple[int, ...]:
+        """The epochs of an expert that are read, to be matched or for what they predict."""
+        matched, synthetic = range(self.curriculum.last_epoch + 1), self.config.synthetic
         asked = synthetic.init in ("correct", "kmeans") or synthetic.labels in ("expert", "experts")
-        return max(self.curriculum.last_epoch, synthetic.label_epoch if asked else 0)
+        if asked and synthetic.label_epoch >= len(matched):
+            return (*matched, synthetic.label_epoch)
+        return tuple(matched)
 
     @property
     def data_name(self) -> str:

@@ -81,7 +81,7 @@ def main() -> None:
     effects = measure(plan, store, used, material, root)
     count = config.experts.num_experts
     lines = [
-        f"{len(used)} experts, epochs 0 to {plan.last_epoch}, "
+        f"{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
         f"{plan.network.num_params:,} weights; mean over {draws} segments, the largest in brackets\n"
         f"{'storage':<11}{'an expert':>12}{f'{count} experts':>14}  "
         f"{'weights':<20}{'target - start':<20}{'L':<20}gradient of images"

@@ -22,13 +22,17 @@ _NUMBER = {"float32": 4, "float16": 2, "bfloat16": 2}  # bytes
 
 
 def before(
-    plan: Plan, problem: Problem, workdir: Workdir, store: TrajectoryStore, last: int
+    plan: Plan,
+    problem: Problem,
+    workdir: Workdir,
+    store: TrajectoryStore,
+    epochs: tuple[int, ...],
 ) -> Plan:
     """Prints the forecast of what is left of a run.
 
     Args:
       plan, problem, workdir, store: of the run.
-      last: the epoch up to which missing experts will be trained.
+      epochs: those that are kept of missing experts, which are trained to the last.
 
     Returns:
       The plan, its gradient such that it fits `distill.memory_gigabytes`.
@@ -42,11 +46,11 @@ def before(
         return plan
     plan = budget.choose(plan, workdir)
     screen.say("forecast, timed on this machine with made-up weights:")
-    total = _tell_experts(plan, problem, store, missing, last) if missing else 0.0
+    total = _tell_experts(plan, problem, store, missing, epochs) if missing else 0.0
     total += _tell_steps(plan, steps)
     total += _tell_evaluation(plan, problem)
     # What grows after this: epochs of experts, as they are trained or in the reader's cache.
-    snapshots = 4 * _side_by_side(plan, missing) * (last + 1) * plan.network.num_params
+    snapshots = 4 * _side_by_side(plan, missing) * len(epochs) * plan.network.num_params
     grows = max(budget.cache_bytes(plan), snapshots) if budget.on_host() else 0
     screen.say(
         f"  in all     {long(total)}; memory at most about "
@@ -80,9 +84,9 @@ def expert_steps(
     return count + scoring_groups * max(plan.config.data_schedule.score_epochs) * whole
 
 
-def store_bytes(plan: Plan, experts: int, last: int) -> int:
-    """What so many experts with the epochs 0 to `last` take on disk."""
-    return experts * (last + 1) * plan.network.num_params * _NUMBER[plan.config.experts.storage]
+def store_bytes(plan: Plan, experts: int, epochs: int) -> int:
+    """What so many experts with so many epochs take on disk."""
+    return experts * epochs * plan.network.num_params * _NUMBER[plan.config.experts.storage]
 
 
 def short(seconds: float) -> str:
@@ -97,14 +101,16 @@ def long(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _tell_experts(plan, problem, store: TrajectoryStore, missing: list[int], last: int) -> float:
+def _tell_experts(
+    plan, problem, store: TrajectoryStore, missing: list[int], epochs: tuple[int, ...]
+) -> float:
     """Tells what training them takes, and returns the seconds."""
     screen.begin("  experts    ")
     one = rehearsal.expert_step(plan, problem, _side_by_side(plan, missing))
-    count = expert_steps(plan, len(problem.train), len(missing), last, store.directory)
+    count = expert_steps(plan, len(problem.train), len(missing), max(epochs), store.directory)
     screen.say(
         f"{len(missing)} to train, {count:,} steps of {short(one)}: {long(count * one)}; "
-        f"{_room(plan, store, len(missing), last)}"
+        f"{_room(plan, store, len(missing), len(epochs))}"
     )
     return count * one
 
@@ -147,9 +153,9 @@ def _side_by_side(plan: Plan, missing: list[int]) -> int:
     return min(plan.config.experts.at_once, len(missing))
 
 
-def _room(plan: Plan, store: TrajectoryStore, missing: int, last: int) -> str:
+def _room(plan: Plan, store: TrajectoryStore, missing: int, epochs: int) -> str:
     """The store's size, and whether it has the room."""
-    needed = store_bytes(plan, missing, last)
+    needed = store_bytes(plan, missing, epochs)
     told = f"{budget.gigabytes(needed)} more in {store.directory}"
     folder = next(p for p in (store.directory, *store.directory.parents) if p.is_dir())
     free = shutil.disk_usage(folder).free

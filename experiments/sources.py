@@ -45,24 +45,24 @@ class Sources:
             self._held = key, problem.load(config, self._data_dir, self._cache)
         return self._held[1]
 
-    def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, int]:
-        """The experts' store, and the last epoch of those that are trained into it."""
+    def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, tuple[int, ...]]:
+        """The experts' store, and the epochs that are kept of those trained into it."""
         store = teachers.open_store(plan, loaded, self._experts_dir)
-        return store, plan.last_epoch
+        return store, plan.epochs_read
 
     def experts(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, list[int]]:
         """The experts' store and the numbers of those the plan uses, trained where missing."""
-        store, last = self.store(plan, loaded)
-        return store, teachers.provide(plan, loaded, store, last)
+        store, epochs = self.store(plan, loaded)
+        return store, teachers.provide(plan, loaded, store, epochs)
 
 
 class SharedSources(Sources):
     """The sources of many runs under one `experts_dir`, a store for each kind of expert.
 
     Runs whose experts are made in the same way share them: `experts_dir` itself
-    where it holds such a store, long enough, else
-    `experts_dir/<optimizer>-<hash of the facts>-<last epoch>epochs`, trained as
-    far as the run that reads furthest.
+    where it holds such a store, with all epochs that any of the runs reads, else
+    `experts_dir/<optimizer>-<hash of the facts>-<epochs>`, where "6epochs" are
+    0 to 6 and "6+100epochs" these and 100.
     """
 
     def __init__(self, data_dir, cache, experts_dir, plans: Sequence[Plan]):
@@ -70,30 +70,41 @@ class SharedSources(Sources):
         super().__init__(data_dir, cache, experts_dir)
         self._plans = plans
 
-    def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, int]:
+    def store(self, plan: Plan, loaded: Problem) -> tuple[TrajectoryStore, tuple[int, ...]]:
         """As `Sources.store`, of this kind of expert."""
         facts = as_json(teachers.facts(plan, loaded))
-        last = max(
-            other.last_epoch
+        alike = (
+            other
             for other in [plan, *self._plans]
             if _same_data(other.config, plan.config)
             and as_json(teachers.facts(other, loaded)) == facts
         )
+        epochs = tuple(sorted(set().union(*(other.epochs_read for other in alike))))
         store = teachers.open_store(plan, loaded, self._experts_dir)
-        if not _reaches(store, last):
-            store = teachers.open_store(plan, loaded, self._folder(plan, facts, last))
-        return store, last
+        if not _holds(store, epochs):
+            store = teachers.open_store(plan, loaded, self._folder(plan, facts, epochs))
+        return store, epochs
 
-    def _folder(self, plan: Plan, facts: dict, last: int) -> pathlib.Path:
-        """The shortest store of these experts that is long enough, or the name of a new one."""
+    def _folder(self, plan: Plan, facts: dict, epochs: tuple[int, ...]) -> pathlib.Path:
+        """The smallest store of these experts that has these epochs, or the name of a new one."""
         told = json.dumps([facts, plan.config.experts.storage], sort_keys=True)
         stem = f"{plan.recipe.optimizer}-{hashlib.sha256(told.encode()).hexdigest()[:8]}-"
-        lengths = [
-            int(path.name.removeprefix(stem).removesuffix("epochs"))
-            for path in self._experts_dir.glob(f"{stem}*epochs")
-        ]
-        length = min([length for length in lengths if length >= last], default=last)
-        return self._experts_dir / f"{stem}{length}epochs"
+        names = [path.name.removeprefix(stem) for path in self._experts_dir.glob(f"{stem}*epochs")]
+        fitting = [name for name in names if set(epochs) <= _epochs(name)]
+        name = min(fitting, key=lambda name: len(_epochs(name)), default=_name(epochs))
+        return self._experts_dir / f"{stem}{name}"
+
+
+def _name(epochs: tuple[int, ...]) -> str:
+    """"6+100epochs" of 0 to 6 and 100."""
+    first = next(e for e in epochs if e + 1 not in epochs)
+    return "+".join(map(str, (first, *(e for e in epochs if e > first)))) + "epochs"
+
+
+def _epochs(name: str) -> set[int]:
+    """What `_name` was made of."""
+    first, *others = map(int, name.removesuffix("epochs").split("+"))
+    return {*range(first + 1), *others}
 
 
 def _same_data(one: ConfigDict, other: ConfigDict) -> bool:
@@ -101,10 +112,10 @@ def _same_data(one: ConfigDict, other: ConfigDict) -> bool:
     return all(one[name] == other[name] for name in names)
 
 
-def _reaches(store: TrajectoryStore, last: int) -> bool:
-    """Whether a folder is a store of these experts that holds all epochs up to `last`."""
+def _holds(store: TrajectoryStore, epochs: tuple[int, ...]) -> bool:
+    """Whether a folder is a store of these experts that holds all these epochs."""
     try:
         found = store.experts()
-        return bool(found) and all(max(store.epochs(expert)) >= last for expert in found)
+        return bool(found) and all(set(epochs) <= set(store.epochs(expert)) for expert in found)
     except UserError:  # Experts of other facts, or damaged ones.
         return False

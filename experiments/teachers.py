@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import numpy as np
 
 from dpd_jax import evaluate, experts
 from dpd_jax.errors import UserError
-from dpd_jax.trajectories import TrajectoryStore
+from dpd_jax.trajectories import TrajectoryStore, spans
 from experiments import difficulty, lock, screen
 from experiments.build import Plan
 from experiments.problem import Problem
@@ -57,68 +58,73 @@ def missing(plan: Plan, store: TrajectoryStore) -> list[int]:
     """The experts the plan needs and the store lacks.
 
     Raises:
-      UserError: if an expert that is there was stopped before the last epoch the
-        plan reads.
+      UserError: if an expert that is there lacks an epoch the plan reads.
     """
     wanted = list(range(plan.config.experts.num_experts))
     present = store.experts()
-    last = plan.last_epoch
     for expert in present:
-        if expert in wanted and max(store.epochs(expert)) < last:
+        held = store.epochs(expert)
+        if expert in wanted and not set(plan.epochs_read) <= set(held):
             raise UserError(
-                f"the plan reads experts up to epoch {last} (max_start_epoch "
+                f"the plan reads epochs {spans(plan.epochs_read)} (up to max_start_epoch "
                 f"{plan.curriculum.max_start_epoch} + expert_epochs "
-                f"{plan.curriculum.expert_epochs}; label_epoch "
-                f"{plan.config.synthetic.label_epoch}), but {store.path(expert)} holds epochs 0 to "
-                f"{max(store.epochs(expert))}. Lower curriculum.max_start_epoch or expert_epochs, "
-                "or synthetic.label_epoch, or train longer experts into another --experts_dir."
+                f"{plan.curriculum.expert_epochs}, and synthetic.label_epoch), but "
+                f"{store.path(expert)} holds epochs {spans(held)}. Lower these, or train longer "
+                "experts into another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]
 
 
 def provide(
-    plan: Plan, problem: Problem, store: TrajectoryStore, last_epoch: int | None = None
+    plan: Plan, problem: Problem, store: TrajectoryStore, epochs: Sequence[int]
 ) -> list[int]:
     """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
 
     One process at a time trains into a folder; others wait and find the experts there.
 
     Args:
-      last_epoch: how far to train them; None is as far as the plan reads.
+      epochs: which are kept, all that the plan reads among them; experts are trained to the last.
 
     Raises:
       UserError: as `missing`.
     """
-    last = plan.last_epoch if last_epoch is None else last_epoch
     if missing(plan, store):
         with lock.in_turn(store.directory, "--experts_dir", "training experts"):
             # Asked anew: whoever was at it before may have trained them.
             if lacking := missing(plan, store):
-                _train(plan, problem, store, lacking, last)
+                _train(plan, problem, store, lacking, epochs)
     return list(range(plan.config.experts.num_experts))
 
 
-def _train(plan: Plan, problem: Problem, store: TrajectoryStore, missing: list[int], last: int):
+def _train(
+    plan: Plan,
+    problem: Problem,
+    store: TrajectoryStore,
+    missing: list[int],
+    epochs: Sequence[int],
+):
     """Trains experts in groups of `experts.at_once`, each written when its group is done."""
     root = jax.random.key(plan.config.experts.seed)
     images, labels = jnp.asarray(problem.train), jnp.asarray(problem.dataset.train_labels)
     seen = difficulty.seen(plan, problem, store.directory, facts(plan, problem))
+    last = max(epochs)
     total = len(missing) * last
     with screen.bar("experts", total, unit=" epochs") as bar:
         for first in range(0, len(missing), plan.config.experts.at_once):
             group = missing[first : first + plan.config.experts.at_once]
             keys = jnp.stack([jax.random.fold_in(root, expert) for expert in group])
-            snapshots: list[np.ndarray] = []
+            snapshots: dict[int, np.ndarray] = {}
             trained = experts.train_many(
                 plan.network, plan.recipe, plan.augmentation, images, labels, keys, last, seen
             )
             for epoch, params, loss in trained:
-                snapshots.append(np.asarray(params))
+                if epoch in epochs:
+                    snapshots[epoch] = np.asarray(params)
                 if epoch:
                     done = first * last + epoch * len(group)
                     bar.to(done, loss=f"{float(np.mean(loss)):.3f}")
             for place, expert in enumerate(group):
-                store.write(expert, {e: rows[place] for e, rows in enumerate(snapshots)})
+                store.write(expert, {e: rows[place] for e, rows in snapshots.items()})
 
 
 def logits(plan: Plan, params: np.ndarray, images: np.ndarray) -> np.ndarray:

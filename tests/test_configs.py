@@ -259,7 +259,18 @@ def test_tesla_has_the_two_settings_its_program_names():
     for config in (one, fifty):
         assert (config.student.gradient, config.synthetic.labels) == ("tesla", "expert")
     others = changes(load("tiny_imagenet_ipc10", "mtt"), load("tiny_imagenet_ipc10", "tesla"))
-    assert others.keys() == {"method", "student.gradient", "synthetic.labels"}
+    own = {"method", "student.gradient", "synthetic.labels", "synthetic.label_epoch"}
+    assert others.keys() == own
+
+
+def test_experts_are_trained_as_far_as_in_the_papers_where_their_predictions_are_used():
+    read = {name: build.plan(load("cifar10_ipc1", name)).epochs_read for name in methods.METHODS}
+    for method, matched, asked in (
+        ("dpd", 6, 100), ("datm", 6, 100), ("pad", 6, 100), ("tesla", 7, 50), ("ast", 4, 50)
+    ):  # fmt: skip
+        assert read[method] == (*range(matched + 1), asked), method
+    assert read["mtt"] == read["ftd"] == (0, 1, 2, 3, 4) and read["ddpp"] == (0, 1, 2, 3)
+    assert build.plan(load("cifar100_ipc50", "small")).epochs_read == tuple(range(7))
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -60,7 +60,7 @@ def test_the_size_of_the_store_is_that_on_disk(tmp_path, storage):
     store.write(0, dict(enumerate(weights)))
     written = sum(p.stat().st_size for p in store.path(0).rglob("*") if p.is_file())
     # What is beside the weights is small, and compression finds little in them.
-    assert 0.85 * written < forecast.store_bytes(plan, 1, 2) < 1.15 * written
+    assert 0.85 * written < forecast.store_bytes(plan, 1, 3) < 1.15 * written
 
 
 def test_figures_are_told_as_a_person_would():

@@ -214,8 +214,8 @@ def stores(monkeypatch):
     def open_store(plan, loaded, directory):
         return Store(directory, there.get(directory))
 
-    def provide(plan, loaded, store, last):
-        provided.append((store.directory.name, last))
+    def provide(plan, loaded, store, epochs):
+        provided.append((store.directory.name, len(epochs) - 1))
         return [0, 1]
 
     monkeypatch.setattr(teachers, "open_store", open_store)
@@ -241,6 +241,14 @@ def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, 
     longer.mkdir()
     shared.experts(plans[0], loaded)
     assert provided[-1] == (longer.name, 16)
+    # What only labels need is no stretch to match, and a store that lacks it is none of theirs.
+    (asks,) = grid("synthetic.labels=experts", "synthetic.label_epoch=40", "matching.pruning_rate=0.1")
+    labelled = sources.SharedSources(None, pathlib.Path(), tmp_path, [asks.plan])
+    labelled.experts(asks.plan, loaded)
+    assert provided[-1][0].endswith("-12+40epochs") and provided[-1][1] == 13
+    (tmp_path / provided[-1][0]).mkdir()
+    shared.experts(plans[0], loaded)
+    assert provided[-1][0] == longer.name
     there[tmp_path] = 15
     shared.experts(plans[0], loaded)
     assert provided[-1][0] == longer.name

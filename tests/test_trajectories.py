@@ -385,4 +385,4 @@ def test_works_where_an_event_loop_runs(store):
 
 
 def test_numbers_are_told_as_ranges():
-    assert trajectories._enumerate([3, 0, 1, 2, 9, 7, 8, 20]) == "0 to 3, 7 to 9, 20"
+    assert trajectories.spans([3, 0, 1, 2, 9, 7, 8, 20]) == "0 to 3, 7 to 9, 20"
