@@ -4,7 +4,7 @@ import setuptools
 
 setuptools.setup(
     name="dpd_jax",
-    version="0.1.0",
+    version="0.2.0",
     description="Dataset distillation by matching training trajectories: DPD and its family in JAX.",
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",
@@ -14,7 +14,7 @@ setuptools.setup(
         "absl-py>=2.1",
         "array_record>=0.6",
         "chex>=0.1.89",
-        "filelock>=3.24",
+        "filelock>=4.2",
         "flax>=0.12",
         "jax>=0.10",
         "matplotlib>=3.8",

@@ -128,13 +128,13 @@ def get_config() -> config_dict.ConfigDict:
         perturbation=0.0,  # alpha: noise on the start's convolution kernels; 0 = off
         perturbation_form="filter",  # as long as each "filter", or a share of the "tensor"
     )
-    config.curriculum = dict(  # start epochs, uniform on T-..T, all bounds inclusive
+    config.curriculum = dict(  # start epochs, uniform on T-..T
         expert_epochs=_required(int),  # M, epochs from the start to the target
         min_start_epoch=_required(int),  # T-
         current_max_start_epoch=_required(int),  # T, the upper bound at the first step
         max_start_epoch=_required(int),  # T+, the last upper bound
         expansion_interval=_required(int),  # I, steps until T grows by one; 0 = T+ from the start
-        inclusive=True,  # False: the released programs' draw, which leaves out the upper bound
+        inclusive=True,  # False: T itself is left out, as by the released programs and DDPP
     )
     config.matching = dict(
         masks=("difference",),  # what is left out of the loss; () = nothing

@@ -31,7 +31,7 @@ def _row(
     lr_lr: float,
     step_size: float,
 ) -> Row:
-    """What MTT's table has, start epochs being uniform on 0..T+ all along."""
+    """What MTT's table has, start epochs being drawn up to T+ all along."""
     return {
         "data.preprocessing": preprocessing,
         "synthetic.step_size": step_size,
@@ -142,8 +142,8 @@ _AST = _MTT | {
 
 # Li et al. 2024, "Prioritize Alignment in Dataset Distillation", Table 9. It removes 10 % of
 # each class, the easiest, in one operation after full data, at an epoch it does not give:
-# 20 epochs after AEE, which is the 40 of its program's CIFAR-10. At IPC 1 and 10, and 50 but
-# for CIFAR-100, all epochs that are matched come before. The rest is DATM's.
+# 20 epochs after AEE, which is the 40 of its program's CIFAR-10. At IPC 1 and 10 all epochs
+# that are matched come before; at 50, but for CIFAR-100, all but one. The rest is DATM's.
 #
 # The configs of its released program have DATM's start epochs and batches, and other shares
 # (for the mask "loss"): CIFAR-10 0, 0.5, 0.25, 0.5, 0.5 at IPC 1, 10, 50, 500, 1000; CIFAR-100

@@ -4,7 +4,7 @@ Early epochs hold easy patterns, late ones hard patterns. DATM, PAD and DPD let
 the range of start epochs grow: T- <= i <= T, with T rising by one every I outer
 steps until it reaches T+.
 
-Both bounds are inclusive here, as the papers write them. The released programs
+Both bounds are inclusive in most papers. The released programs, and DDPP's paper,
 draw with an exclusive upper bound, so that T+ = 4 never starts at epoch 4
 there; `inclusive=False` gives their draw.
 """

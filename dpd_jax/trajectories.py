@@ -118,7 +118,7 @@ class TrajectoryStore:
                 f"{self.path(expert)} holds the epochs {spans(about.checksums)}, but "
                 f"{spans(missing)} is needed too. Delete the folder to have the expert "
                 "trained again, longer, or ask for earlier epochs (curriculum.max_start_epoch + "
-                "curriculum.expert_epochs)."
+                "curriculum.expert_epochs; synthetic.label_epoch=-1)."
             )
         for name, size in about.files.items():
             if not (file := self.path(expert) / name).is_file() or file.stat().st_size != size:

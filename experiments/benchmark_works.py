@@ -228,7 +228,7 @@ def _store(plan: Plan, storage: str) -> Iterator[TrajectoryStore]:
     generator = np.random.default_rng(plan.config.seed)
     weights = np.asarray(plan.network.init(jax.random.key(plan.config.seed)))
     snapshots = {}
-    for epoch in range(plan.curriculum.last_epoch + 1):
+    for epoch in plan.epochs_read:
         snapshots[epoch] = weights
         weights = weights + np.float32(1e-3) * generator.standard_normal(weights.size, np.float32)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:

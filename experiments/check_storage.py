@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax.errors import UserError
-from dpd_jax.trajectories import STORAGE, TrajectoryStore
+from dpd_jax.trajectories import STORAGE, TrajectoryStore, spans
 from experiments import build, command, gradient_material, problem, screen, teachers
 from experiments.build import Plan
 from experiments.gradient_material import Material
@@ -81,7 +81,7 @@ def main() -> None:
     effects = measure(plan, store, used, material, root)
     count = config.experts.num_experts
     lines = [
-        f"{len(used)} experts, epochs 0 to {plan.curriculum.last_epoch}, "
+        f"{len(used)} experts, epochs {spans(plan.epochs_read)}, "
         f"{plan.network.num_params:,} weights; mean over {draws} segments, the largest in brackets\n"
         f"{'storage':<11}{'an expert':>12}{f'{count} experts':>14}  "
         f"{'weights':<20}{'target - start':<20}{'L':<20}gradient of images"
@@ -122,7 +122,7 @@ def measure(
 
 def on_disk(plan: Plan, store: TrajectoryStore, expert: int, form: str) -> int:
     """Bytes that the epochs a run reads of an expert take in a form: written, and counted."""
-    epochs = range(plan.curriculum.last_epoch + 1)
+    epochs = plan.epochs_read
     weights = store.read(expert, epochs)
     with tempfile.TemporaryDirectory() as folder:
         copy = TrajectoryStore(folder, {}, form)

@@ -4,10 +4,14 @@ import errno
 import os
 import pathlib
 import shutil
+import time
+import uuid
 from collections.abc import Callable
 from typing import BinaryIO
 
 from dpd_jax.errors import UserError
+
+_DAY = 86_400  # seconds
 
 
 def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], None], *, num_bytes: int) -> None:
@@ -22,8 +26,11 @@ def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], None], *, num_byt
       UserError: if the disk is full. What was at `path` before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{path.name}.*.partial"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > _DAY:
+            left.unlink(missing_ok=True)
     # Other processes may be writing the same file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with partial.open("wb") as file:
             fill(file)

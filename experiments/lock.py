@@ -1,6 +1,7 @@
 """Keeps processes that share a folder apart.
 
-A lock ends with the process that holds it, however that ends.
+A lock ends with the process that holds it, however that ends, where the file
+system knows flock; elsewhere filelock makes do with a file, and says so.
 """
 
 import contextlib
@@ -60,11 +61,11 @@ def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFil
     while not lock.is_locked:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(blocking=blocking, poll_interval=0.5)
+            # Its last holder may remove the folder, having left nothing in it.
+            with contextlib.suppress(FileNotFoundError):
+                lock.acquire(blocking=blocking, poll_interval=0.5)
         except filelock.Timeout:
             raise
-        except FileNotFoundError:
-            pass  # Its last holder has just removed the folder, having left nothing in it.
         except OSError as error:
             raise UserError(
                 f"{path.parent} cannot be written or locked ({error.strerror or error}). Name "

@@ -187,6 +187,14 @@ class Clock:
 
 
 def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str) -> None:
+    # In turn, so that the last to write has read all that is finished.
+    with lock.in_turn(folder, "--workdir", "writing its table"):
+        _write_all(runs, folder, failures, line)
+
+
+def _write_all(
+    runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str
+) -> None:
     table = sweep_table.make(
         [
             sweep_table.Cell(r.point, r.seed, report.load(r.workdir) if r.finished else None)

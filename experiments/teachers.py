@@ -66,13 +66,26 @@ def missing(plan: Plan, store: TrajectoryStore) -> list[int]:
         held = store.epochs(expert)
         if expert in wanted and not set(plan.epochs_read) <= set(held):
             raise UserError(
-                f"the plan reads epochs {spans(plan.epochs_read)} (up to max_start_epoch "
-                f"{plan.curriculum.max_start_epoch} + expert_epochs "
-                f"{plan.curriculum.expert_epochs}, and synthetic.label_epoch), but "
-                f"{store.path(expert)} holds epochs {spans(held)}. Lower these, or train longer "
+                f"{store.path(expert)} holds epochs {spans(held)}, but the plan reads "
+                f"{spans(plan.epochs_read)}: {_reasons(plan)}. Change these, or train longer "
                 "experts into another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]
+
+
+def _reasons(plan: Plan) -> str:
+    """Why the plan reads the epochs it reads, in the config's words."""
+    last = plan.curriculum.last_epoch
+    why = (
+        f"up to {last} for curriculum.max_start_epoch = {plan.curriculum.max_start_epoch} and "
+        f"expert_epochs = {plan.curriculum.expert_epochs}"
+    )
+    if max(plan.epochs_read) > last:
+        why += (
+            f", and {plan.config.synthetic.label_epoch} for synthetic.label_epoch, where -1 is "
+            "the last that is matched"
+        )
+    return why
 
 
 def provide(

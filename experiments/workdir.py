@@ -7,6 +7,7 @@
     images.png       the set as a picture       (experiments/pictures.py)
     pruning.png      which layers lose weights  (experiments/pruning_map.py; where some do)
     report.json      accuracy, baseline, seconds, memory
+    .lock            keeps other processes out  (experiments/lock.py)
 """
 
 import gc
@@ -25,7 +26,7 @@ from orbax.checkpoint import v1 as ocp
 
 from dpd_jax.errors import UserError
 from dpd_jax.trajectories import quiet
-from experiments import fields
+from experiments import fields, screen
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dpd_jax")
 
@@ -78,6 +79,16 @@ class Workdir:
         file = self.path / "config.json"
         fresh = {"config": self._config, "versions": versions()}
         stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else fresh
+        other = [
+            f"{package} {then} (now {now})"
+            for package, now in fresh["versions"].items()
+            if (then := stored["versions"].get(package, "none")) != now
+        ]
+        if other:
+            screen.say(
+                f"{self.path} was begun with {', '.join(other)}: it goes on, but not to the bit "
+                "as it would have."
+            )
         if not file.exists() or self._notes:
             write_json(file, stored | self._notes)
 

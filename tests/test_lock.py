@@ -1,9 +1,13 @@
 import multiprocessing
+import pathlib
 
 import pytest
 
+from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from experiments import lock
+from experiments import build, distill, lock, report, teachers
+from experiments.sources import Sources
+from experiments.workdir import Workdir
 
 
 def hold(folder, held, release):
@@ -63,6 +67,21 @@ def test_nothing_is_said_and_nothing_left_where_nobody_waits(tmp_path, capsys):
 
 def test_a_folder_that_cannot_be_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file cannot be written or locked .*with --workdir"):
-        with lock.alone(tmp_path / "file", "--workdir"):
-            pass
+    for folder in (tmp_path / "file", pathlib.Path("/proc/nobody/run")):
+        with pytest.raises(UserError, match=f"{folder} cannot be written or locked .*--workdir"):
+            with lock.alone(folder, "--workdir"):
+                pass
+
+
+def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path, monkeypatch):
+    plan = build.plan(digits_ipc1.get_config())
+    store = teachers.TrajectoryStore(tmp_path / "experts", {}, "float32")
+    looks = [[0, 1], []]  # Lacking before the turn came, there after.
+    monkeypatch.setattr(teachers, "missing", lambda plan, store: looks.pop(0))
+    assert teachers.provide(plan, None, store, plan.epochs_read) == list(range(6))
+    assert looks == []
+
+    monkeypatch.setattr(report, "finished", lambda workdir, config: True)
+    sources = Sources(None, tmp_path, tmp_path / "experts")
+    distill.run(plan, Workdir(tmp_path / "run", plan.config), sources)
+    assert not (tmp_path / "run").exists(), "nothing was begun"

@@ -7,7 +7,7 @@ import pytest
 
 from dpd_jax import networks
 from dpd_jax.errors import UserError
-from dpd_jax.networks import convolution
+from dpd_jax.networks import convolution, layout
 
 OPTIONS = dict(
     width=8,
@@ -208,3 +208,17 @@ def test_unknown_network_and_missing_option():
     options = {k: v for k, v in OPTIONS.items() if k != "norm"}
     with pytest.raises(UserError, match="needs the option norm"):
         networks.create("convnet", image_shape=SHAPE, num_classes=5, **options)
+
+
+def test_places_in_pytorch_by_hand():
+    tree = {
+        "a": {"bias": np.zeros(2), "kernel": np.zeros((1, 2, 1, 2))},  # [h, w, in, out]
+        "b": {"bias": np.zeros(2), "kernel": np.zeros((4, 2))},  # reads [h, w, channel] = 1 x 2 x 2
+        "c": {"kernel": np.zeros((3, 2))},  # reads something else
+    }
+    places = layout.places_in_pytorch(layout.leaves(tree))
+    kernel = [0, 2, 1, 3]  # of each place the outputs, in PyTorch of each output the places
+    first = [4, 5, *kernel]
+    second = [14, 15, 6, 10, 8, 12, 7, 11, 9, 13]
+    third = [16, 19, 17, 20, 18, 21]
+    np.testing.assert_array_equal(places, first + second + third)

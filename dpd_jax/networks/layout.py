@@ -46,6 +46,8 @@ def leaves(tree: Any) -> tuple[Leaf, ...]:
 def places_in_pytorch(leaves: tuple[Leaf, ...]) -> np.ndarray:
     """The place each coordinate of our flat vector has in PyTorch's, int [P].
 
+    What a matrix reads is taken for the map, or the vector, of the kernel before it.
+
     Args:
       leaves: the arrays that tile the vector, in order.
     """
@@ -68,5 +70,7 @@ def _as_pytorch(array: np.ndarray, channels: int) -> np.ndarray:
     if array.ndim == 3:  # A norm with an affine map a place.
         return array.transpose(2, 0, 1)
     if array.ndim == 2:
+        if len(array) % channels:  # It reads something else.
+            channels = 1
         return array.reshape(-1, channels, array.shape[1]).transpose(2, 1, 0)
     return array

@@ -75,7 +75,7 @@ def test_experts_that_are_too_short(finished, cache, tmp_path):
         "--config.curriculum.max_start_epoch=5",
     )
     assert status == 2
-    commands.refused(text, "max_start_epoch", "reads epochs 0 to 6", "holds epochs 0 to 2")
+    commands.refused(text, "max_start_epoch", "reads 0 to 6", "holds epochs 0 to 2")
 
 
 def test_a_damaged_expert_is_named_and_not_used(finished, cache, tmp_path):
