@@ -36,8 +36,20 @@ def begin(plan: Plan, problem: Problem, store: TrajectoryStore, used: list[int],
     else:
         images = jnp.asarray(problem.train[real])
     labels = _LABELS[config.synthetic.labels](plan, store, used, label_key, images, chosen)
+    _tell_wrong(labels, chosen)
     step_size = jnp.asarray(config.synthetic.step_size, jnp.float32)
     return Start(SyntheticSet(images, labels, step_size), real)
+
+
+def _tell_wrong(labels: jax.Array, chosen: np.ndarray) -> None:
+    """Says how many labels rank another class first: reduced runs lose most of their score here."""
+    wrong = int(np.sum(np.argmax(labels, -1) != chosen))
+    if wrong:
+        screen.say(
+            f"{wrong} of {len(chosen)} soft labels rank another class than their image's own first, "
+            "as the experts asked do. Experts of a later epoch (synthetic.label_epoch), images that "
+            "experts get right (synthetic.init=correct) or synthetic.labels=hard avoid this."
+        )
 
 
 def _correct(plan, problem, store, used, key):
