@@ -42,13 +42,13 @@ def begin(plan: Plan, problem: Problem, store: TrajectoryStore, used: list[int],
 
 
 def _tell_wrong(labels: jax.Array, chosen: np.ndarray) -> None:
-    """Says how many labels rank another class first: reduced runs lose most of their score here."""
+    """Says how many labels put another class first: reduced runs lose most of their score here."""
     wrong = int(np.sum(np.argmax(labels, -1) != chosen))
     if wrong:
         screen.say(
-            f"{wrong} of {len(chosen)} soft labels rank another class than their image's own first, "
-            "as the experts asked do. Experts of a later epoch (synthetic.label_epoch), images that "
-            "experts get right (synthetic.init=correct) or synthetic.labels=hard avoid this."
+            f"{wrong} of {len(chosen)} soft labels put another class than their image's own first: "
+            "the experts asked get it wrong. Experts of a later epoch (synthetic.label_epoch), "
+            "images experts get right (synthetic.init=correct) or synthetic.labels=hard avoid this."
         )
 
 
