@@ -152,13 +152,12 @@ def perturb(
       [P]; all but the kernels unchanged.
     """
     for leaf in (leaf for leaf in leaves if len(leaf.shape) == 4):
-        part = slice(leaf.offset, leaf.offset + leaf.size)
-        kernel, drawn = params[part].reshape(leaf.shape), noise[part].reshape(leaf.shape)
+        kernel, drawn = (x[leaf.part].reshape(leaf.shape) for x in (params, noise))
         if alignment.perturbation_form == "filter":
             move = drawn * (_filter_norms(kernel) / _filter_norms(drawn))
         else:
             move = drawn / jnp.linalg.norm(drawn.ravel()) * kernel
-        params = params.at[part].add(alignment.perturbation * move.ravel())
+        params = params.at[leaf.part].add(alignment.perturbation * move.ravel())
     return params
 
 

@@ -122,7 +122,7 @@ def _tensor(student, target, start, leaves):
     """|s - t| / root mean square of s - t over the coordinate's own tensor."""
     del start
     difference = jnp.abs(student - target)
-    parts = [difference[leaf.offset : leaf.offset + leaf.size] for leaf in leaves]
+    parts = [difference[leaf.part] for leaf in leaves]
     return jnp.concatenate(
         [part / (jnp.sqrt(jnp.mean(jnp.square(part))) + _TINY) for part in parts]
     )
@@ -259,7 +259,7 @@ def dropped_shares(keep: jax.Array, leaves: tuple[Leaf, ...]) -> jax.Array:
       keep: bool [P], as `keep_mask` gives it.
       leaves: the arrays that tile the vector.
     """
-    parts = [keep[leaf.offset : leaf.offset + leaf.size] for leaf in leaves]
+    parts = [keep[leaf.part] for leaf in leaves]
     return jnp.stack([jnp.mean(~part, dtype=jnp.float32) for part in parts])
 
 

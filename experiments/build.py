@@ -25,7 +25,7 @@ from dpd_jax.student import Student
 from experiments import refusals
 
 INITS = ("real", "correct", "kmeans", "noise")
-LABELS = ("hard", "onehot", "expert", "experts")
+LABELS = ("hard", "onehot", *refusals.EXPERT_LABELS)
 DATA_SCHEDULES = ("all", "easy_to_hard")
 
 # Runs of one process that differ in their seed only, as in a sweep, share what is compiled.
@@ -55,8 +55,9 @@ class Plan(NamedTuple):
     def epochs_read(self) -> tuple[int, ...]:
         """The epochs of an expert that are read, to be matched or for what they predict."""
         matched, synthetic = range(self.curriculum.last_epoch + 1), self.config.synthetic
-        asked = synthetic.init in ("correct", "kmeans") or synthetic.labels in ("expert", "experts")
-        if asked and synthetic.label_epoch >= len(matched):
+        chosen = synthetic.init in ("correct", "kmeans")
+        labelled = synthetic.labels in refusals.EXPERT_LABELS
+        if (chosen or labelled) and synthetic.label_epoch >= len(matched):
             return (*matched, synthetic.label_epoch)
         return tuple(matched)
 

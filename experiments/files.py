@@ -52,5 +52,11 @@ def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], None], *, num_byt
         raise
 
 
+def write_text(path: pathlib.Path, text: str) -> None:
+    """As `write_whole`, of text in UTF-8."""
+    data = text.encode()
+    write_whole(path, lambda file: file.write(data), num_bytes=len(data))
+
+
 def _size(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} kB"

@@ -59,8 +59,7 @@ def save(folder: pathlib.Path, rows: list[Row], *, title: str) -> None:
     Raises:
       UserError: if the disk is full.
     """
-    table = markdown(rows).encode()
-    files.write_whole(folder / "gap.md", lambda f: f.write(table), num_bytes=len(table))
+    files.write_text(folder / "gap.md", markdown(rows))
     drawn = draw(rows, title=title)
     files.write_whole(folder / "gap.png", drawn.print_png, num_bytes=100_000)
 

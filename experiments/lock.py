@@ -40,7 +40,7 @@ def alone(folder: pathlib.Path, flag: str) -> Iterator[None]:
             f"another process is at work in {folder}. Wait until it has ended, or name another "
             f"folder with {flag}."
         ) from None
-    with _released(lock, folder / _ALONE):
+    with _released(lock):
         yield
 
 
@@ -52,7 +52,7 @@ def in_turn(folder: pathlib.Path, flag: str, work: str) -> Iterator[None]:
     except filelock.Timeout:
         with screen.note(f"waiting for another process, {work} in {folder}"):
             lock = _acquired(folder / _IN_TURN, flag, blocking=True)
-    with _released(lock, folder / _IN_TURN):
+    with _released(lock):
         yield
 
 
@@ -75,7 +75,8 @@ def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFil
 
 
 @contextlib.contextmanager
-def _released(lock: filelock.BaseFileLock, path: pathlib.Path) -> Iterator[None]:
+def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
+    path = pathlib.Path(lock.lock_file)
     try:
         yield
     finally:

@@ -15,10 +15,14 @@ from dpd_jax.errors import UserError
 # The share each mask reads; 0 drops nothing and is allowed with and without the mask.
 _SHARES = {"difference": "pruning_rate", "depth": "depth_ratio", "loss": "loss_ratio"}
 # Fields of `matching` that one mask alone reads, and their value where it is not there.
-_READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()}
-_READ_BY["metric"] = ("difference", "absolute")
-_READ_BY |= {"ratio_epsilon": ("ratio", 0.1)}
-_READ_BY |= {name: ("ratio", True) for name in ("ratio_signed", "ratio_keep_zeros")}
+_READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()} | {
+    "metric": ("difference", "absolute"),
+    "ratio_epsilon": ("ratio", 0.1),
+    "ratio_signed": ("ratio", True),
+    "ratio_keep_zeros": ("ratio", True),
+}
+# Values of `synthetic.labels` that are logits of experts.
+EXPERT_LABELS = ("expert", "experts")
 
 _AT_LEAST_ONE = (
     "network.width",
@@ -130,7 +134,7 @@ def _check_matching(matching: ConfigDict) -> None:
 
 def _check_start(config: ConfigDict) -> None:
     synthetic = config.synthetic
-    if synthetic.init == "noise" and synthetic.labels in ("expert", "experts"):
+    if synthetic.init == "noise" and synthetic.labels in EXPERT_LABELS:
         raise UserError(
             f"synthetic.init = 'noise' and synthetic.labels = {synthetic.labels!r} do not go "
             "together: what experts say of noise has nothing to do with the class it is to become. "

@@ -42,7 +42,7 @@ def begin(plan: Plan, problem: Problem, store: TrajectoryStore, used: list[int],
 
 
 def _tell_wrong(labels: jax.Array, chosen: np.ndarray) -> None:
-    """Says how many labels put another class first: reduced runs lose most of their score here."""
+    """Says how many labels put another class first, which costs reduced runs many points."""
     wrong = int(np.sum(np.argmax(labels, -1) != chosen))
     if wrong:
         screen.say(

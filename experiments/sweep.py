@@ -189,21 +189,15 @@ class Clock:
 def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str) -> None:
     # In turn, so that the last to write has read all that is finished.
     with lock.in_turn(folder, "--workdir", "writing its table"):
-        _write_all(runs, folder, failures, line)
-
-
-def _write_all(
-    runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str
-) -> None:
-    table = sweep_table.make(
-        [
-            sweep_table.Cell(r.point, r.seed, report.load(r.workdir) if r.finished else None)
-            for r in runs
-        ]
-    )
-    sweep_table.write_csv(folder / "table.csv", table)
-    sweep_table.write_markdown(folder / "table.md", table, failures, line)
-    sweep_plot.save(folder / "plot.png", table, title=f"{folder.name}: test accuracy")
+        table = sweep_table.make(
+            [
+                sweep_table.Cell(r.point, r.seed, report.load(r.workdir) if r.finished else None)
+                for r in runs
+            ]
+        )
+        sweep_table.write_csv(folder / "table.csv", table)
+        sweep_table.write_markdown(folder / "table.md", table, failures, line)
+        sweep_plot.save(folder / "plot.png", table, title=f"{folder.name}: test accuracy")
 
 
 def _data(point: Point) -> str:

@@ -169,7 +169,7 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
         seconds = None if row.seconds is None else round(row.seconds, 1)
         last = [*(over or (None, None)), row.diverged, seconds]
         writer.writerow([row.label, *values, *figures, *lists, *last])
-    _write(path, text.getvalue())
+    files.write_text(path, text.getvalue())
 
 
 def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], line: str) -> None:
@@ -193,7 +193,7 @@ def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], l
         lines += ["Failed:", ""]
         lines += [f"* {label}: {' '.join(why.split())}" for label, why in failures.items()]
         lines.append("")
-    _write(path, "\n".join(lines))
+    files.write_text(path, "\n".join(lines))
 
 
 def percent(row: Row) -> str:
@@ -245,8 +245,3 @@ def _runs(row: Row) -> str:
 
 def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    data = text.encode()
-    files.write_whole(path, lambda file: file.write(data), num_bytes=len(data))

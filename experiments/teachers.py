@@ -62,12 +62,13 @@ def missing(plan: Plan, store: TrajectoryStore) -> list[int]:
     """
     wanted = list(range(plan.config.experts.num_experts))
     present = store.experts()
+    read = plan.epochs_read
     for expert in present:
         held = store.epochs(expert)
-        if expert in wanted and not set(plan.epochs_read) <= set(held):
+        if expert in wanted and not set(read) <= set(held):
             raise UserError(
                 f"{store.path(expert)} holds epochs {spans(held)}, but the plan reads "
-                f"{spans(plan.epochs_read)}: {_reasons(plan)}. Change these, or train longer "
+                f"{spans(read)}: {_reasons(plan)}. Change these, or train longer "
                 "experts into another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]

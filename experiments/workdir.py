@@ -26,7 +26,7 @@ from orbax.checkpoint import v1 as ocp
 
 from dpd_jax.errors import UserError
 from dpd_jax.trajectories import quiet
-from experiments import fields, screen
+from experiments import fields, files, screen
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dpd_jax")
 
@@ -55,9 +55,7 @@ def flat(tree: dict, prefix: str = "") -> dict[str, Any]:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes JSON so that a reader sees the old file or the new one, never half of one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, sort_keys=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    files.write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
 
 
 class Workdir:
@@ -135,9 +133,7 @@ class Workdir:
                     kept.append(line)
             except (ValueError, KeyError):
                 break  # The line a killed run was writing.
-        partial = self._metrics.with_name("metrics.jsonl.partial")
-        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        partial.replace(self._metrics)
+        files.write_text(self._metrics, "".join(line + "\n" for line in kept))
 
     def metrics(self) -> list[dict]:
         """The logged steps, in order; one cut short by a kill is left out."""

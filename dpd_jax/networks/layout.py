@@ -31,6 +31,11 @@ class Leaf(NamedTuple):
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def part(self) -> slice:
+        """Where it lies in the flat vector."""
+        return slice(self.offset, self.offset + self.size)
+
 
 def leaves(tree: Any) -> tuple[Leaf, ...]:
     """The arrays of a parameter tree, or their shapes, in the order in which it is raveled."""
