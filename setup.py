@@ -10,6 +10,14 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     packages=setuptools.find_packages(include=["dpd_jax*", "configs*", "experiments*"]),
     python_requires=">=3.11",
+    # Tested with JAX 0.10.2 (the newest for Python 3.11), 0.11.2 and 0.12.0.1.
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     install_requires=[
         "absl-py>=2.1",
         "array_record>=0.6",

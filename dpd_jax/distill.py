@@ -18,7 +18,7 @@ import optax
 from dpd_jax import alignment as alignment_lib
 from dpd_jax import guard as guard_lib
 from dpd_jax import matching as matching_lib
-from dpd_jax import optimizers, parallel
+from dpd_jax import compilation, optimizers, parallel
 from dpd_jax import student as student_lib
 from dpd_jax.errors import UserError
 from dpd_jax.guard import Guard, Health
@@ -219,7 +219,7 @@ def make_step(
             seen, gradients = average(state.synthetic, (segment, keys(key, state.step)))
             return update(state, seen, gradients)
 
-        return jax.jit(whole, donate_argnums=0)
+        return compilation.jit(whole, donate_argnums=0)
 
     update = jax.jit(update, donate_argnums=0)
     keys = jax.jit(keys)

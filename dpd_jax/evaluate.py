@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dpd_jax import compilation
 from dpd_jax.augment import Augmentation, augment
 from dpd_jax.errors import UserError
 from dpd_jax.networks import Network
@@ -223,7 +224,7 @@ def make_epochs(
     if side_by_side:
         in_axes = (_SIDE_BY_SIDE, None, None, None, None)
         epochs = jax.vmap(epochs, in_axes, (_SIDE_BY_SIDE, 0))
-    return jax.jit(epochs)
+    return compilation.jit(epochs)
 
 
 @functools.partial(jax.jit, static_argnames="network")

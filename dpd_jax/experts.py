@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dpd_jax import compilation
 from dpd_jax.augment import Augmentation, augment
 from dpd_jax.errors import UserError
 from dpd_jax.gsam import gsam_gradient
@@ -239,7 +240,7 @@ def make_epoch(
     if side_by_side:
         epoch = jax.vmap(epoch, in_axes=(0, None, None, 0, 0, None))
 
-    @jax.jit
+    @compilation.jit
     def counted(state, images, labels, order, key):
         # One count for all experts: under vmap a count of each would mask every step.
         steps = jnp.max(jnp.sum(order[..., 0] >= 0, axis=-1))

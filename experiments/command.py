@@ -39,11 +39,6 @@ CACHE_DIR = flags.DEFINE_string(
 )
 
 
-# The older loops for elementwise work are some 15 % faster over a whole outer step, and compile
-# faster. Read when the first array is made; who sets it keeps their choice.
-_CPU_LOOPS = "--xla_cpu_use_fusion_emitters"
-
-
 def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
@@ -54,9 +49,6 @@ def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
     """
     for flag in (CONFIG, CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
-    chosen = os.environ.get("XLA_FLAGS", "")
-    if _CPU_LOOPS not in chosen:
-        os.environ["XLA_FLAGS"] = f"{chosen} {_CPU_LOOPS}=false".strip()
     app.run(lambda argv: _guarded(main), flags_parser=_parse)
 
 
@@ -164,11 +156,31 @@ def _flag_message(error: Exception) -> str:
     return "the flags: " + " ".join(words.split())
 
 
+def _start_backend() -> None:
+    """Starts JAX on the devices it was asked for.
+
+    Raises:
+      UserError: if they cannot be used. JAX's own errors for this are of many types, and some are
+        empty.
+    """
+    try:
+        jax.devices()
+    except Exception as error:
+        asked = jax.config.jax_platforms
+        told = f" ({lines[0]})" if (lines := str(error).splitlines()) else ""
+        raise UserError(
+            f"JAX cannot start {f'the platform {asked!r}' if asked else 'a device'} here{told}. "
+            "JAX_PLATFORMS=cpu runs on the processor; for a GPU, install the matching extra of "
+            "JAX, e.g. pip install -U 'jax[cuda12]'."
+        ) from error
+
+
 def _guarded(main: Callable[[], None]) -> None:
     logging.set_verbosity(logging.ERROR)
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
+        _start_backend()
         main()
     except UserError as error:
         fail(str(error))

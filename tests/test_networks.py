@@ -7,7 +7,7 @@ import pytest
 
 from dpd_jax import networks
 from dpd_jax.errors import UserError
-from dpd_jax.networks import convolution, layout
+from dpd_jax.networks import convnet, convolution, layout
 
 OPTIONS = dict(
     width=8,
@@ -222,3 +222,14 @@ def test_places_in_pytorch_by_hand():
     second = [14, 15, 6, 10, 8, 12, 7, 11, 9, 13]
     third = [16, 19, 17, 20, 18, 21]
     np.testing.assert_array_equal(places, first + second + third)
+
+
+def test_max_pooling_hands_each_gradient_to_the_first_of_the_largest():
+    window = jnp.array([[[1.0, 3.0], [3.0, 2.0]], [[-1.0, -1.0], [-1.0, -2.0]]])[..., None]
+    pool = convnet.POOLINGS["max"]
+    np.testing.assert_array_equal(jnp.ravel(pool(window)), [3.0, -1.0])
+    gradient = jax.grad(lambda x: jnp.sum(pool(x)))(window)[..., 0]
+    np.testing.assert_array_equal(gradient, [[[0, 1], [0, 0]], [[1, 0], [0, 0]]])
+    for place in range(4):
+        spoilt = window.at[0, place // 2, place % 2].set(jnp.nan)
+        assert np.isnan(pool(spoilt)[0]).all()

@@ -38,9 +38,27 @@ def _windows(x: jax.Array) -> jax.Array:
     return x.reshape(b, h // 2, 2, w // 2, 2, c)
 
 
+def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The larger of two arrays, the first of equal ones; NaN if either is NaN."""
+    return jnp.where((a >= b) | (a != a), a, b)
+
+
+def _max_pool(x: jax.Array) -> jax.Array:
+    """The largest pixel of each 2x2 window, the first of equal ones as in PyTorch.
+
+    `jnp.max` is differentiated by comparing its result with its operand for
+    equality. A compiler may compute the operand twice and round it differently;
+    then no pixel, or a wrong one, gets the gradient. A choice between two values
+    always hands the gradient to one of them.
+    """
+    x = _windows(x)
+    top, bottom = (_larger(x[:, :, i, :, 0], x[:, :, i, :, 1]) for i in (0, 1))
+    return _larger(top, bottom)
+
+
 POOLINGS: dict[str, Callable] = {
     "average": lambda x: _windows(x).mean((2, 4)),
-    "max": lambda x: _windows(x).max((2, 4)),
+    "max": _max_pool,
     "none": lambda x: x,
 }
 

@@ -2,6 +2,7 @@
 
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -40,6 +41,14 @@ def test_a_value_that_cannot_be(cache, tmp_path, argument, words):
     )
     assert status not in (0, None)
     commands.refused(text, *words)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is an accelerator")
+def test_a_platform_that_is_not_there(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    status, text = distill(cache, f"--workdir={tmp_path / 'run'}")
+    assert status == 2
+    commands.refused(text, "'cuda'", "JAX_PLATFORMS=cpu")
 
 
 def test_an_empty_data_dir(cache, tmp_path):

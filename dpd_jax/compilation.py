@@ -1,0 +1,44 @@
+"""How the long loops of this library are compiled.
+
+XLA's own loops for elementwise work are the slowest part of a student step on a
+CPU. Other ones exist, behind options that come and go with XLA's versions; on
+two cores they save 10 to 20 % of an outer step (docs/benchmarks.md).
+"""
+
+import functools
+import os
+from collections.abc import Callable
+
+import jax
+
+# Alternatives, the fastest first. In XLA_FLAGS a name that XLA does not know ends the process; as
+# an option of one compilation it is an error that can be caught.
+CPU_LOOPS = (
+    {"xla_cpu_use_fusion_emitters": False},  # JAX 0.10
+    {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_ELTWISE"},  # JAX 0.11 and 0.12
+)
+
+
+def jit(function: Callable, **options) -> Callable:
+    """`jax.jit` with the fastest of CPU_LOOPS that this XLA knows, if it compiles for a CPU."""
+    return jax.jit(function, compiler_options=loops() or None, **options)
+
+
+@functools.cache
+def loops() -> dict[str, object]:
+    """The fastest of CPU_LOOPS that this XLA knows; {} elsewhere, or if XLA_FLAGS names one."""
+    if jax.default_backend() != "cpu":
+        return {}
+    chosen = os.environ.get("XLA_FLAGS", "")
+    if any(name in chosen for option in CPU_LOOPS for name in option):
+        return {}
+    return next((option for option in CPU_LOOPS if is_known(option)), {})
+
+
+def is_known(option: dict[str, object]) -> bool:
+    """Whether this XLA compiles with an option."""
+    try:
+        jax.jit(lambda: 0, compiler_options=option).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
