@@ -4,11 +4,12 @@ import setuptools
 
 setuptools.setup(
     name="dpd_jax",
-    version="0.2.0",
+    version="0.3.0",
     description="Dataset distillation by matching training trajectories: DPD and its family in JAX.",
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",
-    packages=setuptools.find_packages(include=["dpd_jax*", "configs*", "experiments*"]),
+    packages=setuptools.find_packages(include=["dpd_jax", "dpd_jax.*"]),
+    package_data={"dpd_jax": ["py.typed"]},
     python_requires=">=3.11",
     # Tested with JAX 0.10.2 (the newest for Python 3.11), 0.11.2 and 0.12.0.1.
     classifiers=[

@@ -19,13 +19,13 @@ With synthetic.label_epoch=-1 epoch 23 does both, for 23 % of the training.
 
 from ml_collections import config_dict
 
-from configs import base, datasets, methods
+from dpd_jax.presets import base, image_sets, methods
 
 
 def get_config(arg: str = "") -> config_dict.ConfigDict:
     """`arg`: a method, "small", or both; see `methods.apply`."""
     config = base.get_config()
-    config.update(datasets.CIFAR100)
+    config.update(image_sets.CIFAR100)
     config.ipc = 1
 
     # The paper's Table 3.

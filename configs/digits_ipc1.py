@@ -13,13 +13,13 @@ Cost: one to two minutes on two cores, compilation included. Experts take 4 MB.
 
 from ml_collections import config_dict
 
-from configs import base, datasets, methods
+from dpd_jax.presets import base, image_sets, methods
 
 
 def get_config(arg: str = "") -> config_dict.ConfigDict:
     """`arg`: a method, "small", or both; see `methods.apply`."""
     config = base.get_config()
-    config.update(datasets.DIGITS)
+    config.update(image_sets.DIGITS)
     config.ipc = 1
 
     config.experts.num_experts = 6

@@ -14,7 +14,8 @@ Cost: two and a half minutes on one core, measured. Experts take 3.4 MB.
 
 from ml_collections import config_dict
 
-from configs import digits_ipc1, methods
+from configs import digits_ipc1
+from dpd_jax.presets import methods
 
 
 def get_config(arg: str = "") -> config_dict.ConfigDict:

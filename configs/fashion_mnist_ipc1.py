@@ -14,11 +14,12 @@ of them epoch 100.
 
 from ml_collections import config_dict
 
-from configs import cifar10_ipc1, datasets, methods
+from configs import cifar10_ipc1
+from dpd_jax.presets import image_sets, methods
 
 
 def get_config(arg: str = "") -> config_dict.ConfigDict:
     """`arg`: a method, "small", or both; see `methods.apply`."""
     config = cifar10_ipc1.get_config()
-    config.update(datasets.FASHION_MNIST)
+    config.update(image_sets.FASHION_MNIST)
     return methods.apply(config, arg)

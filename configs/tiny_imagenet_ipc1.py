@@ -20,13 +20,13 @@ With synthetic.label_epoch=-1 epoch 22 does both, for 22 % of the training.
 
 from ml_collections import config_dict
 
-from configs import base, datasets, methods
+from dpd_jax.presets import base, image_sets, methods
 
 
 def get_config(arg: str = "") -> config_dict.ConfigDict:
     """`arg`: a method, "small", or both; see `methods.apply`."""
     config = base.get_config()
-    config.update(datasets.TINY_IMAGENET)
+    config.update(image_sets.TINY_IMAGENET)
     config.ipc = 1
 
     # The paper's Table 3.

@@ -1,1 +1,37 @@
-"""Dataset distillation by matching training trajectories: DPD and its family in JAX."""
+"""Dataset distillation by matching training trajectories: DPD and its family in JAX.
+
+    config = dpd_jax.load_config("configs/digits_ipc1.py:small")
+    run = dpd_jax.Run(config, "runs/digits")
+    run.distill()
+    print(run.summary())
+
+`Run` carries one run from a config to a report. The modules beside it are pure
+functions of arrays: `distill`, `student`, `matching`, `experts`, `evaluate`, ...
+Importing the package changes no setting of JAX or XLA, and opens no device or file.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dpd_jax.compilation import use_compilation_cache
+    from dpd_jax.errors import UserError
+    from dpd_jax.presets.files import load_config
+    from dpd_jax.runs.run import Run
+    from dpd_jax.storage.distilled_set import DistilledSet
+
+# Imported at first use: a message about a flag should not wait for JAX.
+_MODULES = {
+    "DistilledSet": "dpd_jax.storage.distilled_set",
+    "Run": "dpd_jax.runs.run",
+    "UserError": "dpd_jax.errors",
+    "load_config": "dpd_jax.presets.files",
+    "use_compilation_cache": "dpd_jax.compilation",
+}
+__all__ = ["DistilledSet", "Run", "UserError", "load_config", "use_compilation_cache"]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
-from dpd_jax.networks import Leaf
+from dpd_jax.networks import Parameter
 
 BALANCES = ("none", "log", "log5")
 INTERMEDIATE = ("none", "equal", "adaptive")
@@ -104,7 +104,7 @@ class Alignment:
             1.0,
         )
 
-    def points(self, syn_steps: int) -> tuple[int, ...]:
+    def matched_steps(self, syn_steps: int) -> tuple[int, ...]:
         """The student's steps, of N = `syn_steps`, at which it is matched; the last is N."""
         if self.intermediate == "none":
             return (syn_steps,)
@@ -133,7 +133,7 @@ def balance(start_epoch: jax.Array, alignment: Alignment) -> jax.Array:
 
 
 def perturb(
-    params: jax.Array, noise: jax.Array, leaves: Sequence[Leaf], alignment: Alignment
+    params: jax.Array, noise: jax.Array, parameters: Sequence[Parameter], alignment: Alignment
 ) -> jax.Array:
     """The start weights with noise on the kernels of convolutions (eq. 5).
 
@@ -144,20 +144,20 @@ def perturb(
     Args:
       params: an expert's weights [P].
       noise: standard normal [P]; the part of a kernel is used for that kernel.
-      leaves: the arrays that tile [P]; those with four axes are kernels, the
+      parameters: the arrays that tile [P]; those with four axes are kernels, the
         last axis being their output filters.
       alignment: strength and form.
 
     Returns:
       [P]; all but the kernels unchanged.
     """
-    for leaf in (leaf for leaf in leaves if len(leaf.shape) == 4):
-        kernel, drawn = (x[leaf.part].reshape(leaf.shape) for x in (params, noise))
+    for parameter in (parameter for parameter in parameters if len(parameter.shape) == 4):
+        kernel, drawn = (x[parameter.part].reshape(parameter.shape) for x in (params, noise))
         if alignment.perturbation_form == "filter":
             move = drawn * (_filter_norms(kernel) / _filter_norms(drawn))
         else:
             move = drawn / jnp.linalg.norm(drawn.ravel()) * kernel
-        params = params.at[leaf.part].add(alignment.perturbation * move.ravel())
+        params = params.at[parameter.part].add(alignment.perturbation * move.ravel())
     return params
 
 

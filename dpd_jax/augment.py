@@ -174,9 +174,7 @@ def flip(images: jax.Array, uniform: jax.Array, probability: float) -> jax.Array
     return jnp.where((uniform < probability)[:, None, None, None], images[:, :, ::-1], images)
 
 
-def scale(
-    images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: float
-) -> jax.Array:
+def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: float) -> jax.Array:
     """Stretches the sampling grid about the centre by s_x and s_y, uniform in [1/ratio, ratio).
 
     A factor above 1 shrinks the content, and zeros come in at the border. Bilinear.

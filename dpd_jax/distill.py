@@ -4,7 +4,7 @@
     -> exact gradient of L -> optax -> a new set, or the old one if L is above
     the threshold (DATM's gate) or the step went wrong (the guard)
 
-Nothing here reads a file, a clock or a seed; `experiments/distill.py` does.
+Nothing here reads a file, a clock or a seed; `dpd_jax/runs/loop.py` does.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import optax
 
 from dpd_jax import alignment as alignment_lib
+from dpd_jax import compilation, optimizers, parallel
 from dpd_jax import guard as guard_lib
 from dpd_jax import matching as matching_lib
-from dpd_jax import compilation, optimizers, parallel
 from dpd_jax import student as student_lib
 from dpd_jax.errors import UserError
 from dpd_jax.guard import Guard, Health
@@ -26,7 +26,7 @@ from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
 
 
-class Segment(NamedTuple):
+class TrajectorySegment(NamedTuple):
     """A stretch of an expert's way.
 
     Attributes:
@@ -110,7 +110,7 @@ class Metrics(NamedTuple):
       scale: the guard's factor after the step.
       idle: `Health.idle` after the step.
       dropped: share of each parameter array's weights that the masks left out of
-        L, mean over segments, [leaves] in the order of `Network.leaves`; None
+        L, mean over segments, [parameters] in the order of `Network.parameters`; None
         where nothing is masked.
     """
 
@@ -138,7 +138,7 @@ def init(synthetic: SyntheticSet, outer: Outer) -> DistillState:
 
 def segment_loss(
     synthetic: SyntheticSet,
-    segment: Segment,
+    segment: TrajectorySegment,
     key: jax.Array,
     *,
     network: Network,
@@ -155,7 +155,7 @@ def segment_loss(
     if alignment.perturbation:
         key, noise_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, start.shape)
-        start = alignment_lib.perturb(start, noise, network.leaves, alignment)
+        start = alignment_lib.perturb(start, noise, network.parameters, alignment)
     batch_key, augment_key = jax.random.split(key)
     index = student_lib.batches(
         batch_key, synthetic.images.shape[0], student.batch_syn, student.syn_steps
@@ -169,14 +169,14 @@ def segment_loss(
         alignment_lib.balance(segment.start_epoch, alignment),
         network=network,
         student=student,
-        points=student.points,
+        matched_steps=student.matched_steps,
     )
 
     loss, keep = 0.0, None
     for weight, seen, target in zip(alignment.weights, trained, targets, strict=True):
-        keep = matching_lib.keep_mask(seen, target, start, matching, network.leaves)
+        keep = matching_lib.keep_mask(seen, target, start, matching, network.parameters)
         loss += weight * matching_lib.normalised_distance(seen, target, start, keep)
-    return loss, matching_lib.dropped_shares(keep, network.leaves) if matching.masks else None
+    return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.masks else None
 
 
 def make_step(
@@ -188,7 +188,7 @@ def make_step(
     *,
     segments: int,
     devices: int,
-) -> Callable[[DistillState, Segment, jax.Array], tuple[DistillState, Metrics]]:
+) -> Callable[[DistillState, TrajectorySegment, jax.Array], tuple[DistillState, Metrics]]:
     """The compiled outer step: (state, segments, key) -> (state, metrics).
 
     `Segment` has a leading axis of K = `segments`; `key` is the run's root key,

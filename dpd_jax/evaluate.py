@@ -232,9 +232,7 @@ def _batch_logits(network, params, stats, images):
     return network.apply(params, images, stats)
 
 
-def logits(
-    network: Network, params: Any, stats: Any, images: Any, batch_size: int
-) -> np.ndarray:
+def logits(network: Network, params: Any, stats: Any, images: Any, batch_size: int) -> np.ndarray:
     """Logits [m, k] of images [m, h, w, c] in model space, `batch_size` at a time.
 
     Batch norm uses `stats`, or where there are none, as of an expert, the moments of

@@ -27,7 +27,7 @@ from jax.flatten_util import ravel_pytree
 
 from dpd_jax.errors import UserError
 from dpd_jax.networks import layout
-from dpd_jax.networks.layout import Leaf
+from dpd_jax.networks.layout import Parameter
 
 # Keeps a ratio finite where the expert's weight, or its movement, is exactly zero.
 _TINY = 1e-12
@@ -94,35 +94,35 @@ class Matching:
             raise UserError(f"matching.ratio_epsilon = {self.ratio_epsilon} must lie in (0, 1).")
 
 
-def _absolute(student, target, start, leaves):
+def _absolute(student, target, start, parameters):
     """|s - t|."""
-    del start, leaves
+    del start, parameters
     return jnp.abs(student - target)
 
 
-def _squared(student, target, start, leaves):
+def _squared(student, target, start, parameters):
     """(s - t)^2: ranks as "absolute" does, as does its root; kept to show it."""
-    del start, leaves
+    del start, parameters
     return jnp.square(student - target)
 
 
-def _relative(student, target, start, leaves):
+def _relative(student, target, start, parameters):
     """|s - t| / |t|: large where a small expert weight is missed."""
-    del start, leaves
+    del start, parameters
     return jnp.abs(student - target) / (jnp.abs(target) + _TINY)
 
 
-def _movement(student, target, start, leaves):
+def _movement(student, target, start, parameters):
     """|s - t| / |u - t|: the share of the expert's own movement still missing."""
-    del leaves
+    del parameters
     return jnp.abs(student - target) / (jnp.abs(start - target) + _TINY)
 
 
-def _tensor(student, target, start, leaves):
+def _tensor(student, target, start, parameters):
     """|s - t| / root mean square of s - t over the coordinate's own tensor."""
     del start
     difference = jnp.abs(student - target)
-    parts = [difference[leaf.part] for leaf in leaves]
+    parts = [difference[parameter.part] for parameter in parameters]
     return jnp.concatenate(
         [part / (jnp.sqrt(jnp.mean(jnp.square(part))) + _TINY) for part in parts]
     )
@@ -192,26 +192,27 @@ def _resolve(ranking: str) -> str:
     return "bits" if jax.default_backend() == "cpu" else "argsort"
 
 
-def _difference_mask(student, target, start, leaves, matching):
-    scores = METRICS[matching.metric](student, target, start, leaves)
+def _difference_mask(student, target, start, parameters, matching):
+    scores = METRICS[matching.metric](student, target, start, parameters)
     return drop_largest(scores, count(student.size, matching.pruning_rate), matching.ranking)
 
 
-def _depth_mask(student, target, start, leaves, matching):
+def _depth_mask(student, target, start, parameters, matching):
     del target, start
-    kept = layout.places_in_pytorch(leaves) >= count(student.size, matching.depth_ratio)
+    kept = layout.places_in_pytorch(parameters) >= count(student.size, matching.depth_ratio)
     return jnp.asarray(kept)
 
 
-def _loss_mask(student, target, start, leaves, matching):
-    del start, leaves
+def _loss_mask(student, target, start, parameters, matching):
+    del start, parameters
     errors = jnp.square(student - target)
     return drop_smallest(errors, count(student.size, matching.loss_ratio), matching.ranking)
 
 
-def _ratio_mask(student, target, start, leaves, matching):
-    del start, leaves
+def _ratio_mask(student, target, start, parameters, matching):
+    del start, parameters
     s, t = (student, target) if matching.ratio_signed else (jnp.abs(student), jnp.abs(target))
+
     # s/t < eps with the division multiplied out, so that zeros need no care:
     # for t > 0 it is s < eps t, for t < 0 the inequality turns round.
     def below(a, b):
@@ -235,31 +236,31 @@ def keep_mask(
     target: jax.Array,
     start: jax.Array,
     matching: Matching,
-    leaves: tuple[Leaf, ...],
+    parameters: tuple[Parameter, ...],
 ) -> jax.Array:
     """The coordinates that count, bool [P], a constant to derivatives.
 
     Args:
       student, target, start: vectors [P]: s, t and u of the module's docstring.
       matching: which masks.
-      leaves: the arrays that tile the vector (only the mask "depth" and the
+      parameters: the arrays that tile the vector (only the mask "depth" and the
         metric "tensor" look at them).
     """
     student, target, start = map(jax.lax.stop_gradient, (student, target, start))
     keep = jnp.ones(student.shape, bool)
     for mask in matching.masks:
-        keep &= MASKS[mask](student, target, start, leaves, matching)
+        keep &= MASKS[mask](student, target, start, parameters, matching)
     return keep
 
 
-def dropped_shares(keep: jax.Array, leaves: tuple[Leaf, ...]) -> jax.Array:
+def dropped_shares(keep: jax.Array, parameters: tuple[Parameter, ...]) -> jax.Array:
     """The share of each tensor's coordinates that does not count, float32 [tensors].
 
     Args:
       keep: bool [P], as `keep_mask` gives it.
-      leaves: the arrays that tile the vector.
+      parameters: the arrays that tile the vector.
     """
-    parts = [keep[leaf.part] for leaf in leaves]
+    parts = [keep[parameter.part] for parameter in parameters]
     return jnp.stack([jnp.mean(~part, dtype=jnp.float32) for part in parts])
 
 
@@ -286,7 +287,7 @@ def matching_loss(student: Any, target: Any, start: Any, matching: Matching) -> 
     Returns:
       The scalar L, differentiable in `student`.
     """
-    leaves = layout.leaves(student)
+    parameters = layout.parameters(student)
     student, target, start = (ravel_pytree(tree)[0] for tree in (student, target, start))
-    keep = keep_mask(student, target, start, matching, leaves)
+    keep = keep_mask(student, target, start, matching, parameters)
     return normalised_distance(student, target, start, keep)

@@ -26,8 +26,8 @@ import optax
 from dpd_jax import parallel
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation, augment
-from dpd_jax.chunks import in_chunks
 from dpd_jax.errors import UserError
+from dpd_jax.microbatches import in_microbatches
 from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
 
@@ -80,21 +80,23 @@ class Student:
                 "or tesla: the plain unroll cannot be derived through a sum over devices."
             )
         if self.chunk < 0:
-            raise UserError(f"student.chunk = {self.chunk} must be positive, or 0 for whole batches.")
+            raise UserError(
+                f"student.chunk = {self.chunk} must be positive, or 0 for whole batches."
+            )
         if not 0 <= self.momentum < 1:
             raise UserError(f"student.momentum = {self.momentum} must lie in [0, 1).")
-        if self.points[0] < 1:
+        if self.matched_steps[0] < 1:
             raise UserError(
                 f"alignment.intermediate = {self.alignment.intermediate!r} matches the student at "
-                f"{len(self.points)} of its steps, curriculum.expert_epochs, but student.syn_steps "
+                f"{len(self.matched_steps)} of its steps, curriculum.expert_epochs, but student.syn_steps "
                 f"= {self.syn_steps} are fewer. Raise syn_steps, or set "
                 "alignment.intermediate=none."
             )
 
     @property
-    def points(self) -> tuple[int, ...]:
+    def matched_steps(self) -> tuple[int, ...]:
         """The steps at which it is matched with its expert; the last is N."""
-        return self.alignment.points(self.syn_steps)
+        return self.alignment.matched_steps(self.syn_steps)
 
 
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:
@@ -153,7 +155,7 @@ def inner_loss(
 
     weights = scale * valid / jnp.sum(valid)
     if 0 < student.chunk < len(index):
-        weighted = in_chunks(weighted, student.chunk)
+        weighted = in_microbatches(weighted, student.chunk)
     if student.batch_devices > 1:
         weighted = parallel.over_rows(weighted, student.batch_devices)
     return weighted(params, augmented, labels[rows], weights)
@@ -257,7 +259,7 @@ def train(
     *,
     network: Network,
     student: Student,
-    points: tuple[int, ...],
+    matched_steps: tuple[int, ...],
 ) -> jax.Array:
     """Trains the student and returns its weights at some of its steps.
 
@@ -282,7 +284,7 @@ def train(
     # Without momentum the velocity is an empty vector: the loop carries nothing for it.
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))
     seen, done = [], 0
-    for point in points:
+    for point in matched_steps:
         stretch = (index[done:point], jax.random.key_data(keys[done:point]))
         carry = scan(step, carry, synthetic, scale, stretch, student.unroll)
         seen.append(carry[0])

@@ -179,15 +179,15 @@ def representative_indices(
     return np.concatenate(chosen)
 
 
-def _nearest_first(points: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
+def _nearest_first(features: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
     """The clusters of points [m, d], largest first, each as indices from its centre outwards."""
     from sklearn import cluster  # Takes a second to import, and only this needs it.
 
     with warnings.catch_warnings():
         # Fewer distinct points than clusters leave empty ones, which is no harm here.
         warnings.filterwarnings("ignore", message="Number of distinct clusters")
-        means = cluster.KMeans(clusters, n_init=1, random_state=seed).fit(points)
-    apart = np.linalg.norm(points - means.cluster_centers_[means.labels_], axis=1)
+        means = cluster.KMeans(clusters, n_init=1, random_state=seed).fit(features)
+    apart = np.linalg.norm(features - means.cluster_centers_[means.labels_], axis=1)
     order = np.argsort(apart, kind="stable")
     found = [order[means.labels_[order] == c] for c in range(clusters)]
     return sorted(found, key=len, reverse=True)

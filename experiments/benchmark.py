@@ -39,12 +39,15 @@ import pathlib
 import jax
 from absl import flags
 
+from dpd_jax.benchmarks import table as table_lib
+from dpd_jax.benchmarks import timing
+from dpd_jax.benchmarks.cases import WORKS, Sweep
 from dpd_jax.errors import UserError
+from dpd_jax.runs import console
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.workdir import write_json
 from dpd_jax.student import GRADIENTS
-from experiments import benchmark_table, build, command, screen, timing
-from experiments.benchmark_works import WORKS, Sweep
-from experiments.build import Plan
-from experiments.workdir import write_json
+from experiments import _cli
 
 WHAT = flags.DEFINE_list("what", list(WORKS), "What is timed.")
 GRADIENT = flags.DEFINE_list("gradient", list(GRADIENTS), "distill_step: gradient modes.")
@@ -75,31 +78,33 @@ for _name in ("steps", "batch"):
 
 
 def main() -> None:
-    plan = build.plan(command.CONFIG.value)
+    experiment = Experiment.from_config(_cli.CONFIG.value)
     path = _json_path()
     jax.config.update("jax_enable_compilation_cache", False)  # Compilation is timed too.
     product = timing.Product()
     rows = []
     for what in dict.fromkeys(WHAT.value):
-        for group in WORKS[what](plan, sweep(plan)):
+        for group in WORKS[what](experiment, sweep(experiment)):
             for row in timing.measure(group, product):
                 rows.append(_finished(row))
-                screen.say(benchmark_table.sentence(row))
+                console.say(table_lib.sentence(row))
             for row in rows:
                 row["noise"] = product.spread
             if path:  # After each, so that a run that is stopped leaves what it has.
                 write_json(path, rows)
-    table = benchmark_table.text(rows)
-    screen.result(f"{command.line()}\n{timing.device_name()}\n{product}\n\n{table}")
+    table = table_lib.text(rows)
+    console.result(f"{_cli.line()}\n{timing.device_name()}\n{product}\n\n{table}")
 
 
-def sweep(plan: Plan) -> Sweep:
+def sweep(experiment: Experiment) -> Sweep:
     """The sweep the flags ask for; what they leave out, the config decides."""
-    usual = {min(steps, plan.student.syn_steps) for steps in (10, 20)}
+    usual = {min(steps, experiment.student.syn_steps) for steps in (10, 20)}
     return Sweep(
         gradients=tuple(dict.fromkeys(GRADIENT.value)),
         steps=tuple(map(int, STEPS.value or sorted(usual))),
-        batches=tuple(map(int, BATCH.value or [min(plan.student.batch_syn, plan.num_images)])),
+        batches=tuple(
+            map(int, BATCH.value or [min(experiment.student.batch_syn, experiment.num_images)])
+        ),
     )
 
 
@@ -123,4 +128,4 @@ def _json_path() -> pathlib.Path | None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    _cli.run(main)

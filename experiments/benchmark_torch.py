@@ -25,7 +25,7 @@ import statistics
 import sys
 import time
 
-from experiments import machine
+from dpd_jax.runs import machine
 
 _BUDGET = 12.0  # seconds,
 _LEAST, _MOST = 3, 15  # but at least and at most so many repetitions

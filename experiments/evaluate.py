@@ -11,8 +11,11 @@ import numpy as np
 from absl import flags
 
 from dpd_jax.errors import UserError
+from dpd_jax.runs import console, report, run_data
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.storage import distilled_set
 from dpd_jax.synthetic import SyntheticSet
-from experiments import artefact, build, command, problem, report, screen
+from experiments import _cli
 
 DISTILLED = flags.DEFINE_string("distilled", None, "The distilled.npz to evaluate.")
 
@@ -20,9 +23,9 @@ DISTILLED = flags.DEFINE_string("distilled", None, "The distilled.npz to evaluat
 def main() -> None:
     if DISTILLED.value is None:
         raise UserError("no --distilled given: name a distilled.npz that a run has written.")
-    config = command.CONFIG.value
-    plan = build.plan(config)
-    made = artefact.read(pathlib.Path(DISTILLED.value))
+    config = _cli.CONFIG.value
+    experiment = Experiment.from_config(config)
+    made = distilled_set.read(pathlib.Path(DISTILLED.value))
     shape, classes = made.images.shape[1:], made.label_logits.shape[1]
     if (shape, classes) != (tuple(config.image_shape), config.num_classes):
         raise UserError(
@@ -30,14 +33,14 @@ def main() -> None:
             f"config is about {tuple(config.image_shape)} and {config.num_classes}. Give the "
             "config the set was made with."
         )
-    loaded = problem.read(config, command.DATA_DIR.value)
+    loaded = run_data.read(config, _cli.DATA_DIR.value)
     # The file says how its model space is reached: the test images follow it, not the config.
     test = made.to_model_space(loaded.test_images)
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
-    result = report.score(plan, synthetic, test, loaded.test_labels, "evaluate")
+    result = report.score(experiment, synthetic, test, loaded.test_labels, "evaluate")
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
     told = f"{DISTILLED.value}: test accuracy {result}\n  runs: {runs}"
-    screen.result(told + stored(made.provenance))
+    console.result(told + stored(made.provenance))
 
 
 def stored(provenance: dict[str, Any]) -> str:
@@ -50,4 +53,4 @@ def stored(provenance: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main, command.DATA_DIR)
+    _cli.run(main, _cli.DATA_DIR)

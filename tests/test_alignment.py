@@ -7,7 +7,7 @@ import pytest
 
 from dpd_jax import alignment, distill
 from dpd_jax import student as student_lib
-from dpd_jax.distill import Segment
+from dpd_jax.distill import TrajectorySegment
 from dpd_jax.errors import UserError
 from tests import toys
 
@@ -36,7 +36,7 @@ def test_balance_weighs_late_starts_more_and_is_off_by_choice():
 )
 def test_points_on_the_way(choices, steps, weights, offsets):
     chosen = toys.alignment(**choices)
-    assert chosen.points(8) == steps
+    assert chosen.matched_steps(8) == steps
     assert chosen.weights == weights and chosen.offsets == offsets
 
 
@@ -45,17 +45,19 @@ def test_perturbation_moves_the_kernels_of_convolutions_by_its_share(form):
     params = NETWORK.init(jax.random.key(0))
     noise = jax.random.normal(jax.random.key(1), params.shape)
     chosen = toys.alignment(perturbation=0.1, perturbation_form=form)
-    moved = alignment.perturb(params, noise, NETWORK.leaves, chosen)
-    for leaf in NETWORK.leaves:
-        before, after = (x[leaf.offset : leaf.offset + leaf.size] for x in (params, moved))
-        if len(leaf.shape) < 4:
+    moved = alignment.perturb(params, noise, NETWORK.parameters, chosen)
+    for parameter in NETWORK.parameters:
+        before, after = (
+            x[parameter.offset : parameter.offset + parameter.size] for x in (params, moved)
+        )
+        if len(parameter.shape) < 4:
             np.testing.assert_array_equal(before, after)
             continue
-        before, after = (np.asarray(x).reshape(leaf.shape) for x in (before, after))
+        before, after = (np.asarray(x).reshape(parameter.shape) for x in (before, after))
         if form == "filter":
             share = [
                 np.linalg.norm(after[..., f] - before[..., f]) / np.linalg.norm(before[..., f])
-                for f in range(leaf.shape[-1])
+                for f in range(parameter.shape[-1])
             ]
             np.testing.assert_allclose(share, 0.1, rtol=1e-4)
         else:
@@ -77,8 +79,8 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
     seen = jnp.stack([NETWORK.init(key) for key in keys[4:]])
     asked = {}
 
-    def train(start, synthetic, index, keys, scale, *, network, student, points):
-        asked.update(start=start, scale=scale, points=points)
+    def train(start, synthetic, index, keys, scale, *, network, student, matched_steps):
+        asked.update(start=start, scale=scale, matched_steps=matched_steps)
         return seen
 
     monkeypatch.setattr(student_lib, "train", train)
@@ -87,7 +89,7 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
     def loss(key):
         return distill.segment_loss(
             synthetic,
-            Segment(params, jnp.asarray(4)),
+            TrajectorySegment(params, jnp.asarray(4)),
             jax.random.key(key),
             network=NETWORK,
             student=student,
@@ -96,7 +98,7 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
 
     first = loss(5)
     start = asked["start"]
-    assert asked["points"] == (2, 4, 7)
+    assert asked["matched_steps"] == (2, 4, 7)
     np.testing.assert_allclose(asked["scale"], np.log(5) / np.log(6 + 8), rtol=1e-6)
     assert np.any(start != params[0])
     parts = [
@@ -132,4 +134,4 @@ def test_points_that_are_not_there_are_refused_with_the_reason():
     many = toys.alignment(expert_epochs=5, intermediate="equal")
     with pytest.raises(UserError, match="5 of its steps.*syn_steps = 4 are fewer"):
         toys.student(syn_steps=4, alignment=many)
-    assert toys.student(syn_steps=5, alignment=many).points == (1, 2, 3, 4, 5)
+    assert toys.student(syn_steps=5, alignment=many).matched_steps == (1, 2, 3, 4, 5)

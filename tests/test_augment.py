@@ -129,9 +129,7 @@ def test_color_shifts_grey_images_by_brightness_alone():
 
 def test_scale_factors_are_uniform_and_apart():
     size, count = 8, 3000
-    out = np.asarray(
-        augment_jit(jax.random.key(0), ramps(count, size), toys.augmentation("scale"))
-    )
+    out = np.asarray(augment_jit(jax.random.key(0), ramps(count, size), toys.augmentation("scale")))
     factors = out[:, size // 2, size // 2] / 0.5  # one half is this pixel's place in both ramps
     low, high = 1 / 1.2, 1.2
     assert np.all((factors > low - 1e-5) & (factors < high + 1e-5))

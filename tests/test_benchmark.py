@@ -4,8 +4,12 @@ import jax
 import pytest
 
 from configs import cifar10_ipc1, digits_ipc1
-from dpd_jax import flops, trajectories
-from experiments import benchmark_table, benchmark_torch, benchmark_works, build, timing
+from dpd_jax import flops
+from dpd_jax.benchmarks import cases, timing
+from dpd_jax.benchmarks import table as table_lib
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.storage import trajectories
+from experiments import benchmark_torch
 from tests import toys
 
 # What the benchmark promises of every row.
@@ -40,7 +44,7 @@ def closed_form(network, size) -> int:
 def test_the_papers_network_has_the_operations_of_its_closed_form(convolution):
     config = cifar10_ipc1.get_config()
     config.network.convolution = convolution
-    network = build.plan(config).network
+    network = Experiment.from_config(config).network
     assert network.num_params == 320_010
     assert flops.forward(network) == closed_form(network, 32) == 101_490_688
     assert round(flops.student(network, "exact", steps=10, batch=10) / 1e9) == 91
@@ -66,19 +70,19 @@ def test_rows_and_table(monkeypatch):
     config.curriculum.current_max_start_epoch = config.curriculum.max_start_epoch = 0
     monkeypatch.setattr(timing, "_BUDGET", 0)
     monkeypatch.setattr(timing, "compiled", traced)
-    monkeypatch.setattr(benchmark_works, "_host_seconds", lambda plan: {"host_seconds": 1.0})
+    monkeypatch.setattr(cases, "_host_seconds", lambda experiment: {"host_seconds": 1.0})
     monkeypatch.setattr(trajectories, "STORAGE", ("float16",))
-    plan = build.plan(config)
+    experiment = Experiment.from_config(config)
     product = timing.Product((8, 8, 8))
-    wanted = benchmark_works.Sweep(gradients=("tesla",), steps=(2,), batches=(12,))
+    wanted = cases.Sweep(gradients=("tesla",), steps=(2,), batches=(12,))
     rows = []
     with jax.debug_key_reuse(False):  # A run's step and its reader keep the key they fold into.
-        for works in benchmark_works.WORKS.values():
-            for group in works(plan, wanted):
+        for works in cases.WORKS.values():
+            for group in works(experiment, wanted):
                 rows += timing.measure(group, product)
 
     assert all(FIELDS <= row.keys() for row in rows)
-    forward = closed_form(plan.network, 8)
+    forward = closed_form(experiment.network, 8)
     counted = [(row["what"], row["augmentation"], row["flops"] / forward) for row in rows]
     assert counted == [
         ("distill_step", False, 7 * 2 * 12),
@@ -94,7 +98,7 @@ def test_rows_and_table(monkeypatch):
     assert rows[5]["storage"] == "float16"
     assert rows[5]["store_bytes"] == config.experts.num_experts * rows[5]["bytes_per_expert"] > 0
 
-    head, *lines = benchmark_table.text(rows).splitlines()
+    head, *lines = table_lib.text(rows).splitlines()
     assert head.split()[:4] == ["what", "kind", "steps", "batch"] and len(lines) == len(rows)
     assert lines[1].split()[:5] == ["distill_step", "tesla", "augmented", "2", "12"]
 
@@ -102,7 +106,7 @@ def test_rows_and_table(monkeypatch):
 def test_a_work_that_does_not_fit_keeps_its_row_and_says_why(monkeypatch):
     row = {"what": "distill_step", "gradient": "unroll", "temp_bytes": 100, "augmentation": None}
     monkeypatch.setattr(timing, "free_memory_bytes", lambda: 99)
-    assert not benchmark_works._fits(row)
+    assert not cases._fits(row)
 
     def fails():
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory\nlong story")
@@ -113,5 +117,5 @@ def test_a_work_that_does_not_fit_keeps_its_row_and_says_why(monkeypatch):
     ]
     rows = timing.measure(group, timing.Product((8, 8, 8)))
     assert [row["seconds"] for row in rows] == [None, None]
-    text = benchmark_table.text(rows)
+    text = table_lib.text(rows)
     assert "not run: 0.0 GiB" in text and "RESOURCE_EXHAUSTED: out of memory" in text

@@ -4,8 +4,9 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from experiments import budget, build, rehearsal
-from experiments.workdir import Workdir
+from dpd_jax.runs import budget, rehearsal
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.workdir import Workdir
 from tests import toys
 
 NESTING = 1_000_000  # What it saves, in the pretended account below.
@@ -17,7 +18,7 @@ def make_plan(gigabytes, **student):
     config.distill.cache_gigabytes = 0.0
     config.network.width = 64
     config.student.update(student)
-    return build.plan(config)
+    return Experiment.from_config(config)
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def compiled(monkeypatch):
     """The ways asked for, in a world where a step takes 1 MB an image and 2 MB besides."""
     asked = []
 
-    def step_bytes(plan):
-        student = plan.student
+    def step_bytes(experiment):
+        student = experiment.student
         asked.append((student.gradient, student.chunk))
         saved = NESTING * (student.gradient == "nested")
         return 2_000_000 + 1_000_000 * (student.chunk or 10) - saved
@@ -66,29 +67,29 @@ def test_the_first_that_fits_is_taken_and_said(tmp_path, compiled, capsys, megab
 
 
 def test_nesting_that_cannot_save_enough_is_not_compiled(tmp_path, compiled):
-    plan = make_plan(9.8 / 1e3, syn_steps=1)  # One step has weights of 0.16 MB.
-    assert 4 * plan.network.num_params < 200_000
-    budget.choose(plan, Workdir(tmp_path, plan.config))
+    experiment = make_plan(9.8 / 1e3, syn_steps=1)  # One step has weights of 0.16 MB.
+    assert 4 * experiment.network.num_params < 200_000
+    budget.choose(experiment, Workdir(tmp_path, experiment.config))
     assert compiled == [("exact", 0), ("exact", 5), ("exact", 3), ("exact", 2)]
 
 
 def test_what_does_not_fit_is_told_with_figures(tmp_path, compiled):
-    plan = make_plan(6.0 / 1e3)
+    experiment = make_plan(6.0 / 1e3)
     with pytest.raises(UserError) as told:
-        budget.choose(plan, Workdir(tmp_path, plan.config))
+        budget.choose(experiment, Workdir(tmp_path, experiment.config))
     for words in ("memory_gigabytes = 0.006", "whole batches needs 17 MB", "7.00 MB would do"):
         assert words in str(told.value)
 
 
 def test_a_run_goes_on_the_way_it_began(tmp_path, compiled, monkeypatch):
-    plan = make_plan(16.5 / 1e3)
-    workdir = Workdir(tmp_path, plan.config)
-    began = budget.choose(plan, workdir)
+    experiment = make_plan(16.5 / 1e3)
+    workdir = Workdir(tmp_path, experiment.config)
+    began = budget.choose(experiment, workdir)
     workdir.begin()
     monkeypatch.setattr(rehearsal, "memory_in_use", lambda: 4_000_000)  # "exact" would fit now.
     compiled.clear()
-    again = Workdir(tmp_path, plan.config)
-    assert budget.choose(plan, again).student == began.student and not compiled
+    again = Workdir(tmp_path, experiment.config)
+    assert budget.choose(experiment, again).student == began.student and not compiled
     # Another budget is another decision, and no other run.
     wider = make_plan(100.0)
     again = Workdir(tmp_path, wider.config)
@@ -98,8 +99,8 @@ def test_a_run_goes_on_the_way_it_began(tmp_path, compiled, monkeypatch):
 
 
 def test_without_a_budget_the_config_is_followed(tmp_path, compiled):
-    plan = make_plan(0.0, gradient="unroll")
-    workdir = Workdir(tmp_path, plan.config)
-    assert budget.choose(plan, workdir) is plan and not compiled
+    experiment = make_plan(0.0, gradient="unroll")
+    workdir = Workdir(tmp_path, experiment.config)
+    assert budget.choose(experiment, workdir) is experiment and not compiled
     workdir.begin()
-    assert Workdir(tmp_path, plan.config).noted("memory_plan") is None
+    assert Workdir(tmp_path, experiment.config).noted("memory_plan") is None

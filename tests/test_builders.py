@@ -18,9 +18,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from dpd_jax import builders, data
-from dpd_jax.builders import archives
-from dpd_jax.builders.archives import Archive
+from dpd_jax.datasets import builders, loading
+from dpd_jax.datasets.builders import archives
+from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.errors import UserError
 
 CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
@@ -71,7 +71,7 @@ def cifar10(folder):
 
 
 def load(name, data_dir, test_split="test", progress=None):
-    return data.load(
+    return loading.load(
         name,
         source="tfds",
         train_split="train",
@@ -95,7 +95,7 @@ def same(images, labels, expected_images, expected_labels):
 def test_cifar10_gets_its_data_by_itself(served, tmp_path, monkeypatch):
     folder, url = served
     images, labels = cifar10(folder)
-    monkeypatch.setenv(data.MIRROR_VARIABLE, f"{url}/#unchecked")
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}/#unchecked")
     told = []
     first = load("cifar10", tmp_path / "sets", progress=lambda f, *, doing: told.append((doing, f)))
     assert first.name == "cifar10:3.0.2"
@@ -110,7 +110,9 @@ def test_cifar10_gets_its_data_by_itself(served, tmp_path, monkeypatch):
     ]
     # The second time nothing is fetched.
     (folder / "cifar-10-binary.tar.gz").unlink()
-    assert data.fingerprint(load("cifar10:3.0.2", tmp_path / "sets")) == data.fingerprint(first)
+    assert loading.fingerprint(load("cifar10:3.0.2", tmp_path / "sets")) == loading.fingerprint(
+        first
+    )
 
 
 def test_preparing_and_reading_never_import_tensorflow(served, tmp_path):
@@ -118,9 +120,9 @@ def test_preparing_and_reading_never_import_tensorflow(served, tmp_path):
     cifar10(folder)
     code = textwrap.dedent(f"""
         import sys
-        from dpd_jax import data
+        from dpd_jax.datasets import loading
 
-        dataset = data.load(
+        dataset = loading.load(
             "cifar10", source="tfds", train_split="train", test_split="test[:5]",
             image_key="image", label_key="label", data_dir={str(tmp_path / "sets")!r},
         )
@@ -131,7 +133,7 @@ def test_preparing_and_reading_never_import_tensorflow(served, tmp_path):
         [sys.executable, "-c", code],
         check=True,
         cwd=pathlib.Path(__file__).parent.parent,
-        env={"PATH": "", data.MIRROR_VARIABLE: f"{url}#unchecked"},
+        env={"PATH": "", archives.MIRROR_VARIABLE: f"{url}#unchecked"},
     )
 
 
@@ -143,7 +145,7 @@ def test_cifar100_reads_the_fine_label(served, tmp_path, monkeypatch):
     members = {"train.bin": slice(20), "test.bin": slice(20, 30)}
     members |= {"fine_label_names.txt": "\n".join(names), "coarse_label_names.txt": "other"}
     write_cifar(folder / "cifar-100-binary.tar.gz", members, images, [coarse, fine])
-    monkeypatch.setenv(data.MIRROR_VARIABLE, f"{url}#unchecked")
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
     dataset = load("cifar100", tmp_path / "sets")
     assert dataset.class_names == tuple(names)
     assert same(dataset.train_images, dataset.train_labels, images[:20], fine[:20])
@@ -158,7 +160,7 @@ def test_fashion_mnist(served, tmp_path, monkeypatch):
             header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
             path = folder / f"{prefix}-{kind}-ubyte.gz"
             path.write_bytes(gzip.compress(header + array.tobytes()))
-    monkeypatch.setenv(data.MIRROR_VARIABLE, f"{url}#unchecked")
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
     dataset = load("fashion_mnist", tmp_path / "sets")
     assert dataset.train_images.shape == (20, 28, 28, 1)
     assert dataset.class_names[0] == "T-shirt/top" and len(dataset.class_names) == 10
@@ -184,7 +186,7 @@ def test_tiny_imagenet(served, tmp_path, monkeypatch):
             if i >= 4:
                 lines.append(f"{name}\t{classes[i]}\t0\t0\t63\t63")
         archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "\n".join(lines))
-    monkeypatch.setenv(data.MIRROR_VARIABLE, f"{url}#unchecked")
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
     dataset = load("tiny_imagenet", tmp_path / "sets", test_split="validation")
     assert dataset.class_names == tuple(classes)
     assert sorted(dataset.train_labels) == [0, 1, 2, 3]
@@ -201,7 +203,7 @@ def leftovers(folder):
 def test_an_archive_with_other_bytes_is_refused(served, tmp_path, monkeypatch):
     folder, url = served
     cifar10(folder)
-    monkeypatch.setenv(data.MIRROR_VARIABLE, url)  # checked
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, url)  # checked
     with pytest.raises(UserError, match="SHA-256 .* not the published 170,052,171 bytes"):
         load("cifar10", tmp_path / "sets")
     assert not leftovers(tmp_path / "sets")
@@ -211,7 +213,7 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    monkeypatch.setenv(data.MIRROR_VARIABLE, f"http://127.0.0.1:{port}")
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"http://127.0.0.1:{port}")
     with pytest.raises(UserError) as caught:
         load("cifar10", tmp_path / "sets")
     for part in (str(tmp_path / "sets"), f"127.0.0.1:{port}/cifar-10-binary.tar.gz", "--data_dir"):

@@ -5,14 +5,14 @@ import types
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from configs import digits_ipc1
-from dpd_jax.distill import Segment
-from dpd_jax.errors import UserError
+from dpd_jax.distill import TrajectorySegment
+from dpd_jax.runs import gradient_check
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.gradient_check import Material, function, gradients
 from dpd_jax.synthetic import SyntheticSet
-from experiments import build, check_gradient, gradient_gap, gradient_material
-from experiments.gradient_material import Material, function, gradients
+from experiments import check_gradient
 from tests import toys
 
 
@@ -35,15 +35,15 @@ def test_the_check_tells_exact_from_approximate():
         jnp.float32(0.5),
     )
     weights = jnp.stack([network.init(keys[2]), network.init(keys[3])])
-    segments = [Segment(weights, jnp.zeros((), jnp.int32))] * 2
-    plan = types.SimpleNamespace(
+    segments = [TrajectorySegment(weights, jnp.zeros((), jnp.int32))] * 2
+    experiment = types.SimpleNamespace(
         network=network,
         matching=toys.matching(masks=()),
         student=toys.student(syn_steps=2),
     )
     material = Material(syn, segments, "toys")
     reference, other = (
-        gradients(function(plan, mode), material, jax.random.key(1))
+        gradients(function(experiment, mode), material, jax.random.key(1))
         for mode in ("exact", "tesla")
     )
     told = check_gradient.compare(reference, other)
@@ -56,46 +56,12 @@ def test_the_check_tells_exact_from_approximate():
 
 def test_segments_are_of_the_experts_that_are_there():
     """Expert 1 is missing: the store has no such folder, and is not asked for it."""
-    plan, asked = build.plan(digits_ipc1.get_config()), set()
+    experiment, asked = Experiment.from_config(digits_ipc1.get_config()), set()
 
     def read(expert, epochs):
         asked.add(expert)
         return np.zeros((len(epochs), 5), np.float32)
 
     store = types.SimpleNamespace(read=read)
-    gradient_material.drawn(plan, store, [0, 2, 3], jax.random.key(0), draws=12)
+    gradient_check.drawn(experiment, store, [0, 2, 3], jax.random.key(0), draws=12)
     assert asked == {0, 2, 3}
-
-
-def rows():
-    return [
-        gradient_gap.Row(
-            "tesla",
-            steps,
-            size,
-            0.75,
-            {
-                "images": [(0.9, 0.1 * steps), (0.95, 0.2 * steps), (1.0, 9.0)],
-                "labels": [(np.nan, np.nan)] * 2,
-            },
-        )
-        for steps in (1, 2)
-        for size in (0.01, 0.1)
-    ]
-
-
-def test_the_gap_is_a_table_of_medians_and_a_picture(tmp_path):
-    text = gradient_gap.markdown(rows())
-    assert "| mode | N | step size | L | images | labels |" in text
-    assert "| tesla | 2 | 0.1 | 0.750 | 0.4 (0.950) | zero |" in text
-    gradient_gap.save(tmp_path / "new", rows(), title="a_$b")
-    assert (tmp_path / "new" / "gap.md").read_text() == text
-    assert (tmp_path / "new" / "gap.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_numbers_that_are_none_are_refused():
-    assert check_gradient.numbers("steps", ["5", "10"], int) == [5, 10]
-    with pytest.raises(UserError, match="--steps: .*'ten'"):
-        check_gradient.numbers("steps", ["ten"], int)
-    with pytest.raises(UserError, match="above 0"):
-        check_gradient.numbers("step_sizes", ["0.1", "-1"], float)

@@ -9,10 +9,10 @@ import pytest
 from absl import flags
 from ml_collections import config_dict, config_flags
 
-from configs import base, datasets, methods, small
 from dpd_jax import matching, networks
 from dpd_jax.errors import UserError
-from experiments import build
+from dpd_jax.presets import base, image_sets, methods, small
+from dpd_jax.runs.experiment import Experiment
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
@@ -142,10 +142,12 @@ def test_every_file_and_preset_is_a_valid_plan(name, words):
     assert flat(config).keys() == flat(base.get_config()).keys()
     assert None not in flat(config).values()
     assert f"{config.data.name}_ipc{config.ipc}" == name
-    plan = build.plan(config)  # what the commands build first; refuses impossible values
+    experiment = Experiment.from_config(
+        config
+    )  # what the commands build first; refuses impossible values
     first, last = config.curriculum.min_start_epoch, config.curriculum.current_max_start_epoch
     assert 0 <= first <= last <= config.curriculum.max_start_epoch
-    assert plan.num_images == config.num_classes * config.ipc
+    assert experiment.num_images == config.num_classes * config.ipc
     assert config.evaluate.num_networks >= 3
 
 
@@ -185,7 +187,9 @@ def test_large_sets_have_the_values_of_datm_and_pad(place):
     assert pad["data_schedule.addition_end_epoch"] == (20, 20, 40)[place]
     assert pad["curriculum.min_start_epoch"] == 40
     assert pad["curriculum.max_start_epoch"] == (60, 60, 80)[place]
-    assert {pad[f"curriculum.{x}max_start_epoch"] for x in ("", "current_")} == {(60, 60, 80)[place]}
+    assert {pad[f"curriculum.{x}max_start_epoch"] for x in ("", "current_")} == {
+        (60, 60, 80)[place]
+    }
 
 
 @pytest.mark.parametrize("place", range(9), ids=PAPER)
@@ -264,13 +268,16 @@ def test_tesla_has_the_two_settings_its_program_names():
 
 
 def test_experts_are_trained_as_far_as_in_the_papers_where_their_predictions_are_used():
-    read = {name: build.plan(load("cifar10_ipc1", name)).epochs_read for name in methods.METHODS}
+    read = {
+        name: Experiment.from_config(load("cifar10_ipc1", name)).epochs_read
+        for name in methods.METHODS
+    }
     for method, matched, asked in (
         ("dpd", 6, 100), ("datm", 6, 100), ("pad", 6, 100), ("tesla", 7, 50), ("ast", 4, 50)
     ):  # fmt: skip
         assert read[method] == (*range(matched + 1), asked), method
     assert read["mtt"] == read["ftd"] == (0, 1, 2, 3, 4) and read["ddpp"] == (0, 1, 2, 3)
-    assert build.plan(load("cifar100_ipc50", "small")).epochs_read == tuple(range(7))
+    assert Experiment.from_config(load("cifar100_ipc50", "small")).epochs_read == tuple(range(7))
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -298,15 +305,15 @@ def test_ast_has_its_papers_choices_and_mtts_values_where_it_is_silent(name):
         "distill.lr_y": 0.0,
     }
     assert {field: config[field] for field in paper} == paper
-    plan = build.plan(load(name, "ast"))
-    assert len(plan.student.points) == config["curriculum.expert_epochs"]
+    experiment = Experiment.from_config(load(name, "ast"))
+    assert len(experiment.student.matched_steps) == config["curriculum.expert_epochs"]
 
 
 def test_ast_without_an_epoch_between_is_refused():
     config = load("digits_ipc1", "ast")
     config.curriculum.expert_epochs = 1
     with pytest.raises(UserError, match="alignment.intermediate=none"):
-        build.plan(config)
+        Experiment.from_config(config)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -372,7 +379,7 @@ def test_a_wrong_word_is_told_with_the_nearest_right_one():
 
 def test_a_file_that_leaves_a_value_out_is_told_which():
     config = base.get_config()
-    config.update(datasets.DIGITS)
+    config.update(image_sets.DIGITS)
     with pytest.raises(UserError, match=r"ipc, .*matching\.pruning_rate.*student\.syn_steps"):
         methods.apply(config, "")
 

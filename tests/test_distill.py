@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dpd_jax import distill, guard, parallel
-from dpd_jax.distill import Segment
+from dpd_jax.distill import TrajectorySegment
 from dpd_jax.errors import UserError
 from dpd_jax.optimizers import Rule
 from dpd_jax.synthetic import SyntheticSet
@@ -33,7 +33,7 @@ def segments(count=1, target=None):
         end = start + 0.01 * jnp.sign(start) if target is None else jnp.full_like(start, target)
         return jnp.stack([start, end])
 
-    return Segment(jax.vmap(one)(keys), jnp.zeros(count, jnp.int32))
+    return TrajectorySegment(jax.vmap(one)(keys), jnp.zeros(count, jnp.int32))
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def test_with_several_points_to_match_1_is_standing_still_too():
     between = toys.alignment(intermediate="equal")
     student = dataclasses.replace(STUDENT, alignment=between)
     params = segments().params
-    longer = Segment(jnp.concatenate([params, params[:, 1:]], 1), jnp.zeros(1, jnp.int32))
+    longer = TrajectorySegment(jnp.concatenate([params, params[:, 1:]], 1), jnp.zeros(1, jnp.int32))
     still = Rule("sgd", 0.0, 0.0)
     outer = toys.outer(threshold=1.01, step_size=still, initial_step_size=1e-6)
     first = distill.init(synthetic_set(step_size=1e-6), outer)
@@ -185,7 +185,7 @@ def test_devices_share_one_batch():
 
 def test_what_the_masks_dropped_is_told_for_each_array():
     _, metrics = run(1, distill.init(synthetic_set(), toys.outer()), step())
-    sizes = np.array([leaf.size for leaf in NETWORK.leaves])
+    sizes = np.array([parameter.size for parameter in NETWORK.parameters])
     dropped = metrics.dropped * sizes  # Whole weights, floor(P / 10) of them in all.
     np.testing.assert_allclose(dropped, np.round(dropped), atol=1e-3)
     assert round(dropped.sum()) == NETWORK.num_params // 10

@@ -114,6 +114,7 @@ def test_an_epoch_uses_every_image_once_in_an_order_of_its_own():
         state = state._replace(params=jnp.zeros(12))
         state, _ = epochs(state, images, labels, rate, None)
         reached.append(state.params)
+
     # Where every image is used once, a small rate sums the gradients at the start.
     def loss(params):
         return optax.softmax_cross_entropy(Linear().apply(params, images), labels / 1000).mean()

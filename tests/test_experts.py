@@ -50,7 +50,7 @@ class Perceptron:
 NETWORK = Perceptron()
 
 
-def problem(count=20):
+def data(count=20):
     """Images of three classes that a small network can tell apart."""
     draws = np.random.default_rng(0)
     labels = (np.arange(count) % 3).astype(np.int32)
@@ -66,7 +66,7 @@ def order_of(count, batch_size=8, steps=None, seed=1):
 
 
 def one_epoch(recipe, order, network=NETWORK, augmentation=PLAIN, seed=0):
-    images, labels = problem()
+    images, labels = data()
     state = experts.init(network, jax.random.key(seed))
     run = experts.make_epoch(network, recipe, augmentation, side_by_side=False)
     return run(state, images, labels, order, jax.random.key(3))
@@ -74,7 +74,7 @@ def one_epoch(recipe, order, network=NETWORK, augmentation=PLAIN, seed=0):
 
 def by_hand(recipe, order, network=NETWORK):
     """An epoch as a plain loop, each batch of its true size, moved by optax."""
-    images, labels = problem()
+    images, labels = data()
 
     @jax.jit
     def loss_of(params, rows):
@@ -136,7 +136,7 @@ def test_a_short_batch_that_repeats_evenly_is_exact_under_batch_norm():
 
 def test_unused_rows_change_nothing_and_compile_nothing():
     run = experts.make_epoch(NETWORK, SGD, SOME, side_by_side=False)
-    images, labels = problem()
+    images, labels = data()
     state = experts.init(NETWORK, jax.random.key(0))
     key = jax.random.key(3)
     tight = run(state, images, labels, order_of(20), key)
@@ -149,7 +149,7 @@ def test_unused_rows_change_nothing_and_compile_nothing():
 
 
 def test_the_rate_falls_and_the_momentum_starts_anew_after_the_epoch_that_says_so():
-    images, labels = problem()
+    images, labels = data()
     falling = dataclasses.replace(
         SGD, momentum=0.9, decay_epoch=2, decay_factor=0.5, reset_momentum=True
     )
@@ -216,7 +216,7 @@ def test_gsam_where_the_gradient_vanishes():
 
 
 def train(recipe=SGD, augmentation=PLAIN, key=0, epochs=3):
-    images, labels = problem()
+    images, labels = data()
     return list(
         experts.train(NETWORK, recipe, augmentation, images, labels, jax.random.key(key), epochs)
     )
@@ -245,7 +245,7 @@ def test_the_same_key_gives_the_same_bits_however_long():
 
 def test_every_step_is_augmented_anew():
     order = jnp.tile(jnp.arange(8, dtype=jnp.int32), (2, 1))
-    images, labels = problem()
+    images, labels = data()
     seen = []
     for augmentation in (PLAIN, SOME):
         run = experts.make_epoch(NETWORK, SGD, augmentation, side_by_side=False)
@@ -266,12 +266,12 @@ def test_every_step_is_augmented_anew():
     ids=["perceptron", "convnet"],
 )
 def test_side_by_side_is_one_at_a_time(network, recipe, augmentation):
-    images, labels = problem()
+    images, labels = data()
     keys = [jax.random.key(i) for i in (5, 6)]
-    data = (network, recipe, augmentation, images, labels)
-    together = list(experts.train_many(*data, jnp.stack(keys), 2))
+    arguments = (network, recipe, augmentation, images, labels)
+    together = list(experts.train_many(*arguments, jnp.stack(keys), 2))
     for place, key in enumerate(keys):
-        alone = experts.train(*data, key, 2)
+        alone = experts.train(*arguments, key, 2)
         for (_, params, loss), (_, ours, our_loss) in zip(alone, together, strict=True):
             np.testing.assert_allclose(ours[place], params, rtol=1e-4, atol=1e-5)
             if loss is not None:
@@ -306,17 +306,28 @@ def test_only_what_determines_an_expert_describes_it():
     assert experts.describe(SGD) == experts.describe(dataclasses.replace(SGD, rho=5.0))
     assert experts.describe(GSAM) != experts.describe(dataclasses.replace(GSAM, rho=5.0))
     assert experts.describe(SGD).keys() == {
-        "optimizer", "learning_rate", "momentum", "weight_decay", "batch_size",
+        "optimizer",
+        "learning_rate",
+        "momentum",
+        "weight_decay",
+        "batch_size",
     }
     assert experts.describe(GSAM).keys() == experts.describe(SGD).keys() | {
-        "rho", "gsam_alpha", "adaptive",
+        "rho",
+        "gsam_alpha",
+        "adaptive",
     }
     off = toys.smoothing(loss_scale_epochs=5, penalty_norm="pixel", penalty_target=2.0)
     assert experts.describe(dataclasses.replace(SGD, smoothing=off)) == experts.describe(SGD)
     on = toys.smoothing(loss_scale=0.5, loss_scale_epochs=5, gradient_penalty=1.0)
     other = dataclasses.replace(SGD, smoothing=on, decay_epoch=25, decay_factor=0.5)
     assert experts.describe(other) == experts.describe(SGD) | {
-        "decay_epoch": 25, "decay_factor": 0.5, "reset_momentum": False, "loss_scale": 0.5,
-        "loss_scale_epochs": 5, "gradient_penalty": 1.0, "penalty_norm": "image",
+        "decay_epoch": 25,
+        "decay_factor": 0.5,
+        "reset_momentum": False,
+        "loss_scale": 0.5,
+        "loss_scale_epochs": 5,
+        "gradient_penalty": 1.0,
+        "penalty_norm": "image",
         "penalty_target": 1.0,
     }

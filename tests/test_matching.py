@@ -16,8 +16,8 @@ def vectors(size=1000, seed=0):
     return tuple(jax.random.normal(key, (size,)) for key in keys)
 
 
-def leaves(*sizes):
-    return layout.leaves([np.zeros(size) for size in sizes])
+def parameters(*sizes):
+    return layout.parameters([np.zeros(size) for size in sizes])
 
 
 def test_ten_numbers_by_hand():
@@ -25,7 +25,7 @@ def test_ten_numbers_by_hand():
     student = jnp.array([1.0, -9, 2, 3, 0, 8, -1, 0, 4, 5])
     start = jnp.full(10, 2.0)
     matching = toys.matching(pruning_rate=0.2)
-    keep = matching_lib.keep_mask(student, target, start, matching, leaves(10))
+    keep = matching_lib.keep_mask(student, target, start, matching, parameters(10))
     np.testing.assert_array_equal(np.flatnonzero(~keep), [1, 5])
     loss = matching_lib.matching_loss(student, target, start, matching)
     assert loss == pytest.approx((1 + 4 + 9 + 0 + 1 + 0 + 16 + 25) / (8 * 4))
@@ -36,14 +36,14 @@ def test_ten_numbers_by_hand():
 def test_keeps_exactly_p_minus_b(rate, metric):
     student, target, start = vectors()
     matching = toys.matching(pruning_rate=rate, metric=metric)
-    keep = matching_lib.keep_mask(student, target, start, matching, leaves(400, 600))
+    keep = matching_lib.keep_mask(student, target, start, matching, parameters(400, 600))
     assert keep.sum() == 1000 - int(1000 * rate)
 
 
 def test_keeps_exactly_p_minus_b_under_ties():
     student = jnp.concatenate([jnp.zeros(500), jnp.ones(500)])
     keep = matching_lib.keep_mask(
-        student, jnp.zeros(1000), jnp.ones(1000), toys.matching(pruning_rate=0.1), leaves(1000)
+        student, jnp.zeros(1000), jnp.ones(1000), toys.matching(pruning_rate=0.1), parameters(1000)
     )
     # Of the 500 equal largest the first 100 go: the sort is stable.
     np.testing.assert_array_equal(np.flatnonzero(~keep), np.arange(500, 600))
@@ -71,7 +71,9 @@ def test_count_is_the_floor_of_the_decimal(size, rate, pruned):
 def test_rate_zero_is_the_unpruned_loss_exactly():
     student, target, start = vectors()
     plain = jnp.sum((student - target) ** 2) / jnp.sum((start - target) ** 2)
-    assert matching_lib.matching_loss(student, target, start, toys.matching(pruning_rate=0)) == plain
+    assert (
+        matching_lib.matching_loss(student, target, start, toys.matching(pruning_rate=0)) == plain
+    )
     assert matching_lib.matching_loss(student, target, start, toys.matching(masks=())) == plain
 
 
@@ -80,7 +82,7 @@ def test_squares_rank_as_magnitudes_and_the_others_do_not():
     masks = {
         metric: np.asarray(
             matching_lib.keep_mask(
-                student, target, start, toys.matching(metric=metric), leaves(10, 990)
+                student, target, start, toys.matching(metric=metric), parameters(10, 990)
             )
         )
         for metric in matching_lib.METRICS
@@ -97,7 +99,7 @@ def test_trees_and_vectors_agree():
     student, target, start = vectors()
     matching = toys.matching(metric="tensor")
     by_tree = matching_lib.matching_loss(tree(student), tree(target), tree(start), matching)
-    keep = matching_lib.keep_mask(student, target, start, matching, leaves(600, 400))
+    keep = matching_lib.keep_mask(student, target, start, matching, parameters(600, 400))
     by_vector = matching_lib.normalised_distance(student, target, start, keep)
     assert by_tree == by_vector
 
@@ -105,10 +107,12 @@ def test_trees_and_vectors_agree():
 def test_mask_is_a_constant_to_the_gradient():
     student, target, start = vectors()
     matching = toys.matching(metric="relative", pruning_rate=0.3)
-    keep = matching_lib.keep_mask(student, target, start, matching, leaves(1000))
+    keep = matching_lib.keep_mask(student, target, start, matching, parameters(1000))
     way = jnp.sum(jnp.where(keep, (start - target) ** 2, 0))
     gradient = jax.grad(lambda s: matching_lib.matching_loss(s, target, start, matching))(student)
-    np.testing.assert_allclose(gradient, jnp.where(keep, 2 * (student - target) / way, 0), rtol=1e-5)
+    np.testing.assert_allclose(
+        gradient, jnp.where(keep, 2 * (student - target) / way, 0), rtol=1e-5
+    )
 
 
 def test_masks_compose():
@@ -117,7 +121,7 @@ def test_masks_compose():
     both = toys.matching(masks=("depth", "difference"), depth_ratio=0.25)
     difference = toys.matching()
     keep = [
-        np.asarray(matching_lib.keep_mask(student, target, start, m, leaves(1000)))
+        np.asarray(matching_lib.keep_mask(student, target, start, m, parameters(1000)))
         for m in (depth, difference, both)
     ]
     np.testing.assert_array_equal(keep[0] & keep[1], keep[2])
@@ -131,7 +135,9 @@ def test_ratio_zeros_and_signs():
 
     def kept(**changes):
         matching = toys.matching(masks=("ratio",), **changes)
-        return np.asarray(matching_lib.keep_mask(student, target, start, matching, leaves(6))).tolist()
+        return np.asarray(
+            matching_lib.keep_mask(student, target, start, matching, parameters(6))
+        ).tolist()
 
     assert kept() == [True, False, False, True, False, False]
     assert kept(ratio_keep_zeros=False) == [False, False, False, True, False, False]
@@ -164,5 +170,5 @@ def test_dropped_shares_are_those_counted_one_by_one():
             dropped += not keep[place]
             place += 1
         counted.append(dropped / size)
-    shares = matching_lib.dropped_shares(jnp.asarray(keep), leaves(*sizes))
+    shares = matching_lib.dropped_shares(jnp.asarray(keep), parameters(*sizes))
     np.testing.assert_allclose(shares, counted, rtol=1e-6)

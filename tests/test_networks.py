@@ -47,19 +47,19 @@ def test_parameter_counts_are_the_papers(image_shape, num_classes, changes, expe
 def test_leaves_tile_the_vector():
     network = create()
     offset = 0
-    for leaf in network.leaves:
-        assert leaf.offset == offset
-        offset += leaf.size
+    for parameter in network.parameters:
+        assert parameter.offset == offset
+        offset += parameter.size
     assert offset == network.num_params == network.init(jax.random.key(0)).size
 
 
 def test_raveled_order_runs_shallow_to_deep():
     network = create((8, 8, 3), depth=10, pooling="none")
-    layers = [leaf.path.split("/")[0] for leaf in network.leaves]
+    layers = [parameter.path.split("/")[0] for parameter in network.parameters]
     in_order = list(dict.fromkeys(layers))
     assert in_order == [f"block_{i}" for i in range(10)] + ["classifier"]
     assert sorted(layers, key=in_order.index) == layers
-    assert [leaf.path for leaf in network.leaves[:4]] == [
+    assert [parameter.path for parameter in network.parameters[:4]] == [
         "block_0/conv/bias",
         "block_0/conv/kernel",
         "block_0/norm/bias",
@@ -70,7 +70,9 @@ def test_raveled_order_runs_shallow_to_deep():
 def test_leaf_is_where_it_says():
     """Moving the classifier's bias, and nothing else, moves the logits by as much."""
     network = create()
-    bias = next(leaf for leaf in network.leaves if leaf.path == "classifier/bias")
+    bias = next(
+        parameter for parameter in network.parameters if parameter.path == "classifier/bias"
+    )
     params = network.init(jax.random.key(0))
     moved = params.at[bias.offset : bias.offset + bias.size].add(jnp.arange(5.0))
     x = images(network)
@@ -82,9 +84,9 @@ def test_initialisation_is_pytorchs():
     network = create((32, 32, 3), 10, width=128, depth=3)
     params = network.init(jax.random.key(0))
     bounds = {"block_0/conv": 27**-0.5, "block_1/conv": 1152**-0.5, "classifier": 2048**-0.5}
-    for leaf in network.leaves:
-        values = params[leaf.offset : leaf.offset + leaf.size]
-        layer, kind = leaf.path.rsplit("/", 1)
+    for parameter in network.parameters:
+        values = params[parameter.offset : parameter.offset + parameter.size]
+        layer, kind = parameter.path.rsplit("/", 1)
         if layer.endswith("norm"):
             assert np.all(values == (1.0 if kind == "scale" else 0.0))
         elif layer in bounds:
@@ -100,10 +102,10 @@ def test_features_are_what_the_classifier_reads():
     params = network.init(jax.random.key(0))
     found = jax.jit(network.features)(params, images(network))
     kernel, bias = (
-        params[leaf.offset : leaf.offset + leaf.size].reshape(leaf.shape)
+        params[parameter.offset : parameter.offset + parameter.size].reshape(parameter.shape)
         for path in ("classifier/kernel", "classifier/bias")
-        for leaf in network.leaves
-        if leaf.path == path
+        for parameter in network.parameters
+        if parameter.path == path
     )
     assert found.shape == (3, 4 * 4 * 8)
     expected = network.apply(params, images(network))
@@ -119,7 +121,7 @@ def test_instance_norm_keeps_its_digits_far_from_zero():
     """The moments of 1000 + x are those of x; mean(x^2) - mean(x)^2 would be off by 10 %."""
     network = create(depth=1)
     params = network.init(jax.random.key(0))
-    bias = network.leaves[0]
+    bias = network.parameters[0]
     assert bias.path == "block_0/conv/bias"
     x = images(network)
     far = params.at[: bias.size].add(1000.0)
@@ -135,7 +137,9 @@ def test_batch_norm_statistics():
     assert not np.allclose(logits, network.apply(params, x, updated), atol=1e-3)
 
     moments = updated["block_0"]["norm"]
-    bias, kernel = (params[leaf.offset :][: leaf.size] for leaf in network.leaves[:2])
+    bias, kernel = (
+        params[parameter.offset :][: parameter.size] for parameter in network.parameters[:2]
+    )
     maps = convolution.convolve(x, kernel.reshape(3, 3, 3, 8), padding=1, method="lax")
     maps = np.asarray(maps + bias[None, None, None])
     np.testing.assert_allclose(moments["mean"], 0.1 * maps.mean((0, 1, 2)), atol=1e-5)
@@ -216,7 +220,7 @@ def test_places_in_pytorch_by_hand():
         "b": {"bias": np.zeros(2), "kernel": np.zeros((4, 2))},  # reads [h, w, channel] = 1 x 2 x 2
         "c": {"kernel": np.zeros((3, 2))},  # reads something else
     }
-    places = layout.places_in_pytorch(layout.leaves(tree))
+    places = layout.places_in_pytorch(layout.parameters(tree))
     kernel = [0, 2, 1, 3]  # of each place the outputs, in PyTorch of each output the places
     first = [4, 5, *kernel]
     second = [14, 15, 6, 10, 8, 12, 7, 11, 9, 13]

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from configs import digits_ipc1
-from experiments import build, pruning_map
-from experiments.workdir import Workdir
+from dpd_jax.plots import pruning_map
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.workdir import Workdir
 
 
-def log(count=200, segments=2, leaves=3, every=7, seed=0):
+def log(count=200, segments=2, parameters=3, every=7, seed=0):
     draw = np.random.default_rng(seed)
     return pruning_map.Log(
         every * np.arange(1, count + 1),
         draw.choice([0, 1, 2, 5], (count, segments)),
-        draw.random((count, leaves)),
+        draw.random((count, parameters)),
     )
 
 
@@ -65,11 +66,16 @@ def test_a_run_of_one_step_and_one_of_few_are_drawn():
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_run_leaves_its_map_where_something_was_masked(tmp_path, masked):
-    plan = build.plan(digits_ipc1.get_config())
-    shares = {"dropped": [0.1] * len(plan.network.leaves)} if masked else {}
+    experiment = Experiment.from_config(digits_ipc1.get_config())
+    shares = {"dropped": [0.1] * len(experiment.network.parameters)} if masked else {}
     lines = [json.dumps({"step": s, "start_epochs": [s % 2], **shares}) for s in (10, 20)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 30, "star')
-    pruning_map.save(plan, Workdir(tmp_path, plan.config))
+    pruning_map.save(
+        tmp_path / "pruning.png",
+        Workdir(tmp_path, experiment.config).metrics(),
+        experiment.network.parameters,
+        title="a run",
+    )
     assert (tmp_path / "pruning.png").exists() == masked
 
 

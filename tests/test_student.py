@@ -11,7 +11,7 @@ from dpd_jax.synthetic import SyntheticSet
 from tests import toys
 
 
-def problem(seed=0, num_images=5, **network):
+def data(seed=0, num_images=5, **network):
     net = toys.convnet(**network)
     keys = jax.random.split(jax.random.key(seed), 5)
     images = jax.random.normal(keys[0], (num_images, *net.image_shape))
@@ -20,7 +20,7 @@ def problem(seed=0, num_images=5, **network):
     return net, SyntheticSet(images, labels, jnp.asarray(0.1)), start, target, keys[4]
 
 
-def distance(net, syn, start, target, key, student, points=None):
+def distance(net, syn, start, target, key, student, matched_steps=None):
     batch_key, augment_key = jax.random.split(key)
     index = student_lib.batches(batch_key, len(syn.images), student.batch_syn, student.syn_steps)
     seen = student_lib.train(
@@ -31,7 +31,7 @@ def distance(net, syn, start, target, key, student, points=None):
         jnp.ones(()),
         network=net,
         student=student,
-        points=points or (student.syn_steps,),
+        matched_steps=matched_steps or (student.syn_steps,),
     )
     return jnp.sum((seen[-1] - target) ** 2), seen
 
@@ -58,8 +58,8 @@ def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum, ch
     settings = dict(
         syn_steps=7, batch_syn=3, momentum=momentum, augmentation=toys.augmentation(*families)
     )
-    (plain, seen), reference = gradient(*problem(), toys.student(gradient="unroll", **settings))
-    (loss, weights), ours = gradient(*problem(), toys.student(gradient=mode, chunk=chunk, **settings))
+    (plain, seen), reference = gradient(*data(), toys.student(gradient="unroll", **settings))
+    (loss, weights), ours = gradient(*data(), toys.student(gradient=mode, chunk=chunk, **settings))
     np.testing.assert_allclose(loss, plain, rtol=1e-6)
     np.testing.assert_allclose(weights, seen, rtol=1e-4, atol=1e-6)
     assert_close(ours, reference)
@@ -69,7 +69,7 @@ def test_exact_gradient_is_that_of_finite_differences():
     # A smooth network in double precision, where differences mean something. The checker of key
     # reuse fails inside itself ("sink out of range") on this gradient.
     with jax.enable_x64(True), jax.debug_key_reuse(False):
-        net, syn, start, target, key = problem(activation="sigmoid")
+        net, syn, start, target, key = data(activation="sigmoid")
         student = toys.student(syn_steps=3, batch_syn=2)
         syn, start, target = jax.tree.map(lambda x: x.astype(jnp.float64), (syn, start, target))
         loss = jax.jit(lambda syn: distance(net, syn, start, target, key, student)[0])
@@ -88,11 +88,11 @@ def test_exact_gradient_is_that_of_finite_differences():
 
 
 def test_tesla_is_the_unroll_with_constant_weights_inside():
-    net, syn, start, target, key = problem()
+    net, syn, start, target, key = data()
     student = toys.student(syn_steps=6, batch_syn=3, gradient="tesla")
     _, ours = gradient(net, syn, start, target, key, student)
 
-    *_, key = problem()
+    *_, key = data()
     batch_key, augment_key = jax.random.split(key)
     index = student_lib.batches(batch_key, 5, 3, 6)
     keys = jax.random.split(augment_key, 6)
@@ -118,13 +118,13 @@ def test_tesla_is_the_unroll_with_constant_weights_inside():
 
 def test_points_are_the_weights_on_the_way():
     student = toys.student(syn_steps=6)
-    _, every = distance(*problem(), student, points=(1, 2, 3, 4, 5, 6))
-    _, some = distance(*problem(), student, points=(2, 4, 6))
+    _, every = distance(*data(), student, matched_steps=(1, 2, 3, 4, 5, 6))
+    _, some = distance(*data(), student, matched_steps=(2, 4, 6))
     np.testing.assert_allclose(some, every[1::2], rtol=1e-5, atol=1e-7)
 
 
 def test_memory_of_the_exact_gradient_does_not_grow_with_the_activations():
-    net, syn, start, target, key = problem(width=16, image_shape=(16, 16, 3), num_images=8)
+    net, syn, start, target, key = data(width=16, image_shape=(16, 16, 3), num_images=8)
 
     def temporary_bytes(mode, steps):
         student = toys.student(gradient=mode, syn_steps=steps)
@@ -138,7 +138,9 @@ def test_memory_of_the_exact_gradient_does_not_grow_with_the_activations():
     assert temporary_bytes("unroll", 8) > 3 * few
 
 
-@pytest.mark.parametrize("num_images, batch, steps", [(10, 10, 3), (10, 4, 7), (10, 100, 2), (6, 3, 5)])
+@pytest.mark.parametrize(
+    "num_images, batch, steps", [(10, 10, 3), (10, 4, 7), (10, 100, 2), (6, 3, 5)]
+)
 def test_batches_visit_every_image_once_a_pass_with_the_short_one_first(num_images, batch, steps):
     rows = np.asarray(student_lib.batches(jax.random.key(0), num_images, batch, steps))
     size = min(batch, num_images)
@@ -153,7 +155,9 @@ def test_batches_visit_every_image_once_a_pass_with_the_short_one_first(num_imag
         assert not np.array_equal(rows[0], rows[per_pass])
 
 
-@pytest.mark.parametrize("changes", [dict(gradient="fast"), dict(syn_steps=0), dict(momentum=1.0), dict(chunk=-1)])
+@pytest.mark.parametrize(
+    "changes", [dict(gradient="fast"), dict(syn_steps=0), dict(momentum=1.0), dict(chunk=-1)]
+)
 def test_impossible_choices_are_refused_in_words(changes):
     with pytest.raises(UserError, match=next(iter(changes))):
         toys.student(**changes)

@@ -11,7 +11,11 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from experiments import lock, points, report, sources, sweep, sweep_table, teachers
+from dpd_jax.runs import expert_training, report, sources
+from dpd_jax.storage import locks
+from dpd_jax.sweeps import grid as grid_lib
+from dpd_jax.sweeps import runner
+from dpd_jax.sweeps import table as table_lib
 
 RATES = ("matching.pruning_rate=0,0.1,0.2",)
 
@@ -19,35 +23,35 @@ RATES = ("matching.pruning_rate=0,0.1,0.2",)
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the plot, which takes most of the time here."""
-    monkeypatch.setattr(sweep.sweep_plot, "save", lambda *_, **__: None)
+    monkeypatch.setattr(runner.plot, "save", lambda *_, **__: None)
 
 
 def grid(*over, words=""):
-    base = points.Base(words, {}, digits_ipc1.get_config)
-    return points.make(base, (points.parse(over),))
+    base = grid_lib.Base(words, {}, digits_ipc1.get_config)
+    return grid_lib.make(base, (grid_lib.parse(over),))
 
 
-def accuracy(plan):
+def accuracy(experiment):
     """What a pretended run ends with."""
-    return 0.5 + plan.matching.pruning_rate + 0.01 * plan.config.seed
+    return 0.5 + experiment.matching.pruning_rate + 0.01 * experiment.config.seed
 
 
-def pretend(plan, workdir, shared):
-    shared.append((plan.matching.pruning_rate, plan.config.seed))
+def pretend(experiment, workdir, shared):
+    shared.append((experiment.matching.pruning_rate, experiment.config.seed))
     workdir.begin()
     score = lambda mean: {"mean": mean, "std": 0.02, "runs": [mean], "diverged": 0}  # noqa: E731
     made = {
-        "accuracy": score(accuracy(plan)),
-        "random_real": score(0.3 + 0.01 * plan.config.seed),
+        "accuracy": score(accuracy(experiment)),
+        "random_real": score(0.3 + 0.01 * experiment.config.seed),
         "seconds": {"distill": 12.0},
-        "asked": report._asked(plan.config),
+        "asked": report._asked(experiment.config),
     }
     (workdir.path / "report.json").write_text(json.dumps(made))
 
 
 def go(tmp_path, do=pretend, over=RATES, seeds=2):
     done = []
-    sweep.go(sweep.plan_runs(grid(*over), seeds, tmp_path), tmp_path, done, do, "the command")
+    runner.go(runner.plan_runs(grid(*over), seeds, tmp_path), tmp_path, done, do, "the command")
     return done
 
 
@@ -83,10 +87,10 @@ def test_a_sweep_started_again_or_extended_does_what_is_missing(tmp_path, undraw
 
 
 def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn):
-    def do(plan, workdir, shared):
-        if plan.matching.pruning_rate == 0.1 and plan.config.seed == 0:
+    def do(experiment, workdir, shared):
+        if experiment.matching.pruning_rate == 0.1 and experiment.config.seed == 0:
             raise UserError("stopped at step 7: the\nimages moved.")
-        pretend(plan, workdir, shared)
+        pretend(experiment, workdir, shared)
 
     with pytest.raises(UserError, match="1 of 6 runs could not") as told:
         go(tmp_path, do)
@@ -100,13 +104,13 @@ def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn
 
 
 def test_runs_of_another_process_are_left_to_it(tmp_path, undrawn, capsys):
-    def do(plan, workdir, shared):
-        if plan.matching.pruning_rate == 0.1:
-            raise lock.Busy("another process is at work")
+    def do(experiment, workdir, shared):
+        if experiment.matching.pruning_rate == 0.1:
+            raise locks.Busy("another process is at work")
         if not shared:  # Meanwhile, elsewhere: the last run of all.
-            runs = sweep.plan_runs(grid(*RATES), 2, tmp_path)
-            pretend(runs[-1].plan, runs[-1].workdir, [])
-        pretend(plan, workdir, shared)
+            runs = runner.plan_runs(grid(*RATES), 2, tmp_path)
+            pretend(runs[-1].experiment, runs[-1].workdir, [])
+        pretend(experiment, workdir, shared)
 
     assert go(tmp_path, do) == [(0, 0), (0.2, 0), (0, 1)]
     said = capsys.readouterr().err
@@ -116,10 +120,10 @@ def test_runs_of_another_process_are_left_to_it(tmp_path, undrawn, capsys):
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, undrawn):
-    def do(plan, workdir, shared):
+    def do(experiment, workdir, shared):
         if len(shared) == 2:
             raise KeyboardInterrupt
-        pretend(plan, workdir, shared)
+        pretend(experiment, workdir, shared)
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path, do)
@@ -133,12 +137,12 @@ def test_a_folder_of_another_config_is_refused_before_anything_runs(tmp_path, un
     file = tmp_path / "pruning_rate=0.2" / "seed=0" / "config.json"
     file.write_text(file.read_text().replace('"ipc": 1', '"ipc": 2'))
     with pytest.raises(UserError, match="another config"):
-        sweep.plan_runs(grid(*RATES), 2, tmp_path)
+        runner.plan_runs(grid(*RATES), 2, tmp_path)
 
 
 def test_time_left_follows_runs_of_the_same_point():
-    waiting = [types.SimpleNamespace(point=p) for p in grid(*RATES)]
-    clock = sweep.Clock()
+    waiting = [types.SimpleNamespace(setting=p) for p in grid(*RATES)]
+    clock = runner.Clock()
     assert clock.left(waiting) == ""
     clock.add(waiting[0], 60)
     clock.add(waiting[1], 180)
@@ -149,12 +153,12 @@ def test_time_left_follows_runs_of_the_same_point():
 
 def cells(over, seeds=(0,), words=""):
     made = []
-    for point in grid(*over, words=words):
+    for setting in grid(*over, words=words):
         for seed in seeds:
-            base = 0.2 + 0.1 * point.plan.config.ipc
+            base = 0.2 + 0.1 * setting.experiment.config.ipc
             made.append(
-                sweep_table.Cell(
-                    point,
+                table_lib.Cell(
+                    setting,
                     seed,
                     {
                         "accuracy": {"mean": 0.8, "std": 0.0, "runs": [0.8], "diverged": 1},
@@ -167,13 +171,13 @@ def cells(over, seeds=(0,), words=""):
 
 
 def test_baselines_of_different_data_are_not_mixed(tmp_path):
-    table = sweep_table.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), words="small"))
+    table = table_lib.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), words="small"))
     told = {row.label: row.mean for row in table.random}
     assert told == {
         "random real images (ipc=1)": pytest.approx(0.3),
         "random real images (ipc=2)": pytest.approx(0.4),
     }
-    sweep_table.write_markdown(tmp_path / "table.md", table, {}, "line")
+    table_lib.write_markdown(tmp_path / "table.md", table, {}, "line")
     text = (tmp_path / "table.md").read_text()
     assert "Reduced runs" in text and "4 of the evaluated networks diverged" in text
 
@@ -182,11 +186,11 @@ def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):
     names = ("method=dpd,mtt", "student.gradient=exact,nested")
     rates = ("distill.lr_img=1e-3,1,10", "matching.metric=absolute,relative")
     for over, along in ((names, None), (rates, "distill.lr_img")):
-        table = sweep_table.make(cells(over, (0, 1)))
-        assert sweep.sweep_plot._along(table) == along
-        sweep.sweep_plot.save(tmp_path / "plot.png", table, title="a_$b")
+        table = table_lib.make(cells(over, (0, 1)))
+        assert runner.plot._along(table) == along
+        runner.plot.save(tmp_path / "plot.png", table, title="a_$b")
         assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
-    lines = sweep.sweep_plot._lines(table, "distill.lr_img")
+    lines = runner.plot._lines(table, "distill.lr_img")
     assert {label: [r.values["distill.lr_img"] for r in rows] for label, rows in lines.items()} == {
         "metric=absolute": [0.001, 1, 10],
         "metric=relative": [0.001, 1, 10],
@@ -211,25 +215,25 @@ def stores(monkeypatch):
     """(directory -> last epoch of the store there, what was provided) without training any."""
     there, provided = {}, []
 
-    def open_store(plan, loaded, directory):
+    def open_store(experiment, loaded, directory):
         return Store(directory, there.get(directory))
 
-    def provide(plan, loaded, store, epochs):
+    def provide(experiment, loaded, store, epochs):
         provided.append((store.directory.name, len(epochs) - 1))
         return [0, 1]
 
-    monkeypatch.setattr(teachers, "open_store", open_store)
-    monkeypatch.setattr(teachers, "provide", provide)
+    monkeypatch.setattr(expert_training, "open_store", open_store)
+    monkeypatch.setattr(expert_training, "provide", provide)
     return there, provided
 
 
 def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, stores):
     there, provided = stores
     loaded = types.SimpleNamespace(train=[0], fingerprint="abc")
-    plans = [p.plan for p in grid("method=dpd,mtt", "curriculum.max_start_epoch=11,15")]
+    plans = [p.experiment for p in grid("method=dpd,mtt", "curriculum.max_start_epoch=11,15")]
     shared = sources.SharedSources(None, pathlib.Path(), tmp_path, plans)
-    for plan in plans:
-        shared.experts(plan, loaded)
+    for experiment in plans:
+        shared.experts(experiment, loaded)
     names = [name for name, _ in provided]
     assert [last for _, last in provided] == [16] * 4
     assert names[0] == names[1] != names[2] == names[3]
@@ -242,9 +246,11 @@ def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, 
     shared.experts(plans[0], loaded)
     assert provided[-1] == (longer.name, 16)
     # What only labels need is no stretch to match, and a store that lacks it is none of theirs.
-    (asks,) = grid("synthetic.labels=experts", "synthetic.label_epoch=40", "matching.pruning_rate=0.1")
-    labelled = sources.SharedSources(None, pathlib.Path(), tmp_path, [asks.plan])
-    labelled.experts(asks.plan, loaded)
+    (asks,) = grid(
+        "synthetic.labels=experts", "synthetic.label_epoch=40", "matching.pruning_rate=0.1"
+    )
+    labelled = sources.SharedSources(None, pathlib.Path(), tmp_path, [asks.experiment])
+    labelled.experts(asks.experiment, loaded)
     assert provided[-1][0].endswith("-12+40epochs") and provided[-1][1] == 13
     (tmp_path / provided[-1][0]).mkdir()
     shared.experts(plans[0], loaded)
@@ -259,8 +265,8 @@ def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, 
 
 def test_data_is_read_again_only_when_it_differs(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(sources.problem, "load", lambda config, *_: read.append(config) or "data")
+    monkeypatch.setattr(sources.run_data, "load", lambda config, *_: read.append(config) or "data")
     one = sources.Sources(None, tmp_path, tmp_path)
-    for point in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1"):
-        assert one.problem(point.plan.config) == "data"
+    for setting in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1"):
+        assert one.data(setting.experiment.config) == "data"
     assert [config.data.train_per_class for config in read] == [5, 6]

@@ -42,9 +42,7 @@ def test_correct_images_come_from_the_next_expert_when_one_runs_out():
 
 def test_too_few_correct_images_is_said():
     with pytest.raises(UserError, match="class 0"):
-        synthetic.correct_indices(
-            jax.random.key(0), LABELS, 3, 4, lambda expert: np.full(60, 7), 2
-        )
+        synthetic.correct_indices(jax.random.key(0), LABELS, 3, 4, lambda expert: np.full(60, 7), 2)
 
 
 def test_ipc_beyond_a_class_is_said():
@@ -59,9 +57,7 @@ def clustered(indices):
 
 
 def representatives(ipc, clusters=0, labels=LABELS, features=clustered):
-    return synthetic.representative_indices(
-        jax.random.key(0), labels, 3, ipc, features, clusters
-    )
+    return synthetic.representative_indices(jax.random.key(0), labels, 3, ipc, features, clusters)
 
 
 def heaps(indices):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from dpd_jax import trajectories
 from dpd_jax.errors import UserError
-from dpd_jax.trajectories import TrajectoryStore
+from dpd_jax.storage import trajectories
+from dpd_jax.storage.trajectories import TrajectoryStore
 
 SIZE = 1000
 FACTS = {
@@ -249,7 +249,7 @@ def test_leftovers_are_not_experts_and_are_cleaned(store, caplog):
 def test_a_killed_write_leaves_no_expert(store):
     program = f"""
         import numpy as np
-        from dpd_jax.trajectories import TrajectoryStore
+        from dpd_jax.storage.trajectories import TrajectoryStore
         store = TrajectoryStore({str(store.directory)!r}, {FACTS!r}, "float32")
         draws = np.random.default_rng(0)
         store.write(2, {{e: draws.standard_normal(1_000_000, np.float32) for e in range(40)}})

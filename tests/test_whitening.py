@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dpd_jax import whitening
+from dpd_jax.datasets import whitening
 from dpd_jax.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import re
 
 from configs import digits_ipc1
-from experiments.workdir import Workdir
+from dpd_jax.runs.workdir import Workdir
 
 
 def test_a_run_begun_by_other_versions_says_so(tmp_path, capsys):

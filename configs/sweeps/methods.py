@@ -9,6 +9,6 @@ is not, for one): experts, test images and the random baseline are then others.
 `--config.data.preprocessing=zca` gives all the same.
 """
 
-from configs import methods
+from dpd_jax.presets import methods
 
 OVER = ({"method": tuple(methods.METHODS)},)

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from dpd_jax.errors import UserError
 from dpd_jax.networks import convnet, layout
-from dpd_jax.networks.layout import Leaf
+from dpd_jax.networks.layout import Parameter
 
 # A builder takes `image_shape`, `num_classes` and its own options, all by keyword.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {"convnet": convnet.build}
@@ -42,13 +42,13 @@ class Network:
         return jax.eval_shape(self._init_variables, jax.random.key(0))
 
     @functools.cached_property
-    def leaves(self) -> tuple[Leaf, ...]:
+    def parameters(self) -> tuple[Parameter, ...]:
         """All parameter arrays in the order of the flat vector, which they tile."""
-        return layout.leaves(self._shapes["params"])
+        return layout.parameters(self._shapes["params"])
 
     @property
     def num_params(self) -> int:
-        return self.leaves[-1].offset + self.leaves[-1].size
+        return self.parameters[-1].offset + self.parameters[-1].size
 
     @functools.partial(jax.jit, static_argnums=0)
     def init(self, key: jax.Array) -> jax.Array:
@@ -104,8 +104,10 @@ class Network:
         return self.module.init(key, jnp.zeros((2, *self.image_shape)), use_running_stats=False)
 
     def _unravel(self, params: jax.Array) -> dict[str, Any]:
-        pieces = jnp.split(params, [leaf.offset for leaf in self.leaves[1:]])
-        arrays = [piece.reshape(leaf.shape) for piece, leaf in zip(pieces, self.leaves)]
+        pieces = jnp.split(params, [parameter.offset for parameter in self.parameters[1:]])
+        arrays = [
+            piece.reshape(parameter.shape) for piece, parameter in zip(pieces, self.parameters)
+        ]
         return jax.tree.unflatten(jax.tree.structure(self._shapes["params"]), arrays)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
 from dpd_jax.networks import convolution as _convolution
-from dpd_jax.networks import tail
+from dpd_jax.networks import norm_activate_pool
 
 # PyTorch's constants, part of what these layers mean rather than settings.
 EPSILON = 1e-5
@@ -145,7 +145,7 @@ class Norm(nn.Module):
                 running.value += STATS_MOMENTUM * (value - running.value)
 
 
-class Tail(nn.Module):
+class NormActivatePool(nn.Module):
     """`tail.norm_activate_pool` with the parameters of the norm."""
 
     slope: float
@@ -154,7 +154,7 @@ class Tail(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
-        return tail.norm_activate_pool(x, scale, bias, self.slope, EPSILON)
+        return norm_activate_pool.norm_activate_pool(x, scale, bias, self.slope, EPSILON)
 
 
 class Block(nn.Module):
@@ -173,8 +173,8 @@ class Block(nn.Module):
             self.width, self.padding, self.convolution, self.norm == "instance", name="conv"
         )(x)
         usual = (self.norm, self.pooling) == ("instance", "average") and self.activation in SLOPES
-        if usual and tail.fits(x.shape):
-            return Tail(SLOPES[self.activation], name="norm")(x)
+        if usual and norm_activate_pool.fits(x.shape):
+            return NormActivatePool(SLOPES[self.activation], name="norm")(x)
         if self.norm != "none":
             x = Norm(self.norm, name="norm")(x, use_running_stats=use_running_stats)
         return POOLINGS[self.pooling](ACTIVATIONS[self.activation](x))

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 
-class Leaf(NamedTuple):
+class Parameter(NamedTuple):
     """One parameter array inside the flat vector."""
 
     path: str  # "block_0/conv/kernel"
@@ -37,34 +37,38 @@ class Leaf(NamedTuple):
         return slice(self.offset, self.offset + self.size)
 
 
-def leaves(tree: Any) -> tuple[Leaf, ...]:
+def parameters(tree: Any) -> tuple[Parameter, ...]:
     """The arrays of a parameter tree, or their shapes, in the order in which it is raveled."""
     found, offset = [], 0
     for path, array in jax.tree.leaves_with_path(tree):
-        leaf = Leaf(jax.tree_util.keystr(path, simple=True, separator="/"), array.shape, offset)
-        found.append(leaf)
-        offset += leaf.size
+        parameter = Parameter(
+            jax.tree_util.keystr(path, simple=True, separator="/"), array.shape, offset
+        )
+        found.append(parameter)
+        offset += parameter.size
     return tuple(found)
 
 
 @functools.lru_cache(maxsize=16)
-def places_in_pytorch(leaves: tuple[Leaf, ...]) -> np.ndarray:
+def places_in_pytorch(parameters: tuple[Parameter, ...]) -> np.ndarray:
     """The place each coordinate of our flat vector has in PyTorch's, int [P].
 
     What a matrix reads is taken for the map, or the vector, of the kernel before it.
 
     Args:
-      leaves: the arrays that tile the vector, in order.
+      parameters: the arrays that tile the vector, in order.
     """
-    places = np.empty(sum(leaf.size for leaf in leaves), np.int64)
+    places = np.empty(sum(parameter.size for parameter in parameters), np.int64)
     first, channels = 0, 1
-    for _, layer in itertools.groupby(leaves, lambda leaf: leaf.layer):
-        for leaf in sorted(layer, key=lambda leaf: leaf.path.endswith("/bias")):
-            own = np.arange(leaf.offset, leaf.offset + leaf.size).reshape(leaf.shape)
-            places[_as_pytorch(own, channels).ravel()] = np.arange(first, first + leaf.size)
-            first += leaf.size
-            if len(leaf.shape) in (2, 4):
-                channels = leaf.shape[-1]
+    for _, layer in itertools.groupby(parameters, lambda parameter: parameter.layer):
+        for parameter in sorted(layer, key=lambda parameter: parameter.path.endswith("/bias")):
+            own = np.arange(parameter.offset, parameter.offset + parameter.size).reshape(
+                parameter.shape
+            )
+            places[_as_pytorch(own, channels).ravel()] = np.arange(first, first + parameter.size)
+            first += parameter.size
+            if len(parameter.shape) in (2, 4):
+                channels = parameter.shape[-1]
     return places
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import lock
+from dpd_jax.storage import locks
 from tests.end_to_end import commands
 
 
@@ -24,6 +24,7 @@ def distill(cache, *arguments):
         ("--config.method=mtt", ["--config=configs/digits_ipc1.py:mtt"]),
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
+        ("--config=configs/", ["no config file configs", "digits_ipc1"]),
         ("--confg=1", ["confg"]),
         ("--lr_img=1", ["no flag --lr_img", "Did you mean --config.distill.lr_img?"]),
     ],
@@ -36,9 +37,7 @@ def test_a_value_that_cannot_be(cache, tmp_path, argument, words):
         arguments.append(argument)
     if "data.name" in argument:
         arguments.append("--config.data.source=tfds")
-    status, text = commands.run(
-        "distill", *arguments, f"--workdir={tmp_path / 'run'}", cache=cache
-    )
+    status, text = commands.run("distill", *arguments, f"--workdir={tmp_path / 'run'}", cache=cache)
     assert status not in (0, None)
     commands.refused(text, *words)
 
@@ -94,9 +93,7 @@ def test_a_damaged_expert_is_named_and_not_used(finished, cache, tmp_path):
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 0xFF
     largest.write_bytes(data)
-    status, text = distill(
-        cache, f"--workdir={tmp_path / 'run'}", f"--experts_dir={experts}"
-    )
+    status, text = distill(cache, f"--workdir={tmp_path / 'run'}", f"--experts_dir={experts}")
     assert status == 2
     commands.refused(text, "expert_001")
 
@@ -124,7 +121,7 @@ def test_a_workdir_of_another_config(finished, cache):
 
 
 def test_a_workdir_another_process_is_at(cache, tmp_path):
-    with lock.alone(tmp_path / "run", "--workdir"):
+    with locks.alone(tmp_path / "run", "--workdir"):
         status, text = distill(cache, f"--workdir={tmp_path / 'run'}")
     assert status == 2
     commands.refused(text, "another process", "run", "--workdir")
@@ -137,9 +134,7 @@ def test_a_file_that_is_no_distilled_set(finished, cache, tmp_path):
     whole = (finished.workdir / "distilled.npz").read_bytes()
     cut.write_bytes(whole[: len(whole) // 2])
     for path in (fake, cut):
-        status, text = commands.run(
-            "evaluate", *commands.TINY, f"--distilled={path}", cache=cache
-        )
+        status, text = commands.run("evaluate", *commands.TINY, f"--distilled={path}", cache=cache)
         assert status == 2
         commands.refused(text, str(path))
 
@@ -153,7 +148,9 @@ def test_a_run_that_gets_nowhere_stops_with_its_last_good_set(finished, cache, t
         "--config.guard.patience=6",
     )
     assert status == 2
-    commands.refused(text, "the images moved", "lower distill.lr_img", "steps in a row changed nothing")
+    commands.refused(
+        text, "the images moved", "lower distill.lr_img", "steps in a row changed nothing"
+    )
     with np.load(tmp_path / "run" / "distilled.npz") as stored:
         assert np.isfinite(stored["images"]).all()
 

@@ -6,15 +6,16 @@ import re
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from dpd_jax import data
+from dpd_jax.datasets import loading
 from tests.end_to_end import commands
-
 
 README = (commands.REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_first_command_distils_the_digits(cache, tmp_path):
-    shown = re.search(r"python -m experiments\.(\w+) (--config=configs/digits_ipc1\.py)$", README, re.M)
+    shown = re.search(
+        r"python -m experiments\.(\w+) (--config=configs/digits_ipc1\.py)$", README, re.M
+    )
     workdir = tmp_path / "run"
     status, text = commands.run(
         shown[1], shown[2], f"--workdir={workdir}", cache=cache, as_shipped=True
@@ -29,7 +30,7 @@ def test_the_first_command_distils_the_digits(cache, tmp_path):
     snippet = re.search(r"```python\n(import numpy.*?)```", README, re.S)[1]
     names = {}
     exec(snippet.replace("runs/digits_ipc1-dpd", str(workdir)), names)
-    digits = data.load(
+    digits = loading.load(
         "digits",
         source="digits",
         train_split="train",
@@ -44,7 +45,9 @@ def test_the_first_command_distils_the_digits(cache, tmp_path):
 
 
 def test_the_notebook_snippets_run(tmp_path):
-    whole, pure = re.search(r"## In a notebook\n(.*?)\n## ", README, re.S)[1].split("```python\n")[1:]
+    whole, pure = re.search(r"## In a notebook\n(.*?)\n## ", README, re.S)[1].split("```python\n")[
+        1:
+    ]
     line = "config.matching.pruning_rate = 0.2\n"
     assert line in whole
     less = "".join(

@@ -83,7 +83,7 @@ def test_perturbation(golden, name, form, strength):
         offset += 16 * 9 * size + 3 * 16  # Kernel, bias, norm's scale and shift.
     chosen = toys.alignment(perturbation=strength, perturbation_form=form)
     params = jnp.asarray(to_ours(NETWORK, numbers["flat_params"]))
-    moved = alignment.perturb(params, jnp.asarray(noise), NETWORK.leaves, chosen)
+    moved = alignment.perturb(params, jnp.asarray(noise), NETWORK.parameters, chosen)
     close(to_theirs(NETWORK, moved), numbers[name], 3e-8, what=name)
 
 
@@ -117,7 +117,7 @@ def test_student_with_momentum_balance_and_points_on_the_way(golden):
                 alignment.balance(jnp.asarray(numbers["start_epoch"]), chosen["sum"]),
                 network=net,
                 student=student,
-                points=student.points,
+                matched_steps=student.matched_steps,
             )
             everything = jnp.ones(way[0].shape, bool)
             parts = jnp.stack(

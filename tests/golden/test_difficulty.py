@@ -2,11 +2,11 @@
 
 import jax.numpy as jnp
 
-from dpd_jax import difficulty
+from dpd_jax import el2n
 from tests.golden.torch_layout import close
 
 
 def test_scores(golden):
     numbers = golden("el2n")
     labels = jnp.asarray(numbers["labels"].astype("int32"))
-    close(difficulty.el2n(jnp.asarray(numbers["logits"]), labels), numbers["scores"], 3e-7)
+    close(el2n.el2n(jnp.asarray(numbers["logits"]), labels), numbers["scores"], 3e-7)

@@ -43,9 +43,11 @@ def test_outer_loop(golden):
                 jnp.ones(()),
                 network=net,
                 student=student,
-                points=(3,),
+                matched_steps=(3,),
             )
-            return matching_lib.normalised_distance(seen[-1], target, start, jnp.ones_like(start) > 0)
+            return matching_lib.normalised_distance(
+                seen[-1], target, start, jnp.ones_like(start) > 0
+            )
 
         return jax.value_and_grad(loss)(syn)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dpd_jax import evaluate
-from dpd_jax.evaluate import Evaluation, EvalState, Protocol
+from dpd_jax.evaluate import EvalState, Evaluation, Protocol
 from dpd_jax.synthetic import hard_labels
 from tests import toys
 from tests.golden.torch_layout import close, nhwc, to_ours, to_theirs

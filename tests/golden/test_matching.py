@@ -35,16 +35,21 @@ def test_mask_and_loss(golden, variant):
         for name in ("student_params", "target_params", "start_params")
     )
     matching = toys.matching(**VARIANTS[variant])
-    keep = matching_lib.keep_mask(student, target, start, matching, net.leaves)
+    keep = matching_lib.keep_mask(student, target, start, matching, net.parameters)
     np.testing.assert_array_equal(to_theirs(net, keep), numbers[f"{variant}/mask"].astype(bool))
 
     def loss(student):
-        keep = matching_lib.keep_mask(student, target, start, matching, net.leaves)
+        keep = matching_lib.keep_mask(student, target, start, matching, net.parameters)
         return matching_lib.normalised_distance(student, target, start, keep)
 
     value, gradient = jax.value_and_grad(loss)(student)
     close(value, numbers[f"{variant}/loss"], 3e-7, what="loss")
-    close(to_theirs(net, gradient), numbers[f"{variant}/grad_student"], SPREAD[variant][0], what="student")
+    close(
+        to_theirs(net, gradient),
+        numbers[f"{variant}/grad_student"],
+        SPREAD[variant][0],
+        what="student",
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -105,5 +105,5 @@ def test_variants(golden, variant, method):
 @pytest.mark.parametrize("norm", NORMS.values())
 def test_layers_are_laid_out_for_masks_as_those_vectors_are(norm):
     network = create(np.zeros((2, 16, 16, 3)), norm=norm, convolution="auto")
-    places = layout.places_in_pytorch(network.leaves)
+    places = layout.places_in_pytorch(network.parameters)
     np.testing.assert_array_equal(places, convnet_permutation(network))

@@ -23,12 +23,10 @@ def synthetic_set(golden, hard):
         labels = synthetic.hard_labels(golden["labels"], 10)
     else:
         labels = jnp.asarray(golden["label_logits"])
-    return SyntheticSet(
-        jnp.asarray(nhwc(golden["images"])), labels, jnp.asarray(golden["syn_lr"])
-    )
+    return SyntheticSet(jnp.asarray(nhwc(golden["images"])), labels, jnp.asarray(golden["syn_lr"]))
 
 
-def points(steps):
+def matched_steps(steps):
     """A few: every point is a loop more to compile."""
     return (steps,) if steps > 5 else (2, steps)
 
@@ -50,7 +48,7 @@ def compiled(width, steps, gradient):
                 jnp.ones(()),
                 network=net,
                 student=student,
-                points=points(steps),
+                matched_steps=matched_steps(steps),
             )
             return matching_lib.normalised_distance(seen[-1], target, start, keep), seen
 
@@ -82,7 +80,7 @@ def test_unrolled_gradient(golden, name, width, hard, gradient):
     numbers = golden(name)
     net = network(width)
     loss, gradients, seen = value_and_grad(net, numbers, gradient, hard)
-    for step, params in zip(points(len(numbers["batch_index"])), seen, strict=True):
+    for step, params in zip(matched_steps(len(numbers["batch_index"])), seen, strict=True):
         close(to_theirs(net, params), numbers["student_params"][step], 7e-7, what=f"step {step}")
     close(loss, numbers["loss"], 2e-7, what="loss")
     close(jnp.moveaxis(gradients.images, -1, 1), numbers["grad_images"], 5e-6, what="images")

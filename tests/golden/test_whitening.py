@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dpd_jax import whitening
+from dpd_jax.datasets import whitening
 from tests.golden.torch_layout import close, nhwc
 
 # Where our entry (h, w, c) is in their (c, h, w), and the reverse.

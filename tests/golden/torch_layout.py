@@ -31,7 +31,7 @@ def convnet_permutation(network) -> np.ndarray:
     `network` is a dpd_jax Network; its leaves name paths, shapes and order.
     Only layers `block_*/conv`, `block_*/norm` and `classifier` are known.
     """
-    shapes = {leaf.path: leaf.shape for leaf in network.leaves}
+    shapes = {parameter.path: parameter.shape for parameter in network.parameters}
     blocks = sorted({p.split("/")[0] for p in shapes if p.startswith("block_")})
     parts, offset = {}, 0
 

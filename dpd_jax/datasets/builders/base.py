@@ -1,0 +1,56 @@
+"""What the builders of this package share."""
+
+import inspect
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dpd_jax.datasets.builders.archives import Archive
+from dpd_jax.datasets.progress import Progress
+
+_TOLD_EVERY = 500  # examples
+
+
+class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Labelled images of one size, built from archives that lie in the manual folder.
+
+    A subclass gives the attributes below, `VERSION`, `_split_generators` (which
+    passes its examples through `count`) and `_generate_examples`. It is left
+    out of TFDS's registry, which has builders of these names already.
+    """
+
+    ARCHIVES: tuple[Archive, ...]
+    IMAGE_SHAPE: tuple[int, int, int]  # Height, width, channels.
+    NUM_CLASSES: int
+    HOMEPAGE: str
+
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "dpd_jax.datasets.builders.prepare brings the archives."
+    # TFDS looks for a list of checksums beside the code, through a package
+    # (importlib_resources) that it does not install. Without a path it looks for none.
+    code_path = None
+    progress: Progress | None = None
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Tensor(shape=self.IMAGE_SHAPE, dtype=np.uint8),
+            "label": tfds.features.ClassLabel(num_classes=self.NUM_CLASSES),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=inspect.getdoc(type(self)),
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            homepage=self.HOMEPAGE,
+        )
+
+    def name_classes(self, names: list[str]) -> None:
+        """Names the classes in the order of their labels."""
+        self.info.features["label"].names = names
+
+    def count(self, split: str, total: int, examples: Iterable) -> Iterator:
+        """Passes the examples of a split on and tells `progress` how many of `total` went by."""
+        for done, example in enumerate(examples, start=1):
+            yield example
+            if self.progress and (done % _TOLD_EVERY == 0 or done == total):
+                self.progress(done / total, doing=f"preparing {self.name} {split}")

@@ -1,0 +1,81 @@
+"""CIFAR-10 and CIFAR-100 from the binary archives of their authors.
+
+A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+A record is one or two label bytes, then 3,072 bytes of an image in channel,
+row, column order. The binary archives are used, not the Python ones, because
+those must be unpickled.
+"""
+
+import tarfile
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dpd_jax.datasets.builders.archives import Archive
+from dpd_jax.datasets.builders.base import ImageBuilder
+
+
+class _Cifar(ImageBuilder, skip_registration=True):
+    """What both sets share; the class attributes without a value say where they differ."""
+
+    VERSION = tfds.core.Version("3.0.2")
+    IMAGE_SHAPE = (32, 32, 3)
+    HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    LABEL_BYTES: int  # The last of them is the class.
+    CLASS_NAMES_FILE: str
+    FILES: dict[str, tuple[str, ...]]  # By split.
+
+    def _split_generators(self, dl_manager):
+        files = {}
+        with tarfile.open(dl_manager.manual_dir / self.ARCHIVES[0].file_name) as archive:
+            for member in archive:
+                if member.isfile():
+                    files[member.name.rsplit("/", 1)[-1]] = archive.extractfile(member).read()
+        self.name_classes(files[self.CLASS_NAMES_FILE].decode().split())
+        splits = {}
+        for split, names in self.FILES.items():
+            content = np.frombuffer(b"".join(files[name] for name in names), np.uint8)
+            records = content.reshape(-1, self.LABEL_BYTES + np.prod(self.IMAGE_SHAPE))
+            splits[split] = self.count(split, len(records), self._generate_examples(records))
+        return splits
+
+    def _generate_examples(self, records: np.ndarray) -> Iterator[tuple[int, dict]]:
+        for number, record in enumerate(records):
+            image = record[self.LABEL_BYTES :].reshape(3, 32, 32).transpose(1, 2, 0)
+            yield number, {"image": image, "label": int(record[self.LABEL_BYTES - 1])}
+
+
+class Cifar10(_Cifar, skip_registration=True):
+    """50,000 training and 10,000 test photographs, 10 classes of equal size."""
+
+    ARCHIVES = (
+        Archive(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            170_052_171,
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        ),
+    )
+    NUM_CLASSES = 10
+    LABEL_BYTES = 1
+    CLASS_NAMES_FILE = "batches.meta.txt"
+    FILES = {
+        "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        "test": ("test_batch.bin",),
+    }
+
+
+class Cifar100(_Cifar, skip_registration=True):
+    """50,000 training and 10,000 test photographs, 100 (fine) classes of equal size."""
+
+    ARCHIVES = (
+        Archive(
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            168_513_733,
+            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        ),
+    )
+    NUM_CLASSES = 100
+    LABEL_BYTES = 2
+    CLASS_NAMES_FILE = "fine_label_names.txt"
+    FILES = {"train": ("train.bin",), "test": ("test.bin",)}

@@ -1,0 +1,147 @@
+"""pruning.png: which layers lose which share of their weights to the masks.
+
+The direct view of DPD's hypothesis: a row for each parameter array, shallow
+first; the run's outer steps in one map, the start epochs in the other.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dpd_jax.networks.layout import Parameter
+from dpd_jax.storage import atomic
+
+_COLUMNS = 60  # of the map over outer steps, at most
+_INK, _FAINT, _PAPER, _BLANK = "#1b1f24", "#6a727c", "#fcfcfa", "#e6e6e2"
+_DPI = 110
+
+
+class Log(NamedTuple):
+    """What metrics.jsonl says about the masks.
+
+    Attributes:
+      steps: int [s], the logged outer steps.
+      epochs: int [s, k], the start epochs of their segments.
+      shares: [s, parameters], the share of each array's weights left out, mean over segments.
+    """
+
+    steps: np.ndarray
+    epochs: np.ndarray
+    shares: np.ndarray
+
+
+def save(
+    path: pathlib.Path, metrics: list[dict], parameters: Sequence[Parameter], *, title: str
+) -> None:
+    """Draws the map of a run; writes nothing where nothing was masked.
+
+    Args:
+      path: the picture.
+      metrics: the lines of metrics.jsonl.
+      parameters: the arrays of the network, in the order of the metrics.
+      title: the experiment's.
+
+    Raises:
+      UserError: if the disk is full.
+    """
+    log = read(metrics)
+    if log is None:
+        return
+    drawn = draw(
+        log,
+        [parameter.path for parameter in parameters],
+        np.array([parameter.size for parameter in parameters]),
+        title=f"What the matching loss leaves out: {title}",
+    )
+    atomic.write_whole(path, drawn.print_png, num_bytes=200_000)
+
+
+def read(lines: list[dict]) -> Log | None:
+    """The log of those lines of metrics.jsonl that tell of masks; None if none does."""
+    told = [line for line in lines if "dropped" in line and "start_epochs" in line]
+    if not told:
+        return None
+    return Log(
+        np.array([line["step"] for line in told]),
+        np.array([line["start_epochs"] for line in told]),
+        np.array([line["dropped"] for line in told]),
+    )
+
+
+def over_steps(log: Log) -> tuple[np.ndarray, np.ndarray]:
+    """Shares over the run in at most `_COLUMNS` stretches of equal length.
+
+    Returns:
+      (edges [c + 1] in outer steps, means [parameters, c]; NaN where no step was logged).
+    """
+    last = log.steps[-1]
+    columns = min(_COLUMNS, len(log.steps))
+    edges = np.linspace(0, last, columns + 1)
+    place = np.searchsorted(edges[1:-1], log.steps, side="left")
+    return edges, _means(place, log.shares, columns)
+
+
+def over_epochs(log: Log) -> np.ndarray:
+    """Shares by start epoch: means [parameters, last start epoch + 1]; NaN for one never drawn.
+
+    A step of several segments counts, as their mean, for each of its start epochs.
+    """
+    segments = log.epochs.shape[1]
+    return _means(log.epochs.ravel(), log.shares.repeat(segments, 0), int(log.epochs.max()) + 1)
+
+
+def _means(place: np.ndarray, shares: np.ndarray, columns: int) -> np.ndarray:
+    """Mean of the rows [s, parameters] that belong to each column: [parameters, columns]."""
+    counts = np.bincount(place, minlength=columns)
+    sums = np.zeros((columns, shares.shape[1]))
+    np.add.at(sums, place, shares)
+    with np.errstate(invalid="ignore"):
+        return (sums / counts[:, None]).T
+
+
+def draw(log: Log, names: list[str], sizes: np.ndarray, *, title: str) -> FigureCanvasAgg:
+    """The picture: bars over the whole run, a map over steps, a map over start epochs.
+
+    Args:
+      log: from `read`.
+      names, sizes: of the parameter arrays, in the order of the log's columns.
+      title: the first line.
+    """
+    overall = log.shares.mean(0)
+    all_together = float(overall @ sizes / sizes.sum())
+    edges, by_step = over_steps(log)
+    by_epoch = over_epochs(log)
+    top = max(np.nanmax(by_step), np.nanmax(by_epoch), 1e-6)
+
+    rows = len(names)
+    figure = Figure((11, 2.2 + 0.27 * rows), dpi=_DPI, facecolor=_PAPER, layout="constrained")
+    figure.suptitle(title, color=_INK, parse_math=False, x=0.01, ha="left")
+    bars, steps, epochs = figure.subplots(1, 3, width_ratios=(1.1, 2, 1.2))
+    labels = [f"{name}  {size:,}" for name, size in zip(names, sizes, strict=True)]
+    for axes in (bars, steps, epochs):
+        axes.set_facecolor(_BLANK)
+        axes.set_ylim(rows - 0.5, -0.5)
+        axes.set_yticks([])
+        axes.tick_params(colors=_FAINT)
+    bars.set_facecolor(_PAPER)
+    bars.set_yticks(range(rows), labels, fontsize=8, color=_INK, parse_math=False)
+    bars.spines[["top", "right"]].set_visible(False)
+
+    bars.barh(range(rows), 100 * overall, color="#2f6fb0", height=0.7)
+    bars.axvline(100 * all_together, color=_INK, linestyle="--", linewidth=1)
+    bars.set_xlabel(f"% left out, whole run\n(dashed: all weights, {100 * all_together:.1f} %)")
+    shown = dict(vmin=0, vmax=100 * top, cmap="Blues", rasterized=True)
+    heights = np.arange(rows + 1) - 0.5
+    image = steps.pcolormesh(edges, heights, 100 * by_step, **shown)
+    steps.xaxis.get_major_locator().set_params(integer=True)
+    steps.set_xlabel("outer step")
+    widths = np.arange(by_epoch.shape[1] + 1) - 0.5
+    epochs.pcolormesh(widths, heights, 100 * by_epoch, **shown)
+    epochs.xaxis.get_major_locator().set_params(integer=True)
+    epochs.set_xlabel("start epoch of the expert")
+    figure.colorbar(image, ax=epochs, label="% of the row's weights left out")
+    return FigureCanvasAgg(figure)

@@ -1,0 +1,15 @@
+"""The random streams of a run: what each root key is folded with.
+
+A root key is made of a seed in the config. Folding in a number of its own keeps
+each use apart from the others.
+"""
+
+# Of the root key of `seed`.
+INITIALIZATION = 0  # the first synthetic set
+SEGMENTS = 1  # expert and start epoch of each outer step
+STEPS = 2  # batches and augmentation of each outer step
+EVALUATION = 100  # networks trained on the distilled set
+RANDOM_REAL = 101  # random real images, and networks trained on them
+
+# Of the root key of `experts.seed`; experts fold in their own number, from 0.
+EL2N = 2**31 - 1  # networks that score the training images

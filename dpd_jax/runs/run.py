@@ -1,0 +1,85 @@
+"""One run as an object, for notebooks and scripts."""
+
+import os
+import pathlib
+
+from ml_collections import ConfigDict
+
+from dpd_jax.runs import loop, report
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.sources import Sources
+from dpd_jax.runs.workdir import Workdir
+from dpd_jax.storage import distilled_set
+from dpd_jax.storage.distilled_set import DistilledSet
+
+
+class Run:
+    """One run from a config to a report, in a folder of its own.
+
+    Files, progress and resuming are those of `python -m experiments.distill`: the
+    same run made again continues where it was stopped.
+
+    Attributes:
+      experiment: what the config describes.
+      path: the folder; `dpd_jax/runs/workdir.py` lists what it holds.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: str | os.PathLike,
+        *,
+        experts_dir: str | os.PathLike | None = None,
+        data_dir: str | os.PathLike | None = None,
+        cache_dir: str | os.PathLike = "~/.cache/dpd_jax",
+    ):
+        """Checks the config; reads no data yet.
+
+        Args:
+          config: from `load_config`, maybe changed.
+          workdir: the folder of the run.
+          experts_dir: the folder of the expert trajectories; None is workdir/experts.
+          data_dir: the folder of prepared TFDS sets; None is ~/tensorflow_datasets.
+          cache_dir: the folder of whitening matrices.
+
+        Raises:
+          UserError: for a value that is not possible, or a folder of another config.
+        """
+        self.path = pathlib.Path(workdir).expanduser()
+        self.experiment = Experiment.from_config(config)
+        self._workdir = Workdir(self.path, config)
+        self._sources = Sources(
+            None if data_dir is None else str(data_dir),
+            pathlib.Path(cache_dir).expanduser(),
+            pathlib.Path(experts_dir or self.path / "experts").expanduser(),
+        )
+
+    def train_experts(self) -> list[int]:
+        """Trains the experts that are missing; returns the numbers of all it uses."""
+        _, used = self._sources.experts(
+            self.experiment, self._sources.data(self.experiment.config)
+        )
+        return used
+
+    def distill(self) -> DistilledSet:
+        """Does whatever is not done yet: experts, distillation, evaluation, pictures.
+
+        Raises:
+          UserError: for what is wrong with data, experts or folder.
+          KeyboardInterrupt: after Ctrl-C; the work so far is saved.
+        """
+        if not report.finished(self._workdir, self.experiment.config):
+            loop.run(self.experiment, self._workdir, self._sources)
+        return self.distilled_set()
+
+    def distilled_set(self) -> DistilledSet:
+        """The set the run has written."""
+        return distilled_set.read(self.path / "distilled.npz")
+
+    def report(self) -> dict | None:
+        """The contents of report.json: accuracies, baseline, seconds, memory; None before."""
+        return report.load(self._workdir)
+
+    def summary(self) -> str:
+        """The report of a finished run in a few lines."""
+        return report.summary(self._workdir)

@@ -1,0 +1,118 @@
+"""The data of an experiment in model space: read, cut down, whitened."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dpd_jax.datasets import loading, whitening
+from dpd_jax.datasets.loading import Dataset
+from dpd_jax.datasets.whitening import Preprocessing
+from dpd_jax.errors import UserError
+from dpd_jax.runs import console
+from dpd_jax.storage import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """Attributes:
+    dataset: the images as read, uint8, after `data.train_per_class` and `data.test_images`.
+    fingerprint: a short hash of its training part.
+    preprocessing: fitted on the training split.
+    train, test: the images in model space, float32 [n, h, w, c].
+    """
+
+    dataset: Dataset
+    fingerprint: str
+    preprocessing: Preprocessing
+    train: np.ndarray
+    test: np.ndarray
+
+
+def read(config: ConfigDict, data_dir: str | None) -> Dataset:
+    """Reads the data set, showing progress, and cuts it down as the config says.
+
+    Raises:
+      UserError: if the data does not fit the config.
+    """
+    wanted = config.data
+    with console.bar("data", 1.0) as bar:
+        dataset = loading.load(
+            wanted.name,
+            source=wanted.source,
+            train_split=wanted.train_split,
+            test_split=wanted.test_split,
+            image_key=wanted.image_key,
+            label_key=wanted.label_key,
+            data_dir=data_dir,
+            progress=lambda fraction, *, doing: bar.to(fraction, now=doing),
+        )
+    _check(dataset, config)
+    return loading.subset(
+        dataset,
+        train_per_class=wanted.train_per_class,
+        test_images=wanted.test_images,
+        seed=wanted.seed,
+    )
+
+
+def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunData:
+    """Reads the data set and brings it into model space.
+
+    Raises:
+      UserError: if the data does not fit the config.
+    """
+    dataset = read(config, data_dir)
+    smallest = np.bincount(dataset.train_labels, minlength=config.num_classes).min()
+    if config.ipc > smallest:  # Whatever the set starts from: the baseline is of real images.
+        raise UserError(
+            f"ipc = {config.ipc} is more than the smallest class of {config.data.name} has "
+            f"({smallest} training images). Lower ipc."
+        )
+    fingerprint = loading.fingerprint(dataset)
+    preprocessing = _preprocessing(config, dataset, fingerprint, cache)
+    return RunData(
+        dataset,
+        fingerprint,
+        preprocessing,
+        whitening.transform(preprocessing, dataset.train_images),
+        whitening.transform(preprocessing, dataset.test_images),
+    )
+
+
+def _check(dataset: Dataset, config: ConfigDict) -> None:
+    shape = dataset.train_images.shape[1:]
+    if shape != tuple(config.image_shape):
+        raise UserError(
+            f"{config.data.name} has images of shape {shape}, but the config says image_shape = "
+            f"{tuple(config.image_shape)}. Set image_shape, or name another data set."
+        )
+    if len(dataset.class_names) != config.num_classes:
+        raise UserError(
+            f"{config.data.name} has {len(dataset.class_names)} classes, but the config says "
+            f"num_classes = {config.num_classes}. Set num_classes, or name another data set."
+        )
+
+
+def _preprocessing(
+    config: ConfigDict, dataset: Dataset, fingerprint: str, cache: pathlib.Path
+) -> Preprocessing:
+    if config.data.preprocessing == "per_channel":
+        if not config.data.mean and not config.data.std:
+            return whitening.fit_per_channel(dataset.train_images)
+        return whitening.per_channel(tuple(config.data.mean), tuple(config.data.std))
+    epsilon = config.data.zca_epsilon
+    path = cache / f"zca-{fingerprint}-{epsilon}.npz"
+    if path.is_file():
+        try:
+            with np.load(path) as stored:
+                return Preprocessing(*(stored[name] for name in Preprocessing._fields))
+        except Exception:  # A damaged cache is as good as none.
+            path.unlink()
+    with console.note("fitting ZCA on the training split"):
+        fitted = whitening.fit_zca(dataset.train_images, epsilon=epsilon)
+    arrays = fitted._asdict()
+    size = sum(np.asarray(array).nbytes for array in arrays.values())
+    atomic.write_whole(path, lambda file: np.savez(file, **arrays), num_bytes=size)
+    return fitted

@@ -1,0 +1,203 @@
+"""What every command shares: its flags, its way to fail, its caches.
+
+A person's mistake ends in one message on stderr and exit status 2, without a
+traceback. Ctrl-C ends with status 130 after the work done so far is saved.
+"""
+
+import errno
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from dpd_jax import compilation
+from dpd_jax.errors import UserError
+from dpd_jax.presets import fields, files
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "The experiment: a file of configs/, with a method and 'small' after a colon if wanted, e.g. "
+    "configs/cifar10_ipc1.py:datm,small. Any value can be set: --config.matching.pruning_rate=0.2.",
+    lock_config=True,
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets)."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
+    "were set by flags).",
+)
+EXPERTS_DIR = flags.DEFINE_string(
+    "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
+)
+CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    "~/.cache/dpd_jax",
+    "Folder for what can be computed again: compiled programs and whitening matrices.",
+)
+
+
+def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
+    """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
+
+    Args:
+      main: the command.
+      *reads: flags of other modules that it reads, besides --config and --cache_dir, which all
+        do: --help shows them with its own.
+    """
+    for flag in (CONFIG, CACHE_DIR, *reads):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
+    app.run(lambda argv: _guarded(main), flags_parser=_parse)
+
+
+def cache_dir() -> pathlib.Path:
+    """The cache folder, made if needed."""
+    path = pathlib.Path(CACHE_DIR.value).expanduser()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def default_workdir() -> pathlib.Path:
+    """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
+    file, overrides = _asked()
+    return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
+
+
+def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+    """A folder's name for a run, another one for each set of values it cannot be continued with.
+
+    Args:
+      file: the config file, maybe with words after a colon.
+      config: what it holds.
+      overrides: field -> value, those that were set by flags.
+    """
+    values = {name: overrides[name] for name in sorted(overrides) if not fields.is_free(name)}
+    stem = pathlib.Path(file.partition(":")[0]).stem
+    parts = [stem, config.method, "small" if config.reduced else "", fields.told(values, config)]
+    return fields.folder("-".join(filter(None, parts)))
+
+
+def line() -> str:
+    """The command, quoted so that a shell reads it again as it was."""
+    module = pathlib.Path(sys.argv[0]).stem
+    return shlex.join(["python", "-m", f"experiments.{module}", *sys.argv[1:]])
+
+
+def fail(message: str, status: int = 2) -> None:
+    """Prints one message and ends the process."""
+    print(f"\nerror: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        _check_config_file(argv)
+        rest = flags.FLAGS(argv)
+        if CONFIG.value is None:
+            raise UserError(
+                "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
+                f"files there are: {files.known_names()}."
+            )
+        _refuse_labels(*_asked())
+    except UserError as error:
+        fail(str(error))
+    except flags.UnrecognizedFlagError as error:
+        fail(_unknown_flag(error, flags.FLAGS["config"].value))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        fail(_flag_message(error))
+    if len(rest) > 1:
+        fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
+    return rest
+
+
+def _check_config_file(argv: list[str]) -> None:
+    """Reads the config file once by itself: ml_collections tells of a bad one late, or not."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name in ("--config", "-config"):
+            files.load_config(value if equals else following)
+
+
+def _asked() -> tuple[str, dict[str, Any]]:
+    """The config file, with the words after its colon, and the values set by flags."""
+    flag = flags.FLAGS["config"]
+    return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+
+
+def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:
+    """Of the two fields that only report what the words after the colon did to the others."""
+    for field, word in (("method", overrides.get("method")), ("reduced", "small")):
+        if field in overrides:
+            raise UserError(
+                f"--config.{field} would change what the run is called, and nothing it does. "
+                "Methods are chosen after the colon, and so is the reduction for small machines: "
+                f"--config={file.partition(':')[0]}:{word}."
+            )
+
+
+def _unknown_flag(error: flags.UnrecognizedFlagError, config: ConfigDict | None) -> str:
+    """What may have been meant: flags that are spelt nearly so, and fields of the config."""
+    name = error.flagname
+    near = str(error).partition("Did you mean: ")[2].removesuffix(" ?").split(", ")
+    same = fields.alike(name, config) if config else []
+    near += [f"config.{field}" for field in ([name] if name in same else same)]
+    meant = " or ".join(f"--{found}" for found in dict.fromkeys(near) if found)
+    hint = f"Did you mean {meant}?" if meant else "--help lists the flags."
+    return f"there is no flag --{name}. {hint}"
+
+
+def _flag_message(error: Exception) -> str:
+    """A flag error in words; ml_collections itself names the nearest field."""
+    words = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
+    _, near, rest = words.partition("Did you mean")
+    if near and words.startswith("'"):  # As ml_collections says it; absl names the flag itself.
+        return f"the config has no such field. {near}{rest.rstrip(chr(39))}"
+    return "the flags: " + " ".join(words.split())
+
+
+def _start_backend() -> None:
+    """Starts JAX on the devices it was asked for.
+
+    Raises:
+      UserError: if they cannot be used. JAX's own errors for this are of many types, and some are
+        empty.
+    """
+    try:
+        jax.devices()
+    except Exception as error:
+        asked = jax.config.jax_platforms
+        told = f" ({lines[0]})" if (lines := str(error).splitlines()) else ""
+        raise UserError(
+            f"JAX cannot start {f'the platform {asked!r}' if asked else 'a device'} here{told}. "
+            "JAX_PLATFORMS=cpu runs on the processor; for a GPU, install the matching extra of "
+            "JAX, e.g. pip install -U 'jax[cuda12]'."
+        ) from error
+
+
+def _guarded(main: Callable[[], None]) -> None:
+    logging.set_verbosity(logging.ERROR)
+    compilation.use_compilation_cache(cache_dir() / "compiled")
+    try:
+        _start_backend()
+        main()
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail(f"stopped. Continue with the same command:\n  {line()}", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        fail(
+            f"{os.strerror(error.errno)}: {error.filename or 'while writing'}. What was finished "
+            f"is kept; free some space, or name another folder, and run the same command again:\n"
+            f"  {line()}"
+        )

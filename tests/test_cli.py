@@ -1,0 +1,98 @@
+"""What every command shares: what it says of itself and of flags, without starting one."""
+
+import pathlib
+import re
+import shlex
+import sys
+
+import pytest
+from absl import flags
+
+from configs import cifar10_ipc1, digits_ipc1
+from dpd_jax.errors import UserError
+from experiments import _cli
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
+    typed = ["--config.matching.masks=('loss', 'ratio')", "--over=data.train_split=train[:50%]"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/experiments/sweep.py", *typed])
+    assert shlex.split(_cli.line()) == ["python", "-m", "experiments.sweep", *typed]
+
+
+@pytest.mark.parametrize(
+    "file, overrides, name",
+    [
+        ("configs/digits_ipc1.py", {}, "digits_ipc1-dpd"),
+        ("configs/digits_ipc1.py:small,mtt+", {}, "digits_ipc1-mtt+-small"),
+        ("digits_ipc1.py", {"seed": 1}, "digits_ipc1-dpd-seed=1"),
+        # Sorted by the whole field, said in short; evaluate.learning_rate ends like the other.
+        (
+            "digits_ipc1.py",
+            {"seed": 1, "matching.pruning_rate": 0.2, "experts.learning_rate": 1.0},
+            "digits_ipc1-dpd-experts.learning_rate=1,pruning_rate=0.2,seed=1",
+        ),
+        ("c.py", {"matching.masks": ("loss", "ratio")}, "c-dpd-masks=loss+ratio"),
+        # A run may be continued with another value of these.
+        ("digits_ipc1.py", {"evaluate.epochs": 7, "distill.iterations": 9}, "digits_ipc1-dpd"),
+    ],
+)
+def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name):
+    config = digits_ipc1.get_config(file.partition(":")[2])
+    assert _cli.run_name(file, config, overrides) == name
+
+
+def test_names_no_folder_can_have_are_changed_and_stay_apart():
+    config = digits_ipc1.get_config()
+    splits = ["train[:50%]/../a", "train(:50%)/../a"]
+    one, other = (_cli.run_name("my run.py", config, {"data.train_split": s}) for s in splits)
+    assert one.startswith("my_run-dpd-train_split=train__50___.._a-")
+    assert one != other and len(one) == len(other)
+
+
+def test_long_names_are_cut_and_stay_apart():
+    config = cifar10_ipc1.get_config()
+    splits = ["x" * 200 + end for end in "ab"]
+    found = {_cli.run_name("c.py", config, {"data.train_split": split}) for split in splits}
+    assert len(found) == 2 and all(len(name) == 100 for name in found)
+
+
+@pytest.mark.parametrize(
+    "overrides, instead", [({"method": "datm"}, ":datm"), ({"seed": 1, "reduced": True}, ":small")]
+)
+def test_fields_that_only_report_are_not_set(overrides, instead):
+    with pytest.raises(UserError, match=f"--config=c.py{instead}"):
+        _cli._refuse_labels("c.py:mtt", overrides)
+    _cli._refuse_labels("c.py:mtt", {"seed": 1})
+
+
+@pytest.mark.parametrize(
+    "name, near, words",
+    [
+        ("seed", ["seeds"], ["no flag --seed. Did you mean --seeds or --config.seed?"]),
+        ("batch_size", [], ["--config.evaluate.batch_size or --config.experts.batch_size?"]),
+        ("distill.lr_img", [], ["mean --config.distill.lr_img?"]),
+        ("confg", ["config"], ["no flag --confg. Did you mean --config?"]),
+        ("qwerty", [], ["no flag --qwerty. --help"]),
+    ],
+)
+def test_an_unknown_flag_may_be_a_field_of_the_config(name, near, words):
+    error = flags.UnrecognizedFlagError(name, suggestions=near)
+    told = _cli._unknown_flag(error, digits_ipc1.get_config())
+    for word in words:
+        assert word in told, told
+    assert "config." not in _cli._unknown_flag(error, None)
+
+
+COMMANDS = [
+    path for path in (REPOSITORY / "experiments").glob("*.py") if "_cli.run(" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_help_is_told_every_flag_of_other_modules_that_is_read(path):
+    source = path.read_text(encoding="utf-8")
+    read = set(re.findall(r"\b[a-z_]+\.[A-Z_]+(?=\.value)", source)) - {"_cli.CONFIG"}
+    shown = re.search(r"_cli\.run\(main(.*)\)", source)[1]
+    assert set(filter(None, shown.split(", "))) == read

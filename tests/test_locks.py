@@ -1,0 +1,97 @@
+import contextlib
+import multiprocessing
+import pathlib
+
+import pytest
+
+from configs import digits_ipc1
+from dpd_jax.errors import UserError
+from dpd_jax.runs import console, expert_training, loop, report
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.sources import Sources
+from dpd_jax.runs.workdir import Workdir
+from dpd_jax.storage import locks
+
+
+def hold(folder, held, release):
+    with (
+        locks.alone(folder, "--workdir"),
+        locks.in_turn(folder, "--experts_dir", "at work", contextlib.nullcontext),
+    ):
+        held.set()
+        release.wait(60)
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that holds tmp_path/run; a call ends it."""
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "run", held, release))
+    process.start()
+    assert held.wait(60)
+    yield release.set
+    release.set()
+    process.join()
+
+
+def test_a_folder_in_use_is_refused_until_its_holder_ends(tmp_path, other):
+    with pytest.raises(locks.Busy, match="another process is at work in .*run.*with --workdir"):
+        with locks.alone(tmp_path / "run", "--workdir"):
+            pass
+    with locks.alone(tmp_path / "elsewhere", "--workdir"):
+        pass
+
+
+def test_a_folder_in_use_is_waited_for_and_that_is_said(tmp_path, other, capsys, monkeypatch):
+    acquired = locks._acquired
+
+    def acquire(path, flag, blocking):
+        if blocking:
+            other()
+        return acquired(path, flag, blocking)
+
+    monkeypatch.setattr(locks, "_acquired", acquire)
+    with locks.in_turn(tmp_path / "run", "--experts_dir", "training experts", console.note):
+        said = capsys.readouterr().err
+        assert said.startswith("waiting for another process, training experts in ")
+
+
+def test_nothing_is_said_and_nothing_left_where_nobody_waits(tmp_path, capsys):
+    for _ in range(2):
+        with locks.in_turn(
+            tmp_path / "a" / "b", "--experts_dir", "training experts", contextlib.nullcontext
+        ):
+            pass
+        assert not (tmp_path / "a" / "b").exists()
+    with pytest.raises(ZeroDivisionError), locks.alone(tmp_path / "c", "--workdir"):
+        (tmp_path / "c" / "work").touch()
+        raise ZeroDivisionError
+    assert (tmp_path / "c" / "work").exists()
+    with locks.alone(tmp_path / "c", "--workdir"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", pathlib.Path("/proc/nobody/run")):
+        with pytest.raises(UserError, match=f"{folder} cannot be written or locked .*--workdir"):
+            with locks.alone(folder, "--workdir"):
+                pass
+
+
+def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path, monkeypatch):
+    experiment = Experiment.from_config(digits_ipc1.get_config())
+    store = expert_training.TrajectoryStore(tmp_path / "experts", {}, "float32")
+    looks = [[0, 1], []]  # Lacking before the turn came, there after.
+    monkeypatch.setattr(expert_training, "missing", lambda experiment, store: looks.pop(0))
+    assert expert_training.provide(experiment, None, store, experiment.epochs_read) == list(
+        range(6)
+    )
+    assert looks == []
+
+    monkeypatch.setattr(report, "finished", lambda workdir, config: True)
+    sources = Sources(None, tmp_path, tmp_path / "experts")
+    loop.run(experiment, Workdir(tmp_path / "run", experiment.config), sources)
+    assert not (tmp_path / "run").exists(), "nothing was begun"

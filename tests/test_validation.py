@@ -1,0 +1,90 @@
+"""Choices that do not go together, and values that cannot be: refused before any data is read."""
+
+import pytest
+
+from configs import digits_ipc1
+from dpd_jax.errors import UserError
+from dpd_jax.runs.experiment import Experiment
+
+NAN = float("nan")
+
+
+def experiment(words, changes):
+    config = digits_ipc1.get_config(words)
+    for field, value in changes.items():
+        group, _, name = field.rpartition(".")
+        (config[group] if group else config)[name] = value
+    return Experiment.from_config(config)
+
+
+REFUSED = [
+    ("", {"synthetic.labels": "hard"}, "gradient is zero"),
+    ("mtt", {"distill.lr_y": 0.1}, "gradient is zero"),
+    ("datm", {"matching.pruning_rate": 0.1}, "only the mask 'difference' reads it"),
+    ("datm", {"matching.metric": "relative"}, "only the mask 'difference' reads it"),
+    ("", {"matching.depth_ratio": 0.25}, "only the mask 'depth' reads it"),
+    ("pad", {"matching.loss_ratio": 0.25}, "only the mask 'loss' reads it"),
+    ("pad+", {"matching.depth_ratio": 0.9}, "0/0. Their sum must be below 1"),
+    ("", {"matching.masks": ("difference",) * 2}, "names a mask twice"),
+    ("", {"synthetic.init": "noise", "synthetic.labels": "experts"}, "nothing to do with"),
+    ("tesla", {"synthetic.init": "noise"}, "nothing to do with"),
+    ("tesla", {"student.momentum": 0.9}, "plain SGD"),
+    ("mtt", {"distill.lr_img": 0.0, "distill.lr_lr": 0.0}, "nothing would be learned"),
+    ("", {"distill.segments": 3, "distill.devices": 2}, "multiple of distill.devices"),
+    ("", {"student.chunk": 2, "network.norm": "batch"}, "whole batch at once"),
+    ("", {"student.batch_syn": 4, "network.norm": "batch"}, "does not divide the 10 synthetic"),
+    (
+        "",
+        {"student.batch_devices": 2, "distill.segments": 2, "distill.devices": 2},
+        "either each batch or the segments",
+    ),
+    ("", {"student.batch_devices": 2, "student.gradient": "unroll"}, "sum over devices"),
+    ("", {"data_schedule.kind": "hard"}, "known are all, easy_to_hard"),
+    ("pad", {"data_schedule.score_epochs": ()}, "at least one epoch"),
+    ("pad", {"data_schedule.score_networks": 0}, "score_networks = 0"),
+    ("pad", {"data_schedule.removal_epochs": (2,)}, "none be below addition_end_epoch = 4"),
+    ("", {"synthetic.step_size": -0.1}, "synthetic.step_size = -0.1"),
+    ("", {"synthetic.label_epoch": -2}, "label_epoch = -2"),
+    ("", {"matching.ratio_signed": False}, "ratio_signed = False has no effect"),
+    ("", {"evaluate.learning_rate": -1.0}, "evaluate.learning_rate = -1.0"),
+    ("", {"distill.log_every": 0}, "distill.log_every = 0"),
+    ("", {"distill.lr_img": NAN}, "distill.lr_img is not a number"),
+    ("", {"guard.max_step_size_change": 1.0}, "must be above 1"),
+]
+
+
+@pytest.mark.parametrize("words, changes, told", REFUSED, ids=lambda value: str(value)[:40])
+def test_refused_with_the_reason(words, changes, told):
+    with pytest.raises(UserError, match=told) as refusal:
+        experiment(words, changes)
+    for field in changes:
+        assert field.rpartition(".")[2] in str(refusal.value)
+
+
+ALLOWED = [
+    ("", {"matching.pruning_rate": 0.0}),
+    ("pad", {"matching.depth_ratio": 0.0}),
+    ("", {"synthetic.init": "noise"}),
+    ("mtt", {"synthetic.init": "noise"}),
+    ("mtt", {"synthetic.labels": "experts"}),  # soft labels that stay as they are
+    ("mtt", {"experts.optimizer": "gsam"}),
+    ("dpd", {"student.gradient": "tesla"}),
+    ("ftd+", {"student.momentum": 0.9}),
+    ("datm", {"data_schedule.kind": "easy_to_hard"}),
+    ("", {"guard.max_loss": float("inf")}),
+    ("", {"distill.iterations": 0}),
+    (
+        "pad+",
+        {
+            "matching.masks": ("loss", "difference", "ratio"),
+            "matching.loss_ratio": 0.25,
+            "data_schedule.removal_epochs": (40, 60),
+            "data_schedule.removal_ratios": (0.1, 0.2),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("words, changes", ALLOWED, ids=str)
+def test_useful_and_allowed(words, changes):
+    experiment(words, changes)
