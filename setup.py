@@ -2,12 +2,15 @@
 
 import setuptools
 
+test = ["pytest>=8.0", "pytest-xdist>=3.5"]
+
 setuptools.setup(
     name="dpd_jax",
     version="0.3.0",
     description="Dataset distillation by matching training trajectories: DPD and its family in JAX.",
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
     packages=setuptools.find_packages(include=["dpd_jax", "dpd_jax.*"]),
     package_data={"dpd_jax": ["py.typed"]},
     python_requires=">=3.11",
@@ -36,5 +39,5 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.9",
         "tqdm>=4.66",
     ],
-    extras_require={"test": ["pytest>=8.0", "pytest-xdist>=3.5"]},
+    extras_require={"test": test, "dev": [*test, "mypy>=1.18", "ruff>=0.14"]},
 )
