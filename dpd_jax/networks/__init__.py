@@ -12,11 +12,18 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from dpd_jax.errors import UserError
-from dpd_jax.networks import convnet, layout
+from dpd_jax.networks import alexnet, convnet, layout, lenet, mlp, resnet, vgg
 from dpd_jax.networks.layout import Parameter
 
 # A builder takes `image_shape`, `num_classes` and its own options, all by keyword.
-BUILDERS: dict[str, Callable[..., nn.Module]] = {"convnet": convnet.build}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "alexnet": alexnet.build,
+    "convnet": convnet.build,
+    "lenet": lenet.build,
+    "mlp": mlp.build,
+    "resnet18": resnet.build,
+    "vgg11": vgg.build,
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,7 @@ def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where((a >= b) | (a != a), a, b)
 
 
-def _max_pool(x: jax.Array) -> jax.Array:
+def max_pool(x: jax.Array) -> jax.Array:
     """The largest pixel of each 2x2 window, the first of equal ones as in PyTorch.
 
     `jnp.max` is differentiated by comparing its result with its operand for
@@ -56,14 +56,19 @@ def _max_pool(x: jax.Array) -> jax.Array:
     return _larger(top, bottom)
 
 
+def average_pool(x: jax.Array) -> jax.Array:
+    """The mean of each 2x2 window."""
+    return _windows(x).mean((2, 4))
+
+
 POOLINGS: dict[str, Callable] = {
-    "average": lambda x: _windows(x).mean((2, 4)),
-    "max": _max_pool,
+    "average": average_pool,
+    "max": max_pool,
     "none": lambda x: x,
 }
 
 
-def _uniform(fan_in: int) -> Callable:
+def uniform_init(fan_in: int) -> Callable:
     """PyTorch's initialiser of kernels and biases: uniform within 1 / sqrt(fan_in)."""
     bound = fan_in**-0.5
 
@@ -87,7 +92,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        init = _uniform(9 * x.shape[-1])
+        init = uniform_init(9 * x.shape[-1])
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         x = _convolution.convolve(x, kernel, padding=self.padding, method=self.method)
@@ -187,7 +192,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        init = _uniform(x.shape[-1])
+        init = uniform_init(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         return x @ kernel + bias[None]

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution, stride 1, in the form that suits the backend.
+"""Two-dimensional convolution in the form that suits the backend.
 
 "lax" is XLA's own. On a CPU, inside a loop, its kernel gradient runs a hundred
 times slower than a matrix product; "patches" is matrix products throughout.
@@ -13,22 +13,24 @@ import jax.numpy as jnp
 from dpd_jax.errors import UserError
 
 
-def _lax(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
+def _lax(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Array:
     return jax.lax.conv_general_dilated(
         x,
         kernel,
-        window_strides=(1, 1),
+        window_strides=(stride, stride),
         padding=((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
-def _columns(x: jax.Array, size: tuple[int, int], padding: int) -> jax.Array:
+def _columns(x: jax.Array, size: tuple[int, int], padding: int, stride: int = 1) -> jax.Array:
     """[b, h, w, i] -> [b, rows, columns, kh kw i]: what the kernel sees at every place."""
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     rows, columns = x.shape[1] - size[0] + 1, x.shape[2] - size[1] + 1
     places = [(i, j) for i in range(size[0]) for j in range(size[1])]
-    return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in places], axis=-1)
+    return jnp.concatenate(
+        [x[:, i : i + rows : stride, j : j + columns : stride] for i, j in places], axis=-1
+    )
 
 
 def _flat(x: jax.Array) -> jax.Array:
@@ -70,7 +72,13 @@ def _patches_backward(padding, residuals, g):
 _patches.defvjp(_patches_forward, _patches_backward)
 
 
-METHODS: dict[str, Callable] = {"lax": _lax, "patches": _patches}
+def _patches_with_stride(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Array:
+    if stride == 1:
+        return _patches(x, kernel, padding)
+    return _columns(x, kernel.shape[:2], padding, stride) @ _flat(kernel)
+
+
+METHODS: dict[str, Callable] = {"lax": _lax, "patches": _patches_with_stride}
 
 
 def resolve(method: str) -> str:
@@ -88,21 +96,24 @@ def resolve(method: str) -> str:
     return method
 
 
-def convolve(x: jax.Array, kernel: jax.Array, *, padding: int, method: str) -> jax.Array:
+def convolve(
+    x: jax.Array, kernel: jax.Array, *, padding: int, method: str, stride: int = 1
+) -> jax.Array:
     """Cross-correlates images with a kernel, without bias.
 
     Args:
       x: images [b, h, w, i].
       kernel: weights [kh, kw, i, o].
       padding: zeros added on each of the four sides.
+      stride: step between neighbouring places.
       method: a name in METHODS, or "auto". All agree to rounding and may be
         differentiated any number of times, forward over reverse included; only
         forward mode straight over "patches" is not provided for.
 
     Returns:
-      Maps [b, h + 2 padding - kh + 1, w + 2 padding - kw + 1, o].
+      Maps [b, (h + 2 padding - kh) // stride + 1, (w + 2 padding - kw) // stride + 1, o].
 
     Raises:
       UserError: for an unknown method.
     """
-    return METHODS[resolve(method)](x, kernel, padding)
+    return METHODS[resolve(method)](x, kernel, padding, stride)
