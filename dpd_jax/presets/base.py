@@ -1,24 +1,32 @@
-"""Every field a run has, with the values shared by all configs.
+"""All config fields, with the values that all configs share.
 
-A field left as a placeholder has no value common to all data sets: the config
-file gives it. The result is locked, so that a misspelt field is an error.
+A placeholder marks a field that every config file must set. The config is locked,
+so a misspelt field is an error.
 
-The choices are those of DPD (Cao et al. 2025, "Optimizing Trajectory Matching
-Distillation via Parameter Difference-Driven Pruning") and, where that paper is
-silent, of DATM (Guo et al. 2024, "Towards Lossless Dataset Distillation via
-Difficulty-Aligned Trajectory Matching"), on which it builds.
+The values follow DPD (Cao et al. 2025, "Optimizing Trajectory Matching
+Distillation via Parameter Difference-Driven Pruning"). That paper does not give
+some of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset
+Distillation via Difficulty-Aligned Trajectory Matching"), on which DPD builds:
+student.batch_syn; synthetic.labels and step_size; distill.lr_lr, momenta,
+iterations and threshold; ZCA whitening; 100 experts with GSAM's rho and alpha;
+the evaluation.
+
+Experts are trained to epoch 100, as in DATM, because their predictions at that
+epoch choose and label the first synthetic images. Otherwise only the epochs to
+match are stored, up to T+ + M. With synthetic.label_epoch=-1 the last of these
+epochs chooses and labels the images, and training stops there.
 """
 
 from ml_collections import config_dict
 
 
 def _required(kind: type) -> config_dict.FieldReference:
-    """A field of this type that the config file has to give."""
+    """A field of this type that the config file must set."""
     return config_dict.placeholder(kind)
 
 
 def get_config() -> config_dict.ConfigDict:
-    """The schema; a config file fills it and passes it through `methods.apply`."""
+    """The locked base config; a config file completes it and calls `methods.apply`."""
     config = config_dict.ConfigDict()
 
     config.method = "dpd"  # the preset; only reported, no code looks at it
