@@ -1,9 +1,9 @@
 """CIFAR-10 and CIFAR-100 from the binary archives of their authors.
 
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
-A record is one or two label bytes, then 3,072 bytes of an image in channel,
-row, column order. The binary archives are used, not the Python ones, because
-those must be unpickled.
+A record holds one or two label bytes, then 3,072 bytes of an image in channel,
+row, column order. The Python archives are not used because reading them means
+unpickling.
 """
 
 import tarfile
@@ -17,7 +17,7 @@ from dpd_jax.datasets.builders.base import ImageBuilder
 
 
 class _Cifar(ImageBuilder, skip_registration=True):
-    """What both sets share; the class attributes without a value say where they differ."""
+    """The common part; both sets give values for the class attributes that lack one."""
 
     VERSION = tfds.core.Version("3.0.2")
     IMAGE_SHAPE = (32, 32, 3)
@@ -52,7 +52,6 @@ class Cifar10(_Cifar, skip_registration=True):
     ARCHIVES = (
         Archive(
             "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-            170_052_171,
             "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         ),
     )
@@ -71,7 +70,6 @@ class Cifar100(_Cifar, skip_registration=True):
     ARCHIVES = (
         Archive(
             "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-            168_513_733,
             "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
         ),
     )
