@@ -256,17 +256,17 @@ def test_missing_arrays_are_named_beside_those_there(tmp_path):
 def test_other_files_are_no_npz(tmp_path, content):
     path = tmp_path / "own.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=f"{path} is no .npz file"):
+    with pytest.raises(UserError, match=f"{path} is not an .npz file"):
         load_own(path)
 
 
 def test_a_single_array_or_a_part_of_a_file_is_no_npz(tmp_path):
     np.save(tmp_path / "own.npy", OWN["train_image"])
-    with pytest.raises(UserError, match="own.npy is no .npz file"):
+    with pytest.raises(UserError, match="own.npy is not an .npz file"):
         load_own(tmp_path / "own.npy")
     path = own(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="no .npz file, or is cut short"):
+    with pytest.raises(UserError, match="not an .npz file, or is incomplete"):
         load_own(path)
 
 
