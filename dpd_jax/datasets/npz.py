@@ -128,8 +128,8 @@ def _labels(path: pathlib.Path, name: str, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
-            f'"{name}" in {path} is {labels.dtype} {list(labels.shape)}, not one integer per image. '
-            "Number the classes from 0 and store the labels as integers."
+            f'"{name}" in {path} is {labels.dtype} {list(labels.shape)}, not one integer per image; '
+            "number the classes from 0."
         )
     # Every class needs an image, so a valid label fits into int32.
     if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int32).max):
