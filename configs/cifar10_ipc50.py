@@ -12,9 +12,7 @@ from dpd_jax.presets import base, image_sets, methods
 
 def get_config(arg: str = ""):
     """`arg`: a method, "small", or both; see `methods.apply`."""
-    config = base.get_config()
-    config.update(image_sets.CIFAR10)
-    config.ipc = 50
+    config = base.get_config(image_sets.CIFAR10, ipc=50)
 
     # From DPD, Table 3.
     config.student.syn_steps = 80  # N

@@ -16,9 +16,7 @@ from dpd_jax.presets import base, image_sets, methods
 
 def get_config(arg: str = ""):
     """`arg`: a method, "small", or both; see `methods.apply`."""
-    config = base.get_config()
-    config.update(image_sets.DIGITS)
-    config.ipc = 1
+    config = base.get_config(image_sets.DIGITS, ipc=1)
 
     config.experts.num_experts = 6
     config.experts.batch_size = 64  # 23 steps an epoch

@@ -14,9 +14,7 @@ from dpd_jax.presets import base, image_sets, methods
 
 def get_config(arg: str = ""):
     """`arg`: a method, "small", or both; see `methods.apply`."""
-    config = base.get_config()
-    config.update(image_sets.TINY_IMAGENET)
-    config.ipc = 1
+    config = base.get_config(image_sets.TINY_IMAGENET, ipc=1)
 
     # From DPD, Table 3.
     config.student.syn_steps = 60  # N

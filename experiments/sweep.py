@@ -29,12 +29,8 @@ OVER = flags.DEFINE_multi_string(
     "A field and its values, e.g. matching.pruning_rate=0,0.1 or method=dpd,datm. Several flags "
     "give all combinations.",
 )
-SWEEP = flags.DEFINE_string(
-    "sweep", None, "A file like those in configs/sweeps/: fields and their values."
-)
-SEEDS = flags.DEFINE_integer(
-    "seeds", 1, "Runs of each setting, with seeds 0, 1, ...", lower_bound=1
-)
+SWEEP = flags.DEFINE_string("sweep", None, "A file of fields and values, see configs/sweeps/.")
+SEEDS = flags.DEFINE_integer("seeds", 1, "Runs per setting, with seeds 0, 1, ...", lower_bound=1)
 
 
 def main() -> None:

@@ -78,13 +78,8 @@ def load(
     if source == "tfds":
         from dpd_jax.datasets import prepared  # TFDS takes seconds to import.
 
-        name, (train, test), class_names = prepared.read(
-            name,
-            splits=splits,
-            keys=keys,
-            data_dir=pathlib.Path(data_dir or DEFAULT_DATA_DIR).expanduser(),
-            progress=progress,
-        )
+        folder = pathlib.Path(data_dir or DEFAULT_DATA_DIR).expanduser()
+        name, (train, test), class_names = prepared.read(name, splits, keys, folder, progress)
         return Dataset(name, *train, *test, class_names)
     if source == "npz":
         path = pathlib.Path(name).expanduser()
@@ -92,9 +87,7 @@ def load(
         if progress:
             progress(1.0, doing=f"reading {path.name}")
         return Dataset(path.name, *train, *test, class_names)
-    raise UserError(
-        f'there is no data source "{source}"; set data.source to one of: tfds, npz, digits'
-    )
+    raise UserError(f'data.source = "{source}" is unknown; set it to tfds, npz or digits')
 
 
 def bare_name(name: str, source: str) -> str:
@@ -114,14 +107,12 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
     Raises:
       UserError: a number is negative or larger than the number of images.
     """
-    k = len(dataset.class_names)
-    if train_per_class < 0 or test_images < 0:
-        raise UserError(
-            f"data.train_per_class = {train_per_class} and data.test_images = {test_images} "
-            "must not be negative (0 keeps all)"
-        )
+    for field, number in (("train_per_class", train_per_class), ("test_images", test_images)):
+        if number < 0:
+            raise UserError(f"data.{field} = {number} must not be negative (0 keeps all)")
+    train, test = dataset[1:3], dataset[3:5]
     if train_per_class:
-        sizes = np.bincount(dataset.train_labels, minlength=k)
+        sizes = np.bincount(dataset.train_labels, minlength=len(dataset.class_names))
         if sizes.min() < train_per_class:
             raise UserError(
                 f"data.train_per_class = {train_per_class}, but class "
@@ -129,10 +120,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f"{sizes.min()} training images; set a smaller number"
             )
         rank = _rank_in_class(dataset.train_labels, np.random.default_rng((seed, 0)))
-        keep = np.flatnonzero(rank < train_per_class)
-        dataset = dataset._replace(
-            train_images=dataset.train_images[keep], train_labels=dataset.train_labels[keep]
-        )
+        train = [array[rank < train_per_class] for array in train]
     if test_images:
         if test_images > len(dataset.test_labels):
             raise UserError(
@@ -141,10 +129,8 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
             )
         rank = _rank_in_class(dataset.test_labels, np.random.default_rng((seed, 1)))
         keep = np.sort(np.lexsort((dataset.test_labels, rank))[:test_images])
-        dataset = dataset._replace(
-            test_images=dataset.test_images[keep], test_labels=dataset.test_labels[keep]
-        )
-    return dataset
+        test = [array[keep] for array in test]
+    return Dataset(dataset.name, *train, *test, dataset.class_names)
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -22,7 +22,6 @@ _HELP = (
 
 def read(
     name: str,
-    *,
     splits: Sequence[str],
     keys: tuple[str, str],
     data_dir: pathlib.Path,

@@ -25,8 +25,13 @@ def _required(kind: type) -> config_dict.FieldReference:
     return config_dict.placeholder(kind)
 
 
-def get_config() -> config_dict.ConfigDict:
-    """The locked base config; a config file completes it and calls `methods.apply`."""
+def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_dict.ConfigDict:
+    """The locked base config; a config file completes it and calls `methods.apply`.
+
+    Args:
+      image_set: values from `image_sets`, if any.
+      ipc: synthetic images per class, if known.
+    """
     config = config_dict.ConfigDict()
 
     config.method = "dpd"  # only reported
@@ -208,4 +213,6 @@ def get_config() -> config_dict.ConfigDict:
         at_once=1,  # networks trained at once; uses memory to save time
         test_batch=500,  # images; changes speed only
     )
+    config.update(image_set or {})
+    config.ipc = ipc
     return config.lock()

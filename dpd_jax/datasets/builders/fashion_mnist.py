@@ -17,18 +17,15 @@ from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.builders.base import ImageBuilder
 
 _PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_CLASS_NAMES = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-]
+_SHA256 = {
+    "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
+_CLASS_NAMES = (
+    "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+).split(", ")
 
 
 class FashionMnist(ImageBuilder, skip_registration=True):
@@ -38,23 +35,8 @@ class FashionMnist(ImageBuilder, skip_registration=True):
     IMAGE_SHAPE = (28, 28, 1)
     NUM_CLASSES = 10
     HOMEPAGE = "https://github.com/zalandoresearch/fashion-mnist"
-    ARCHIVES = (
-        Archive(
-            f"{_PUBLISHER}/train-images-idx3-ubyte.gz",
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        ),
-        Archive(
-            f"{_PUBLISHER}/train-labels-idx1-ubyte.gz",
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        ),
-        Archive(
-            f"{_PUBLISHER}/t10k-images-idx3-ubyte.gz",
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        ),
-        Archive(
-            f"{_PUBLISHER}/t10k-labels-idx1-ubyte.gz",
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        ),
+    ARCHIVES = tuple(
+        Archive(f"{_PUBLISHER}/{name}-ubyte.gz", sha256) for name, sha256 in _SHA256.items()
     )
 
     def _split_generators(self, dl_manager):
