@@ -13,7 +13,6 @@ from dpd_jax.presets import base, image_sets, methods
 
 
 def get_config(arg: str = ""):
-    """`arg`: a method, "small", or both; see `methods.apply`."""
     config = base.get_config(image_sets.CIFAR100, ipc=100)
 
     # From DATM.

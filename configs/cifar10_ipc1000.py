@@ -14,7 +14,6 @@ from dpd_jax.presets import base, image_sets, methods
 
 
 def get_config(arg: str = ""):
-    """`arg`: a method, "small", or both; see `methods.apply`."""
     config = base.get_config(image_sets.CIFAR10, ipc=1000)
 
     # From DATM.

@@ -15,7 +15,6 @@ from dpd_jax.presets import base, image_sets, methods
 
 
 def get_config(arg: str = ""):
-    """`arg`: a method, "small", or both; see `methods.apply`."""
     config = base.get_config(image_sets.DIGITS, ipc=1)
 
     config.experts.num_experts = 6

@@ -14,7 +14,6 @@ from dpd_jax.presets import methods
 
 
 def get_config(arg: str = ""):
-    """`arg`: a method, "small", or both; see `methods.apply`."""
     config = digits_ipc1.get_config()
     config.ipc = 10
     config.student.batch_syn = 50  # of n = 100

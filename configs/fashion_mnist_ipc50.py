@@ -13,7 +13,6 @@ from dpd_jax.presets import image_sets, methods
 
 
 def get_config(arg: str = ""):
-    """`arg`: a method, "small", or both; see `methods.apply`."""
     config = cifar10_ipc50.get_config()
     config.update(image_sets.FASHION_MNIST)
     return methods.apply(config, arg)

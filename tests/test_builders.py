@@ -20,7 +20,6 @@ import pytest
 
 from dpd_jax.datasets import builders, loading
 from dpd_jax.datasets.builders import archives
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.errors import UserError
 
 CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
@@ -43,6 +42,14 @@ def served(tmp_path):
     yield folder, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def mirror(served, monkeypatch):
+    """The folder behind DPD_DATA_MIRROR, whose files need no checksum."""
+    folder, url = served
+    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}/#unchecked")
+    return folder
 
 
 def draw(shape, seed=0):
@@ -92,10 +99,8 @@ def same(images, labels, expected_images, expected_labels):
     return ours == theirs
 
 
-def test_cifar10_gets_its_data_by_itself(served, tmp_path, monkeypatch):
-    folder, url = served
-    images, labels = cifar10(folder)
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}/#unchecked")
+def test_cifar10_gets_its_data_by_itself(mirror, tmp_path):
+    images, labels = cifar10(mirror)
     seen = []
     first = load("cifar10", tmp_path / "sets", progress=lambda f, *, doing: seen.append((doing, f)))
     assert first.name == "cifar10:3.0.2"
@@ -109,7 +114,7 @@ def test_cifar10_gets_its_data_by_itself(served, tmp_path, monkeypatch):
         ("reading cifar10:3.0.2", 1.0),
     ]
     # The second time nothing is fetched.
-    (folder / "cifar-10-binary.tar.gz").unlink()
+    (mirror / "cifar-10-binary.tar.gz").unlink()
     assert loading.fingerprint(load("cifar10:3.0.2", tmp_path / "sets")) == loading.fingerprint(
         first
     )
@@ -137,30 +142,26 @@ def test_preparing_and_reading_never_import_tensorflow(served, tmp_path):
     )
 
 
-def test_cifar100_reads_the_fine_label(served, tmp_path, monkeypatch):
-    folder, url = served
+def test_cifar100_reads_the_fine_label(mirror, tmp_path):
     images = draw((30, 32, 32, 3))
     coarse, fine = draw(30) % 20, draw(30, seed=1) % 100
     names = [f"class_{i}" for i in range(100)]
     members = {"train.bin": slice(20), "test.bin": slice(20, 30)}
     members |= {"fine_label_names.txt": "\n".join(names), "coarse_label_names.txt": "other"}
-    write_cifar(folder / "cifar-100-binary.tar.gz", members, images, [coarse, fine])
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
+    write_cifar(mirror / "cifar-100-binary.tar.gz", members, images, [coarse, fine])
     dataset = load("cifar100", tmp_path / "sets")
     assert dataset.class_names == tuple(names)
     assert same(dataset.train_images, dataset.train_labels, images[:20], fine[:20])
     assert same(dataset.test_images, dataset.test_labels, images[20:], fine[20:])
 
 
-def test_fashion_mnist(served, tmp_path, monkeypatch):
-    folder, url = served
+def test_fashion_mnist(mirror, tmp_path):
     images, labels = draw((30, 28, 28)), draw(30) % 10
     for prefix, part in (("train", slice(20)), ("t10k", slice(20, 30))):
         for kind, array in (("images-idx3", images[part]), ("labels-idx1", labels[part])):
             header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-            path = folder / f"{prefix}-{kind}-ubyte.gz"
+            path = mirror / f"{prefix}-{kind}-ubyte.gz"
             path.write_bytes(gzip.compress(header + array.tobytes()))
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
     dataset = load("fashion_mnist", tmp_path / "sets")
     assert dataset.train_images.shape == (20, 28, 28, 1)
     assert dataset.class_names[0] == "T-shirt/top" and len(dataset.class_names) == 10
@@ -168,13 +169,12 @@ def test_fashion_mnist(served, tmp_path, monkeypatch):
     assert same(dataset.test_images, dataset.test_labels, images[20:], labels[20:])
 
 
-def test_tiny_imagenet(served, tmp_path, monkeypatch):
-    folder, url = served
+def test_tiny_imagenet(mirror, tmp_path):
     classes = [f"n{i:08d}" for i in range(200)]
     images = np.repeat(draw((6, 1, 1, 3)), 64, axis=1).repeat(64, axis=2)  # JPEG keeps these
     images[5] = images[5, ..., :1]  # one that is stored as grey
     lines = []
-    with zipfile.ZipFile(folder / "tiny-imagenet-200.zip", "w") as archive:
+    with zipfile.ZipFile(mirror / "tiny-imagenet-200.zip", "w") as archive:
         archive.writestr("tiny-imagenet-200/wnids.txt", "\n".join(reversed(classes)))
         for i, image in enumerate(images):
             raw = io.BytesIO()
@@ -186,7 +186,6 @@ def test_tiny_imagenet(served, tmp_path, monkeypatch):
             if i >= 4:
                 lines.append(f"{name}\t{classes[i]}\t0\t0\t63\t63")
         archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "\n".join(lines))
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
     dataset = load("tiny_imagenet", tmp_path / "sets", test_split="validation")
     assert dataset.class_names == tuple(classes)
     assert sorted(dataset.train_labels) == [0, 1, 2, 3]
@@ -241,7 +240,7 @@ def test_a_connection_that_breaks_off_is_noticed(tmp_path):
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.bin"
         with pytest.raises(UserError, match="9 bytes read, 91 more expected"):
-            archives.fetch(Archive(url, "0"), tmp_path / "downloads")
+            archives.fetch(url, "0", tmp_path / "downloads")
         thread.join()
     assert not leftovers(tmp_path)
 
@@ -254,26 +253,24 @@ def test_an_interrupted_download_leaves_nothing(served, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        archives.fetch(Archive(f"{url}/a.bin", "0"), tmp_path / "downloads", stop)
+        archives.fetch(f"{url}/a.bin", "0", tmp_path / "downloads", stop)
     assert not leftovers(tmp_path / "downloads")
 
 
 def test_an_archive_put_there_by_hand_is_used_if_whole(served, tmp_path):
     folder, url = served
     content = b"the published bytes"
-    archive = Archive(f"{url}/a.bin", hashlib.sha256(content).hexdigest())
+    archive = (f"{url}/a.bin", hashlib.sha256(content).hexdigest())
     (tmp_path / "a.bin").write_bytes(content)
-    archives.fetch(archive, tmp_path)  # The server has no such file yet.
+    archives.fetch(*archive, tmp_path)  # The server has no such file yet.
     (tmp_path / "a.bin").write_bytes(b"the published BYTES")
     (folder / "a.bin").write_bytes(content)
-    path = archives.fetch(archive, tmp_path)
-    assert path.read_bytes() == content
+    archives.fetch(*archive, tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == content
 
 
-def test_interrupted_preparing_leaves_nothing_readable(served, tmp_path, monkeypatch):
-    folder, url = served
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
-    cifar10(folder)
+def test_interrupted_preparing_leaves_nothing_readable(mirror, tmp_path):
+    cifar10(mirror)
 
     def stop(fraction, *, doing):
         if doing.startswith("preparing"):
@@ -285,19 +282,15 @@ def test_interrupted_preparing_leaves_nothing_readable(served, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("content", [b"<html>Log in to this network</html>", b""])
-def test_an_archive_of_another_kind_is_named(served, tmp_path, monkeypatch, content):
-    folder, url = served
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
-    (folder / "cifar-10-binary.tar.gz").write_bytes(content)
+def test_an_archive_of_another_kind_is_named(mirror, tmp_path, content):
+    (mirror / "cifar-10-binary.tar.gz").write_bytes(content)
     with pytest.raises(UserError, match="cannot prepare cifar10 .*if an archive is bad"):
         builders.prepare("cifar10", tmp_path / "sets")
     assert not (tmp_path / "sets" / "cifar10" / "3.0.2").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(served, tmp_path, monkeypatch):
-    folder, url = served
-    monkeypatch.setenv(archives.MIRROR_VARIABLE, f"{url}#unchecked")
-    cifar10(folder)
+def test_a_folder_that_cannot_be_written_is_named(mirror, tmp_path):
+    cifar10(mirror)
     (tmp_path / "sets").write_text("a file")
     with pytest.raises(UserError, match="cannot write .*sets"):
         builders.prepare("cifar10", tmp_path / "sets")

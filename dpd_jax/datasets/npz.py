@@ -17,7 +17,6 @@ import numpy as np
 from dpd_jax.errors import UserError
 
 _NAMES = "class_names"
-_SHOWN = 20  # array names in a message, at most
 _MOST_CHANNELS = 4
 
 
@@ -81,10 +80,9 @@ def _arrays(path: pathlib.Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
             ) from error
         missing = [name for name in needed if name not in there]
         if missing:
-            others = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
             raise UserError(
-                f"{path} has no {', '.join(missing)}; it has: {others or 'nothing'}. Arrays are "
-                "named SPLIT_KEY. Set data.train_split, data.test_split, data.image_key and "
+                f"{path} has no {', '.join(missing)}; it has: {', '.join(there) or 'nothing'}. "
+                "Arrays are named SPLIT_KEY. Set data.train_split, data.test_split, data.image_key and "
                 "data.label_key, or rename the arrays."
             )
         return {name: _array(path, stored, name) for name in (*needed, _NAMES) if name in there}
@@ -128,7 +126,7 @@ def _labels(path: pathlib.Path, name: str, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
-            f'"{name}" in {path} is {labels.dtype} {list(labels.shape)}, not one integer per image; '
+            f'"{name}" in {path} is {labels.dtype} {list(labels.shape)}, not one integer an image; '
             "number the classes from 0."
         )
     # Every class needs an image, so a valid label fits into int32.

@@ -118,11 +118,8 @@ def transform(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
       UserError: the images are not 8-bit or have another shape than in the fit.
     """
     _check_images(images)
-
-    def forward(rows):
-        scaled = rows / np.float32(255) - preprocessing.mean
-        return _apply(preprocessing.matrix, scaled)
-
+    mean, matrix, _ = preprocessing
+    forward = lambda rows: _apply(matrix, rows / np.float32(255) - mean)  # noqa: E731
     return _in_chunks(preprocessing, images, forward)
 
 
@@ -136,10 +133,8 @@ def restore(preprocessing: Preprocessing, x: np.ndarray) -> np.ndarray:
     Raises:
       UserError: the images have another shape than in the fit.
     """
-
-    def backward(rows):
-        return _apply(preprocessing.inverse, rows.astype(np.float32)) + preprocessing.mean
-
+    mean, _, inverse = preprocessing
+    backward = lambda rows: _apply(inverse, rows.astype(np.float32)) + mean  # noqa: E731
     return _in_chunks(preprocessing, np.asarray(x), backward)
 
 

@@ -1,7 +1,8 @@
 """All config fields, with the values that all configs share.
 
 A placeholder marks a field that every config file must set. The config is locked,
-so a misspelt field is an error.
+so a misspelt field is an error. A config file defines `get_config(arg)`; `arg` is a
+method, "small", or both (see `methods.apply`).
 
 The values follow DPD (Cao et al. 2025, "Optimizing Trajectory Matching
 Distillation via Parameter Difference-Driven Pruning"). That paper does not give
@@ -20,9 +21,7 @@ epochs chooses and labels the images, and training stops there.
 from ml_collections import config_dict
 
 
-def _required(kind: type) -> config_dict.FieldReference:
-    """A field of this type that the config file must set."""
-    return config_dict.placeholder(kind)
+_required = config_dict.placeholder  # a field of this type that the config file must set
 
 
 def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_dict.ConfigDict:

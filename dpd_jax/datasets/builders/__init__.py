@@ -43,8 +43,8 @@ def prepare(name: str, data_dir: pathlib.Path, progress: Progress | None = None)
     """
     builder_class = BUILDERS[name]
     downloads = data_dir / "downloads"
-    for archive in builder_class.ARCHIVES:
-        fetch(archive, downloads, progress)
+    for file_name, sha256 in builder_class.ARCHIVES.items():
+        fetch(f"{builder_class.PUBLISHER}/{file_name}", sha256, downloads, progress)
     folder = data_dir / name / str(builder_class.VERSION)
     tfds.disable_progress_bar()  # Its bars and ours would overwrite each other.
     try:

@@ -6,7 +6,6 @@ archive in place by hand.
 
 import os
 import pathlib
-from typing import NamedTuple
 
 import pooch
 import requests
@@ -20,23 +19,7 @@ _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30.0  # seconds without data before a download fails
 
 
-class Archive(NamedTuple):
-    """A published file.
-
-    Attributes:
-      url: where its publisher serves it.
-      sha256: its SHA-256 checksum in hexadecimal.
-    """
-
-    url: str
-    sha256: str
-
-    @property
-    def file_name(self) -> str:
-        return self.url.rsplit("/", 1)[1]
-
-
-def fetch(archive: Archive, folder: pathlib.Path, progress: Progress | None = None) -> pathlib.Path:
+def fetch(url: str, sha256: str, folder: pathlib.Path, progress: Progress | None = None) -> None:
     """Downloads an archive, unless the folder holds it with the right checksum.
 
     The download goes to a temporary file, which is renamed only after its checksum
@@ -47,31 +30,29 @@ def fetch(archive: Archive, folder: pathlib.Path, progress: Progress | None = No
     data, e.g. a smaller set for a test, and a file in `folder` is used as it is.
 
     Args:
-      archive: the file to download.
+      url: where the publisher serves the archive.
+      sha256: its SHA-256 checksum in hexadecimal.
       folder: the target folder, made if missing.
       progress: called with the fraction downloaded, or None.
-
-    Returns:
-      The path of the file.
 
     Raises:
       UserError: the download failed, the checksum is wrong, or the folder cannot be
         written.
     """
-    name = archive.file_name
+    name = url.rpartition("/")[2]
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     unchecked = mirror.endswith("#unchecked")
     mirror = mirror.removesuffix("#unchecked").rstrip("/")
-    url = f"{mirror}/{name}" if mirror else archive.url
+    url = f"{mirror}/{name}" if mirror else url
     ways_out = (
         f"Check the network and run again; or set {MIRROR_VARIABLE} to a URL that serves {name}; "
         f"or put {name} into {folder}; or set --data_dir to a folder with the prepared data set."
     )
     pooch.get_logger().setLevel("WARNING")  # Its messages would break the progress bar.
     try:
-        path = pooch.retrieve(
+        pooch.retrieve(
             url,
-            known_hash=None if unchecked else archive.sha256,
+            known_hash=None if unchecked else sha256,
             fname=name,
             path=folder,
             downloader=lambda url, file, _: _download(url, pathlib.Path(file), progress),
@@ -81,15 +62,13 @@ def fetch(archive: Archive, folder: pathlib.Path, progress: Progress | None = No
         raise UserError(f"cannot download {url}: {reason}. {ways_out}") from error
     except ValueError as error:
         raise UserError(
-            f"the file from {url} is not the published one: its SHA-256 is not {archive.sha256}. "
-            f"{ways_out}"
+            f"the file from {url} is not the published one: its SHA-256 is not {sha256}. {ways_out}"
         ) from error
     except OSError as error:
         raise UserError(
             f"cannot write {name} to {folder}: {error}. Free some space or set --data_dir to "
             "another folder."
         ) from error
-    return pathlib.Path(path)
 
 
 def _download(url: str, path: pathlib.Path, progress: Progress | None) -> None:

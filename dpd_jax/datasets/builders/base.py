@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.progress import Progress
 
 _REPORT_EVERY = 500  # examples
@@ -20,7 +19,8 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     registered with TFDS, which has builders of these names already.
     """
 
-    ARCHIVES: tuple[Archive, ...]
+    PUBLISHER: str  # URL of the folder that serves the archives.
+    ARCHIVES: dict[str, str]  # File name -> SHA-256.
     IMAGE_SHAPE: tuple[int, int, int]  # Height, width, channels.
     NUM_CLASSES: int
     HOMEPAGE: str

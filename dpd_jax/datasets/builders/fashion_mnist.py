@@ -13,16 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.builders.base import ImageBuilder
 
-_PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_SHA256 = {
-    "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-}
 _CLASS_NAMES = (
     "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
 ).split(", ")
@@ -35,13 +27,17 @@ class FashionMnist(ImageBuilder, skip_registration=True):
     IMAGE_SHAPE = (28, 28, 1)
     NUM_CLASSES = 10
     HOMEPAGE = "https://github.com/zalandoresearch/fashion-mnist"
-    ARCHIVES = tuple(
-        Archive(f"{_PUBLISHER}/{name}-ubyte.gz", sha256) for name, sha256 in _SHA256.items()
-    )
+    PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+    ARCHIVES = {
+        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",  # noqa: E501
+        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",  # noqa: E501
+        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",  # noqa: E501
+        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",  # noqa: E501
+    }
 
     def _split_generators(self, dl_manager):
         self.name_classes(_CLASS_NAMES)
-        arrays = [_read_idx(dl_manager.manual_dir / file.file_name) for file in self.ARCHIVES]
+        arrays = [_read_idx(dl_manager.manual_dir / name) for name in self.ARCHIVES]
         return {
             split: self.count(split, len(images), self._generate_examples(images, labels))
             for split, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:]))

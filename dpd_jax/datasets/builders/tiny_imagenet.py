@@ -14,7 +14,6 @@ import numpy as np
 import PIL.Image
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.builders.base import ImageBuilder
 
 _ROOT = "tiny-imagenet-200"
@@ -27,15 +26,13 @@ class TinyImagenet(ImageBuilder, skip_registration=True):
     IMAGE_SHAPE = (64, 64, 3)
     NUM_CLASSES = 200
     HOMEPAGE = "http://cs231n.stanford.edu"
-    ARCHIVES = (
-        Archive(
-            "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-            "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",
-        ),
-    )
+    PUBLISHER = "http://cs231n.stanford.edu"
+    ARCHIVES = {
+        "tiny-imagenet-200.zip": "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
+    }
 
     def _split_generators(self, dl_manager):
-        archive = zipfile.ZipFile(dl_manager.manual_dir / self.ARCHIVES[0].file_name)
+        archive = zipfile.ZipFile(dl_manager.manual_dir / next(iter(self.ARCHIVES)))
         classes = sorted(archive.read(f"{_ROOT}/wnids.txt").decode().split())
         self.name_classes(classes)
         train = {
