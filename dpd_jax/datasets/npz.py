@@ -82,8 +82,8 @@ def _arrays(path: pathlib.Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
         if missing:
             raise UserError(
                 f"{path} has no {', '.join(missing)}; it has: {', '.join(there) or 'nothing'}. "
-                "Arrays are named SPLIT_KEY. Set data.train_split, data.test_split, data.image_key and "
-                "data.label_key, or rename the arrays."
+                "Arrays are named SPLIT_KEY. Set data.train_split, data.test_split, data.image_key "
+                "and data.label_key, or rename the arrays."
             )
         return {name: _array(path, stored, name) for name in (*needed, _NAMES) if name in there}
 
