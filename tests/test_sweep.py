@@ -1,4 +1,4 @@
-"""The sweep's loop, table and plot, with runs that only pretend."""
+"""The loop, table and plot of a sweep, with simulated runs."""
 
 import csv
 import json
@@ -22,21 +22,21 @@ RATES = ("matching.pruning_rate=0,0.1,0.2",)
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Leaves out the plot, which takes most of the time here."""
+    """Skips the plot, which takes most of the time here."""
     monkeypatch.setattr(runner.plot, "save", lambda *_, **__: None)
 
 
-def grid(*over, words=""):
-    base = grid_lib.Base(words, {}, digits_ipc1.get_config)
+def grid(*over, arg=""):
+    base = grid_lib.Base(arg, {}, digits_ipc1.get_config)
     return grid_lib.make(base, (grid_lib.parse(over),))
 
 
 def accuracy(experiment):
-    """What a pretended run ends with."""
+    """The accuracy of a simulated run."""
     return 0.5 + experiment.matching.pruning_rate + 0.01 * experiment.config.seed
 
 
-def pretend(experiment, workdir, shared):
+def simulate(experiment, workdir, shared):
     shared.append((experiment.matching.pruning_rate, experiment.config.seed))
     workdir.begin()
     score = lambda mean: {"mean": mean, "std": 0.02, "runs": [mean], "diverged": 0}  # noqa: E731
@@ -49,7 +49,7 @@ def pretend(experiment, workdir, shared):
     (workdir.path / "report.json").write_text(json.dumps(made))
 
 
-def go(tmp_path, do=pretend, over=RATES, seeds=2):
+def go(tmp_path, do=simulate, over=RATES, seeds=2):
     done = []
     runner.go(runner.plan_runs(grid(*over), seeds, tmp_path), tmp_path, done, do, "the command")
     return done
@@ -60,7 +60,7 @@ def lines(tmp_path):
         return {row["point"]: row for row in csv.DictReader(file)}
 
 
-def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, undrawn, capsys):
+def test_every_setting_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, undrawn, capsys):
     assert go(tmp_path) == [(r, s) for s in (0, 1) for r in (0, 0.1, 0.2)]
     table = lines(tmp_path)
     row = table["pruning_rate=0.1"]
@@ -76,25 +76,25 @@ def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, 
     assert np.isclose(float(row["over_first_mean"]), 0.1) and row["over_first_std"]
     assert table["pruning_rate=0"]["over_first_mean"] == ""
     assert "sample standard deviation (n − 1) over runs" in text and "the command" in text
-    assert "mean over 5 fresh networks" in text
+    assert "mean over 5 new networks" in text
 
 
-def test_a_sweep_started_again_or_extended_does_what_is_missing(tmp_path, undrawn):
+def test_a_sweep_started_again_or_extended_runs_what_is_missing(tmp_path, undrawn):
     go(tmp_path, seeds=1)
     assert go(tmp_path, seeds=1) == []
     wider = ("matching.pruning_rate=0,0.1,0.2,0.3",)
     assert go(tmp_path, over=wider) == [(0.3, 0), (0, 1), (0.1, 1), (0.2, 1), (0.3, 1)]
 
 
-def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn):
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path, undrawn):
     def do(experiment, workdir, shared):
         if experiment.matching.pruning_rate == 0.1 and experiment.config.seed == 0:
             raise UserError("stopped at step 7: the\nimages moved.")
-        pretend(experiment, workdir, shared)
+        simulate(experiment, workdir, shared)
 
-    with pytest.raises(UserError, match="1 of 6 runs could not") as told:
+    with pytest.raises(UserError, match="1 of 6 runs could not") as caught:
         go(tmp_path, do)
-    assert "pruning_rate=0.1, seed 0: stopped at step 7" in str(told.value)
+    assert "pruning_rate=0.1, seed 0: stopped at step 7" in str(caught.value)
     row = lines(tmp_path)["pruning_rate=0.1"]
     assert (row["runs"], row["runs_asked"], row["accuracy_std"]) == ("1", "2", "")
     text = (tmp_path / "table.md").read_text()
@@ -103,19 +103,19 @@ def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn
     assert go(tmp_path) == [(0.1, 0)]
 
 
-def test_runs_of_another_process_are_left_to_it(tmp_path, undrawn, capsys):
+def test_runs_of_another_process_are_skipped(tmp_path, undrawn, capsys):
     def do(experiment, workdir, shared):
         if experiment.matching.pruning_rate == 0.1:
             raise locks.Busy("another process is at work")
-        if not shared:  # Meanwhile, elsewhere: the last run of all.
+        if not shared:  # Another process finishes the last run.
             runs = runner.plan_runs(grid(*RATES), 2, tmp_path)
-            pretend(runs[-1].experiment, runs[-1].workdir, [])
-        pretend(experiment, workdir, shared)
+            simulate(runs[-1].experiment, runs[-1].workdir, [])
+        simulate(experiment, workdir, shared)
 
     assert go(tmp_path, do) == [(0, 0), (0.2, 0), (0, 1)]
-    said = capsys.readouterr().err
-    assert said.count("finished by another process") == 1
-    assert "other processes took 2 of the runs" in said
+    text = capsys.readouterr().err
+    assert text.count("finished by another process") == 1
+    assert "other processes work on 2 of the runs" in text
     assert lines(tmp_path)["pruning_rate=0.2"]["runs"] == "2"
 
 
@@ -123,7 +123,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, undrawn):
     def do(experiment, workdir, shared):
         if len(shared) == 2:
             raise KeyboardInterrupt
-        pretend(experiment, workdir, shared)
+        simulate(experiment, workdir, shared)
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path, do)
@@ -140,20 +140,18 @@ def test_a_folder_of_another_config_is_refused_before_anything_runs(tmp_path, un
         runner.plan_runs(grid(*RATES), 2, tmp_path)
 
 
-def test_time_left_follows_runs_of_the_same_point():
-    waiting = [types.SimpleNamespace(setting=p) for p in grid(*RATES)]
-    clock = runner.Clock()
-    assert clock.left(waiting) == ""
-    clock.add(waiting[0], 60)
-    clock.add(waiting[1], 180)
-    assert clock.left(waiting) == ", about 6 min left"  # 1 + 3 + their mean
-    clock.add(waiting[2], 10_000)
-    assert clock.left(waiting).endswith(" h left")
+def test_time_left_follows_runs_of_the_same_setting():
+    waiting = [types.SimpleNamespace(setting=setting) for setting in grid(*RATES)]
+    first, second, third = (run.setting.name for run in waiting)
+    assert runner.time_left({}, waiting) == ""
+    seconds = {first: [50, 70], second: [180]}
+    assert runner.time_left(seconds, waiting) == ", about 6 min left"  # 1 + 3 + their mean
+    assert runner.time_left(seconds | {third: [10_000]}, waiting).endswith(" h left")
 
 
-def cells(over, seeds=(0,), words=""):
+def cells(over, seeds=(0,), arg=""):
     made = []
-    for setting in grid(*over, words=words):
+    for setting in grid(*over, arg=arg):
         for seed in seeds:
             base = 0.2 + 0.1 * setting.experiment.config.ipc
             made.append(
@@ -171,9 +169,8 @@ def cells(over, seeds=(0,), words=""):
 
 
 def test_baselines_of_different_data_are_not_mixed(tmp_path):
-    table = table_lib.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), words="small"))
-    told = {row.label: row.mean for row in table.random}
-    assert told == {
+    table = table_lib.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), arg="small"))
+    assert {row.label: row.mean for row in table.random} == {
         "random real images (ipc=1)": pytest.approx(0.3),
         "random real images (ipc=2)": pytest.approx(0.4),
     }
