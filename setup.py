@@ -35,6 +35,8 @@ setuptools.setup(
         "optax>=0.2.6",
         "orbax-checkpoint>=0.12",
         "pillow>=10.0",
+        "pooch>=1.8",
+        "requests>=2.31",
         "scikit-learn>=1.4",
         "tensorflow-datasets>=4.9.9",
         "tqdm>=4.66",
