@@ -103,7 +103,7 @@ def test_a_run_does_not_compile_the_timed_programs_again(caplog):
     floor = 4 * (2 * experiment.network.num_params + 10 * 64)
     assert floor < held < 20e6
     with caplog.at_level(logging.WARNING), jax.log_compiles():
-        state, _, _ = cost.step_inputs(experiment)
+        state, _, _ = cost.step_inputs(experiment, 10)
         segment = TrajectorySegment(
             np.ones((1, 2, experiment.network.num_params), np.float32), np.zeros(1, np.int32)
         )
@@ -234,7 +234,7 @@ def test_results_record_the_chosen_gradient(tmp_path, compiled, monkeypatch):
     evaluation = Evaluation(np.array([0.5]), np.zeros(1, np.float32), np.array([False]))
     monkeypatch.setattr(report, "score", lambda *_: evaluation)
     monkeypatch.setattr(report, "random_real", lambda *_: evaluation)
-    state, _, _ = cost.step_inputs(chosen)
+    state, _, _ = cost.step_inputs(chosen, 10)
     report.finish(chosen, data, workdir, None, state, {})
 
     provenance = distilled_set.read(tmp_path / "distilled.npz").provenance

@@ -1,31 +1,31 @@
-"""The figures of a benchmark as a person reads them."""
+"""The rows of a benchmark as text."""
 
 from collections.abc import Callable
 from typing import Any
 
 
-def _number(name: str, scale: float, digits: str) -> Callable[[dict], str]:
-    def told(row: dict) -> str:
-        value = row.get(name)
+def _number(field: str, scale: float, digits: str) -> Callable[[dict], str]:
+    def cell(row: dict) -> str:
+        value = row.get(field)
         return "-" if value is None else f"{value * scale:{digits}}"
 
-    return told
+    return cell
 
 
-def _plain(name: str) -> Callable[[dict], str]:
-    return lambda row: "-" if row.get(name) is None else str(row[name])
+def _plain(field: str) -> Callable[[dict], str]:
+    return lambda row: "-" if row.get(field) is None else str(row[field])
 
 
 def _kind(row: dict) -> str:
-    """What tells rows of one kind apart."""
-    words = [row["gradient"], row.get("storage"), row.get("optimizer")]
-    words.append({True: "augmented", False: None, None: None}[row["augmentation"]])
+    """The options that distinguish the rows of one work."""
+    parts = [row["gradient"], row.get("storage"), row.get("optimizer")]
+    parts.append("augmented" if row["augmentation"] else None)
     if row.get("chunk"):
-        words.append(f"chunk {row['chunk']}")
-    for name, word in (("at_once", "at once"), ("networks", "networks"), ("segments", "segments")):
-        if row.get(name, 1) > 1:
-            words.append(f"{row[name]} {word}")
-    return " ".join(word for word in words if word)
+        parts.append(f"chunk {row['chunk']}")
+    for field, name in (("at_once", "at once"), ("networks", "networks"), ("segments", "segments")):
+        if row.get(field, 1) > 1:
+            parts.append(f"{row[field]} {name}")
+    return " ".join(filter(None, parts))
 
 
 COLUMNS: dict[str, Callable[[dict], str]] = {
@@ -47,28 +47,22 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
 
 
 def text(rows: list[dict[str, Any]]) -> str:
-    """The table; columns nobody fills are left out, errors follow below."""
-    filled = {
-        name: [told(row) for row in rows]
-        for name, told in COLUMNS.items()
-        if any(told(row) not in ("-", "") for row in rows)
-    }
-    widths = {name: max(len(name), *map(len, cells)) for name, cells in filled.items()}
-    lines = [
-        "  ".join(
-            cell.ljust(widths[name]) if name in ("what", "kind") else cell.rjust(widths[name])
-            for name, cell in zip(filled, cells, strict=True)
-        ).rstrip()
-        for cells in (list(filled), *zip(*filled.values(), strict=True))
-    ]
+    """The table without its empty columns; then the errors."""
+    columns = {name: [cell(row) for row in rows] for name, cell in COLUMNS.items()}
+    lines = [""] * (len(rows) + 1)
+    for name, cells in columns.items():
+        if not set(cells) <= {"-", ""}:
+            width = max(map(len, [name, *cells]))
+            side = "<" if name in ("what", "kind") else ">"
+            padded = (f"{cell:{side}{width}}" for cell in [name, *cells])
+            lines = [f"{line}  {cell}" for line, cell in zip(lines, padded, strict=True)]
     errors = [f"{row['what']} {_kind(row)}: {row['error']}" for row in rows if row.get("error")]
-    return "\n".join(lines + errors)
+    return "\n".join([line[2:].rstrip() for line in lines] + errors)
 
 
 def sentence(row: dict[str, Any]) -> str:
-    """One row, as it comes."""
-    share = row["fraction_of_matmul"]
-    told = f"{row['seconds']:.4g} s" if row["seconds"] else row.get("error", "no figure")
-    if share:
-        told += f", {share:.2f} of the matrix product"
-    return f"  {row['what']} {_kind(row)}: {told}"
+    """One row as a line of text."""
+    result = f"{row['seconds']:.4g} s" if row["seconds"] else row.get("error", "no figure")
+    if row["fraction_of_matmul"]:
+        result += f", {row['fraction_of_matmul']:.2f} of the matrix product"
+    return f"  {row['what']} {_kind(row)}: {result}"

@@ -40,7 +40,12 @@ def step_bytes(experiment: Experiment) -> int:
     share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
     chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
     one_device = experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
-    memory = one_device.outer_step().lower(*step_inputs(one_device)).compile().memory_analysis()
+    memory = (
+        one_device.outer_step()
+        .lower(*step_inputs(one_device, experiment.num_images))
+        .compile()
+        .memory_analysis()
+    )
     return (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -52,7 +57,7 @@ def step_bytes(experiment: Experiment) -> int:
 def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
     """Seconds of an outer step; `compiled`: whether it needs no first call to compile it."""
     program = experiment.outer_step()
-    state, segments, key = step_inputs(experiment)
+    state, segments, key = step_inputs(experiment, experiment.num_images)
 
     def run() -> Any:
         nonlocal state  # The step donates it.
@@ -133,10 +138,12 @@ def _seconds(run: Callable[[], Any]) -> float:
     return first if first > _LONG else min(map(timed, itertools.repeat(None, 3)))
 
 
-def step_inputs(experiment: Experiment) -> tuple[DistillState, TrajectorySegment, jax.Array]:
-    """Arguments of an outer step."""
+def step_inputs(
+    experiment: Experiment, num_images: int
+) -> tuple[DistillState, TrajectorySegment, jax.Array]:
+    """Arguments of an outer step on a set of this many images."""
     network, segments = experiment.network, experiment.config.distill.segments
-    first = random_set(network, experiment.num_images)
+    first = random_set(network, num_images)
     first = first._replace(step_size=jnp.float32(experiment.outer.initial_step_size))
     params = random_weights(network, segments, len(experiment.student.alignment.offsets))
     segment = TrajectorySegment(params, np.zeros(segments, np.int32))
