@@ -26,16 +26,14 @@ import sys
 from dpd_jax.benchmarks import timing
 from dpd_jax.runs import machine
 
+_SIZE, _CHANNELS, _CLASSES, _DEPTH = 32, 3, 10, 3  # of CIFAR-10 and its network
+
 
 def main() -> None:
     """Parses the flags, times the loop, prints a line and writes the row."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark_torch")
     for name, value, text in (
         ("width", 128, "channels of every block"),
-        ("depth", 3, "blocks"),
-        ("size", 32, "height and width of the images"),
-        ("channels", 3, "of the images"),
-        ("classes", 10, ""),
         ("steps", 10, "student steps N"),
         ("batch", 10, "images per student step, which are all images"),
         ("threads", 0, "0 is the default of PyTorch"),
@@ -108,11 +106,7 @@ def measure(torch, arguments: argparse.Namespace) -> dict:
     step()
     temporary = _memory(torch, cuda) - before
     forward = forward_flops(
-        size=arguments.size,
-        channels=arguments.channels,
-        width=arguments.width,
-        depth=arguments.depth,
-        classes=arguments.classes,
+        size=_SIZE, channels=_CHANNELS, width=arguments.width, depth=_DEPTH, classes=_CLASSES
     )
     row = {
         "what": "distill_step_torch",
@@ -169,8 +163,8 @@ def _random_inputs(torch, arguments: argparse.Namespace, device):
     def uniform(*shape, fan_in):
         return (2 * torch.rand(shape, device=device) - 1) * fan_in**-0.5
 
-    params, inputs, size = [], arguments.channels, arguments.size
-    for _ in range(arguments.depth):
+    params, inputs, size = [], _CHANNELS, _SIZE
+    for _ in range(_DEPTH):
         fan_in = 9 * inputs
         params += [
             uniform(arguments.width, inputs, 3, 3, fan_in=fan_in),
@@ -181,14 +175,14 @@ def _random_inputs(torch, arguments: argparse.Namespace, device):
         inputs, size = arguments.width, size // 2
     inputs *= size * size
     params += [
-        uniform(arguments.classes, inputs, fan_in=inputs),
-        uniform(arguments.classes, fan_in=inputs),
+        uniform(_CLASSES, inputs, fan_in=inputs),
+        uniform(_CLASSES, fan_in=inputs),
     ]
     target = [p + 0.01 * torch.randn_like(p) for p in params]
-    shape = (arguments.batch, arguments.channels, arguments.size, arguments.size)
+    shape = (arguments.batch, _CHANNELS, _SIZE, _SIZE)
     images = torch.randn(shape, device=device, requires_grad=True)
-    classes = torch.arange(arguments.batch, device=device) % arguments.classes
-    labels = 10.0 * torch.nn.functional.one_hot(classes, arguments.classes).float()
+    classes = torch.arange(arguments.batch, device=device) % _CLASSES
+    labels = 10.0 * torch.nn.functional.one_hot(classes, _CLASSES).float()
     rate = torch.tensor(0.01, device=device, requires_grad=True)
     return [p.requires_grad_() for p in params], target, images, labels.requires_grad_(), rate
 

@@ -1,19 +1,29 @@
 """The rows of a benchmark as text."""
 
-from collections.abc import Callable
 from typing import Any
 
+# Column: the field, its scale (None: not a float), its format.
+COLUMNS = {
+    "what": ("what", None, ""),
+    "kind": ("kind", None, ""),
+    "steps": ("steps", None, ""),
+    "batch": ("batch", None, ""),
+    "seconds": ("seconds", 1, ".4g"),
+    "least": ("seconds_least", 1, ".4g"),
+    "GFLOP": ("flops", 1e-9, ".1f"),
+    "product GFLOP/s": ("matmul_flops_per_second", 1e-9, ".0f"),
+    "share": ("fraction_of_matmul", 1, ".2f"),
+    "temp MiB": ("temp_bytes", 2**-20, ".1f"),
+    "compile s": ("compile_seconds", 1, ".1f"),
+    "read %": ("host_share", 100, ".1f"),
+    "cached %": ("host_share_cached", 100, ".1f"),
+    "store MB": ("store_bytes", 1e-6, ".0f"),
+}
 
-def _number(field: str, scale: float, digits: str) -> Callable[[dict], str]:
-    def cell(row: dict) -> str:
-        value = row.get(field)
-        return "-" if value is None else f"{value * scale:{digits}}"
 
-    return cell
-
-
-def _plain(field: str) -> Callable[[dict], str]:
-    return lambda row: "-" if row.get(field) is None else str(row[field])
+def _cell(row: dict[str, Any], field: str, scale: float | None, digits: str) -> str:
+    value = _kind(row) if field == "kind" else row.get(field)
+    return "-" if value is None else f"{value if scale is None else value * scale:{digits}}"
 
 
 def _kind(row: dict) -> str:
@@ -28,27 +38,9 @@ def _kind(row: dict) -> str:
     return " ".join(filter(None, parts))
 
 
-COLUMNS: dict[str, Callable[[dict], str]] = {
-    "what": _plain("what"),
-    "kind": _kind,
-    "steps": _plain("steps"),
-    "batch": _plain("batch"),
-    "seconds": _number("seconds", 1, ".4g"),
-    "least": _number("seconds_least", 1, ".4g"),
-    "GFLOP": _number("flops", 1e-9, ".1f"),
-    "product GFLOP/s": _number("matmul_flops_per_second", 1e-9, ".0f"),
-    "share": _number("fraction_of_matmul", 1, ".2f"),
-    "temp MiB": _number("temp_bytes", 2**-20, ".1f"),
-    "compile s": _number("compile_seconds", 1, ".1f"),
-    "read %": _number("host_share", 100, ".1f"),
-    "cached %": _number("host_share_cached", 100, ".1f"),
-    "store MB": _number("store_bytes", 1e-6, ".0f"),
-}
-
-
 def text(rows: list[dict[str, Any]]) -> str:
     """The table without its empty columns; then the errors."""
-    columns = {name: [cell(row) for row in rows] for name, cell in COLUMNS.items()}
+    columns = {name: [_cell(row, *column) for row in rows] for name, column in COLUMNS.items()}
     lines = [""] * (len(rows) + 1)
     for name, cells in columns.items():
         if not set(cells) <= {"-", ""}:

@@ -65,10 +65,7 @@ class Product:
         elif self.spread < 0.3:
             verdict = "the machine was not quite steady: compare shares, not seconds"
         else:
-            verdict = (
-                "the machine was unsteady (its clock, or other programs): compare only rows of the "
-                "same group, and repeat"
-            )
+            verdict = "the machine was unsteady: compare only rows of the same group, and repeat"
         low, middle, high = min(self.rates), statistics.median(self.rates), max(self.rates)
         return (
             f"float32 product {' x '.join(map(str, self.shape))}: median {middle / 1e9:.0f} "

@@ -6,7 +6,6 @@ their values. The programs are those of the run, which therefore finds them comp
 
 import itertools
 import math
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from dpd_jax.distill import DistillState, TrajectorySegment
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
 from dpd_jax.networks import Network
+from dpd_jax.runs import machine
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import peak_memory_bytes
@@ -119,11 +119,7 @@ def memory_in_use() -> int:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_in_use" in stats:
         return int(stats["bytes_in_use"])
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):  # Not Linux.
-        return peak_memory_bytes()
+    return machine.process_memory_bytes() or peak_memory_bytes()
 
 
 def _seconds(run: Callable[[], Any]) -> float:

@@ -216,14 +216,8 @@ def gradient_name(student: Student) -> str:
 
 
 def _first_that_fits(experiment: Experiment, budget: float) -> Experiment:
-    config, student = experiment.config.distill, experiment.student
-    # "nested" saves at most the weights (and velocities) of every student step.
-    vectors = student.syn_steps * (2 if student.momentum else 1)
-    saved = 4 * vectors * experiment.network.num_params * (config.segments // config.devices)
     other, needed, tried = 0, [], []
     for candidate in exact_gradients(experiment):
-        if needed and candidate.student.gradient == "nested" and needed[-1] - saved > budget:
-            continue
         name = gradient_name(candidate.student)
         with console.note(f"memory: compiling {name}"):
             step = cost.step_bytes(candidate)

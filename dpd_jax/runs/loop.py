@@ -28,13 +28,12 @@ def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
 
     Raises:
       UserError: for invalid data, experts or workdir; `locks.Busy` if another process does this
-        run; `Stuck` if the guard stops it.
+        run; if the guard stops the run.
       KeyboardInterrupt: after Ctrl-C, when the work so far is saved.
     """
     with locks.alone(workdir.path, "--workdir"):
-        if not report.finished(
-            workdir, experiment.config
-        ):  # Perhaps another process has just finished it.
+        # Another process may have finished it before this one had the lock.
+        if not report.finished(workdir, experiment.config):
             _run(experiment, workdir, sources)
 
 
@@ -63,17 +62,9 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     )
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
-    try:
-        state, seconds["distill"] = loop.run(initial)
-    except Stuck as stuck:
-        report.save(experiment, data, workdir, stuck.state.average, accuracy=None)
-        _save_pruning_map(experiment, workdir)
-        raise
-    _save_pruning_map(experiment, workdir)
-    report.finish(experiment, data, workdir, real, state, seconds)
-
-
-def _save_pruning_map(experiment: Experiment, workdir: Workdir) -> None:
+    state, seconds["distill"] = loop.run(initial)
+    if loop.stop_reason:
+        report.save(experiment, data, workdir, state.average, accuracy=None)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
     pruning_map.save(
@@ -82,18 +73,16 @@ def _save_pruning_map(experiment: Experiment, workdir: Workdir) -> None:
         experiment.network.parameters,
         title=experiment.title,
     )
-
-
-class Stuck(UserError):
-    """The guard stopped the run. Attributes: state: the last good state."""
-
-    def __init__(self, message: str, state: DistillState):
-        super().__init__(message)
-        self.state = state
+    if loop.stop_reason:
+        raise UserError(loop.stop_reason)
+    report.finish(experiment, data, workdir, real, state, seconds)
 
 
 class Loop:
-    """The outer loop: reads segments, writes checkpoints and metrics."""
+    """The outer loop: reads segments, writes checkpoints and metrics.
+
+    Attributes: stop_reason: why the guard stopped the run; "" if it did not.
+    """
 
     def __init__(
         self, experiment: Experiment, workdir: Workdir, reader: SegmentReader, key: jax.Array
@@ -104,21 +93,22 @@ class Loop:
         self._key = key
         self._step = experiment.outer_step()
         self._reported, self._undone = 0, 0  # The last printed trouble; the number of undone steps.
-        self._reason = ""  # Why the guard stops the run.
+        self.stop_reason = ""
 
     def run(self, initial: SyntheticSet) -> tuple[DistillState, float]:
         """Runs from the newest checkpoint to the last iteration.
 
         Returns:
-          The final state, and the seconds of all outer steps, earlier processes included.
+          The last state, and the seconds of all outer steps, earlier processes included.
+
+        Raises:
+          UserError: if the newest checkpoint is beyond the last iteration.
+          KeyboardInterrupt: after Ctrl-C, when the state is saved.
         """
         state, spent = self._resume(distill.init(initial, self._experiment.outer))
         config = self._experiment.config.distill
         first, start = int(state.step), time.monotonic()
         self._workdir.truncate_metrics(first)
-
-        def clock() -> float:
-            return spent + time.monotonic() - start
 
         stop = Interrupt()
         with stop, console.bar("distil", config.iterations, unit=" steps", initial=first) as bar:
@@ -129,22 +119,18 @@ class Loop:
                 if previous:
                     self._watch(bar, *previous)
                 previous = (step + 1, metrics, segments.start_epoch)
-                last = step + 1 == config.iterations or stop.asked or self._reason
+                last = step + 1 == config.iterations or stop.asked or self.stop_reason
                 if last or (step + 1) % config.checkpoint_every == 0:
-                    self._save(state, clock())
+                    seconds = np.float32(spent + time.monotonic() - start)
+                    self._workdir.checkpoints.save(int(state.step), (state, seconds))
                 if last:
                     self._watch(bar, *previous)
                     break
         self._workdir.checkpoints.finish()
-        if self._reason:
-            raise Stuck(self._reason, state)
-        if stop.asked and int(state.step) < config.iterations:
+        if stop.asked and not self.stop_reason and int(state.step) < config.iterations:
             console.say(f"saved at step {int(state.step)}.")
             raise KeyboardInterrupt
-        return state, clock()
-
-    def _save(self, state: DistillState, seconds: float) -> None:
-        self._workdir.checkpoints.save(int(state.step), (state, np.float32(seconds)))
+        return state, spent + time.monotonic() - start
 
     def _resume(self, fresh: DistillState) -> tuple[DistillState, float]:
         latest = self._workdir.checkpoints.latest()
@@ -182,7 +168,7 @@ class Loop:
                 else f"the matching loss stays above distill.threshold = {config.threshold}; "
                 "raise it, or lower curriculum.max_start_epoch or synthetic.step_size"
             )
-            self._reason = (
+            self.stop_reason = (
                 f"stopped at step {step}: {metrics.idle} steps in a row changed nothing, since "
                 f"{reason}. The last good set is {self._workdir.path / 'distilled.npz'}."
             )

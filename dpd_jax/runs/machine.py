@@ -14,7 +14,16 @@ def processor() -> str:
 
 def free_memory_bytes() -> int | None:
     """Free memory in bytes; None if unknown."""
-    found = _fields("/proc/meminfo", "MemAvailable")  # "16289420 kB"
+    return _bytes("/proc/meminfo", "MemAvailable")
+
+
+def process_memory_bytes() -> int | None:
+    """Memory that this process holds, in bytes; None if unknown."""
+    return _bytes("/proc/self/status", "VmRSS")
+
+
+def _bytes(path: str, name: str) -> int | None:
+    found = _fields(path, name)  # "16289420 kB"
     return int(found[0].split()[0]) * 1024 if found else None
 
 

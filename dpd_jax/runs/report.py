@@ -46,7 +46,7 @@ def finish(
     result = state.average
     save(experiment, data, workdir, result, accuracy=None)
     start = time.monotonic()
-    learned = score(experiment, result, data.test, data.dataset.test_labels, "evaluate")
+    learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
@@ -109,7 +109,7 @@ def save(
 
 
 def score(
-    experiment: Experiment, result: SyntheticSet, test: np.ndarray, labels: np.ndarray, text: str
+    experiment: Experiment, result: SyntheticSet, test: np.ndarray, labels: np.ndarray
 ) -> Evaluation:
     """Accuracy of fresh networks trained on a set, after their last epoch.
 
@@ -117,20 +117,16 @@ def score(
       experiment: of the run.
       result: the set.
       test, labels: the test images [m, h, w, c] in model space, and their classes [m].
-      text: the name of the progress bar.
 
     Raises:
       UserError: if the learning rate is not positive and finite.
     """
     config = experiment.config.evaluate
-    rate = config.learning_rate or float(result.step_size)
     key = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.EVALUATION)
-    with console.bar(text, 1.0) as bar:
+    with console.bar("evaluate", 1.0) as bar:
         return _evaluate(
             experiment,
-            result.images,
-            result.labels,
-            rate,
+            result._replace(step_size=config.learning_rate or float(result.step_size)),
             test,
             labels,
             key,
@@ -149,39 +145,37 @@ def random_real(experiment: Experiment, data: RunData, step_size: float) -> Eval
     config = experiment.config
     root = jax.random.fold_in(jax.random.key(config.seed), keys.RANDOM_REAL)
     rate = config.evaluate.random_real_learning_rate or config.evaluate.learning_rate or step_size
-    classes = synthetic.classes(config.num_classes, config.ipc)
-    labels = synthetic.hard_labels(classes, config.num_classes)
+    counts = config.num_classes, config.ipc
+    labels = synthetic.hard_labels(synthetic.classes(*counts), config.num_classes)
     evaluations = []
     with console.bar("random real", config.evaluate.num_networks, unit=" networks") as bar:
         for network in range(config.evaluate.num_networks):
             image_key, key = jax.random.split(jax.random.fold_in(root, network))
-            real = synthetic.real_indices(
-                image_key, data.dataset.train_labels, config.num_classes, config.ipc
+            real = synthetic.real_indices(image_key, data.dataset.train_labels, *counts)
+            evaluation = _evaluate(
+                experiment,
+                SyntheticSet(data.train[real], labels, rate),
+                data.test,
+                data.dataset.test_labels,
+                key,
+                num_networks=1,
+                at_once=1,
+                progress=lambda share, text, n=network: bar.to(n + share),
             )
-            evaluations.append(
-                _evaluate(
-                    experiment,
-                    data.train[real],
-                    labels,
-                    rate,
-                    data.test,
-                    data.dataset.test_labels,
-                    key,
-                    num_networks=1,
-                    at_once=1,
-                    progress=lambda share, text, n=network: bar.to(n + share),
-                )
-            )
+            evaluations.append(evaluation)
     return Evaluation(*(np.concatenate(parts) for parts in zip(*evaluations, strict=True)))
 
 
-def _evaluate(experiment: Experiment, *arguments, **options) -> Evaluation:
-    """`evaluate.evaluate` with the networks and protocol of the experiment."""
+def _evaluate(experiment, training: SyntheticSet, test, labels, key, **options) -> Evaluation:
+    """`evaluate.evaluate` on a set; its step size is the learning rate."""
     return evaluate.evaluate(
         experiment.network,
         experiment.protocol,
         experiment.augmentation,
-        *arguments,
+        *training,
+        test,
+        labels,
+        key,
         test_batch=experiment.config.evaluate.test_batch,
         **options,
     )
