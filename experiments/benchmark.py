@@ -79,7 +79,11 @@ for _name in ("steps", "batch"):
 
 def main() -> None:
     experiment = Experiment.from_config(_cli.CONFIG.value)
-    path = _json_path()
+    path = JSON.value and pathlib.Path(JSON.value).expanduser()
+    if path:  # Checked before anything is measured.
+        if path.is_dir():
+            raise UserError(f"--json={path} is a folder; name a file for the figures.")
+        path.parent.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_enable_compilation_cache", False)  # Compilation is timed too.
     product = device.float32_product()
     rows = []
@@ -114,17 +118,6 @@ def _finished(row: dict) -> dict:
         if row["seconds"] and f"host_seconds{kind}" in row:
             row[f"host_share{kind}"] = row[f"host_seconds{kind}"] / row["seconds"]
     return row
-
-
-def _json_path() -> pathlib.Path | None:
-    """The file for the figures, checked before anything is measured."""
-    if JSON.value is None:
-        return None
-    path = pathlib.Path(JSON.value).expanduser()
-    if path.is_dir():
-        raise UserError(f"--json={path} is a folder; name a file for the figures.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ starts at a fresh network, and plain SGD on real images makes its target.
 
 import dataclasses
 import pathlib
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,7 +19,7 @@ from absl import flags
 
 from dpd_jax.runs import console, gradient_check, run_data
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.gradient_check import Inputs, gradient_function, gradients
+from dpd_jax.runs.gradient_check import Inputs, agreement, gradients
 from dpd_jax.synthetic import SyntheticSet
 from experiments import _cli
 
@@ -36,18 +35,6 @@ TARGET_STEPS = flags.DEFINE_integer(
 DRAWS = flags.DEFINE_integer(
     "draws", 3, "The number of segments, each with its own start and batches.", lower_bound=1
 )
-
-
-class Agreement(NamedTuple):
-    """The agreement of two gradients of one variable.
-
-    Attributes:
-      cosine: of the angle between them; the sign for a scalar. NaN if one is zero.
-      error: |other - reference| / |reference|; NaN if the reference is zero.
-    """
-
-    cosine: float
-    error: float
 
 
 def main() -> None:
@@ -72,7 +59,7 @@ def main() -> None:
 def check(experiment: Experiment, inputs: Inputs, root: jax.Array, modes: list[str]) -> None:
     """Prints the comparison of the modes with the reference."""
     with console.note(f"gradient by {REFERENCE.value}"):
-        reference = gradients(gradient_function(experiment, REFERENCE.value), inputs, root)
+        reference = gradients(experiment, REFERENCE.value, inputs, root)
     lines = [
         f"N = {experiment.student.syn_steps}, step size {float(inputs.synthetic.step_size):g}, "
         f"reference: {REFERENCE.value}; L = {np.mean([loss for loss, _ in reference]):.4f}; mean "
@@ -82,19 +69,16 @@ def check(experiment: Experiment, inputs: Inputs, root: jax.Array, modes: list[s
     ]
     for mode in modes:
         with console.note(f"gradient by {mode}"):
-            computed = gradients(gradient_function(experiment, mode), inputs, root)
+            computed = gradients(experiment, mode, inputs, root)
         for name, agreements in compare(reference, computed).items():
             cosines, errors = zip(*agreements, strict=True)
             lines.append(f"{mode:<8}{name:<13}{_summary(cosines, min):<24}{_summary(errors, max)}")
     if "tesla" in modes:
-        lines += [
-            "",
-            "tesla is an approximation: it ignores how later steps depend on earlier ones.",
-        ]
+        lines.append("\ntesla is an approximation: it ignores how steps depend on earlier steps.")
     console.result("\n".join(lines))
 
 
-def compare(reference: list, other: list) -> dict[str, list[Agreement]]:
+def compare(reference: list, other: list) -> dict[str, list[tuple[float, float]]]:
     """The agreement of the gradients of each segment, for each part of the set."""
     return {
         name.replace("_", " "): [
@@ -103,14 +87,6 @@ def compare(reference: list, other: list) -> dict[str, list[Agreement]]:
         ]
         for name in SyntheticSet._fields
     }
-
-
-def agreement(reference: np.ndarray, other: np.ndarray) -> Agreement:
-    """Cosine and relative error of two gradients, in double precision."""
-    a, b = (np.ravel(x).astype(np.float64) for x in (reference, other))
-    norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Agreement(float(a @ b / (norm_a * norm_b)), float(np.linalg.norm(b - a) / norm_a))
 
 
 def _summary(values, worst) -> str:

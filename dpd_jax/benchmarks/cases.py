@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import statistics
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpd_jax import evaluate, experts, flops
+from dpd_jax import flops
 from dpd_jax.benchmarks import device, timing
 from dpd_jax.benchmarks.timing import Work
 from dpd_jax.distill import TrajectorySegment
@@ -24,8 +25,7 @@ from dpd_jax.storage import trajectories
 from dpd_jax.storage.trajectories import TrajectoryStore
 
 # Expert steps per timed call. More steps hide the launch overhead of an accelerator.
-_EXPERT_STEPS = {"cpu": 2}
-_EXPERT_STEPS_ACCELERATOR = 20
+_EXPERT_STEPS, _EXPERT_STEPS_ACCELERATOR = 2, 20
 _EVALUATED_IMAGES = 100  # About this many pass through a network in a timed call.
 _READS = 20  # The host time of a step is the median of these.
 
@@ -66,13 +66,7 @@ def _distill_step(experiment: Experiment, host: dict[str, float]) -> Work:
     inputs = cost.step_inputs(experiment, max(experiment.num_images, batch))
     state, segment, key = jax.device_put(inputs)
     program = _compile(row, experiment.outer_step(), state, segment, key)
-
-    def run():
-        nonlocal state  # The step donates it.
-        state, metrics = program(state, segment, key)
-        return metrics
-
-    return _work(row, run)
+    return _work(row, cost.repeated_step(program, state, segment, key))
 
 
 def expert_training(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]]:
@@ -81,26 +75,20 @@ def expert_training(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]
     An accelerator also trains five, because one may leave it idle.
     """
     del sweep
-    steps = _EXPERT_STEPS.get(jax.default_backend(), _EXPERT_STEPS_ACCELERATOR)
-    together = {1, experiment.config.experts.at_once}
-    for at_once in sorted(together if jax.default_backend() == "cpu" else together | {5}):
-        yield [_expert_training(experiment, at_once, steps)]
-
-
-def _expert_training(experiment: Experiment, at_once: int, steps: int) -> Work:
     batch, network, recipe = experiment.recipe.batch_size, experiment.network, experiment.recipe
-    count = at_once * flops.expert(network, recipe.optimizer, steps=steps, batch=batch)
-    row = _row(experiment, "expert_training", steps, batch, count) | {
-        "augmentation": bool(experiment.augmentation.families),
-        "optimizer": recipe.optimizer,
-        "at_once": at_once,
-    }
-    epoch = experts.make_epoch(network, recipe, experiment.augmentation, side_by_side=at_once > 1)
-    images = cost.random_set(network, steps * batch).images
-    labels = jnp.arange(len(images)) % network.num_classes
-    inputs = cost.expert_inputs(experiment, images, labels, steps, at_once)
-    program = _compile(row, epoch, *inputs)
-    return _work(row, lambda: program(*inputs))
+    accelerator = jax.default_backend() != "cpu"
+    steps = _EXPERT_STEPS_ACCELERATOR if accelerator else _EXPERT_STEPS
+    for at_once in sorted({1, experiment.config.experts.at_once} | ({5} if accelerator else set())):
+        count = at_once * flops.expert(network, recipe.optimizer, steps=steps, batch=batch)
+        row = _row(experiment, "expert_training", steps, batch, count) | {
+            "augmentation": bool(experiment.augmentation.families),
+            "optimizer": recipe.optimizer,
+            "at_once": at_once,
+        }
+        images = cost.random_set(network, steps * batch).images
+        labels = jnp.arange(len(images)) % network.num_classes
+        epoch, inputs = cost.expert_epoch(experiment, images, labels, steps, at_once)
+        yield [_work(row, functools.partial(_compile(row, epoch, *inputs), *inputs))]
 
 
 def evaluation(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]]:
@@ -121,10 +109,7 @@ def _evaluation(experiment: Experiment, networks: int, at_once: int) -> Work:
         "networks": networks,
         "at_once": at_once,
     }
-    train = evaluate.make_epochs(
-        experiment.network, protocol, experiment.augmentation, epochs, side_by_side=at_once > 1
-    )
-    inputs = cost.evaluation_inputs(experiment, epochs, at_once)
+    train, inputs = cost.evaluation_epochs(experiment, epochs, epochs, at_once)
     program = _compile(row, train, *inputs)
     return _work(row, lambda: [program(*inputs) for _ in range(networks // at_once)])
 

@@ -53,7 +53,7 @@ def free_memory_bytes() -> int | None:
     """Free memory of the device; None if unknown."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        return machine.free_memory_bytes()
+        return machine.memory_bytes("/proc/meminfo", "MemAvailable")
     stats = device.memory_stats() or {}
     if "bytes_limit" not in stats:
         return None

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import distill, evaluate, experts, synthetic
-from dpd_jax.distill import DistillState, TrajectorySegment
+from dpd_jax.distill import DistillState, Metrics, TrajectorySegment
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
 from dpd_jax.networks import Network
@@ -56,14 +56,8 @@ def step_bytes(experiment: Experiment) -> int:
 
 def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
     """Seconds of an outer step; `compiled`: whether it needs no first call to compile it."""
-    program = experiment.outer_step()
-    state, segments, key = step_inputs(experiment, experiment.num_images)
-
-    def run() -> Any:
-        nonlocal state  # The step donates it.
-        state, metrics = program(state, segments, key)
-        return metrics
-
+    inputs = step_inputs(experiment, experiment.num_images)
+    run = repeated_step(experiment.outer_step(), *inputs)
     if not compiled:
         jax.block_until_ready(run())
     return _seconds(run)
@@ -72,33 +66,24 @@ def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
 def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> float:
     """Seconds of one training step of `at_once` experts side by side."""
     images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
-    inputs = expert_inputs(experiment, images, labels, _EXPERT_STEPS, at_once)
-    run = experts.make_epoch(
-        experiment.network,
-        experiment.recipe,
-        experiment.augmentation,
-        side_by_side=at_once > 1,
-    )
-    run.lower(*inputs).compile()
+    epoch, inputs = expert_epoch(experiment, images, labels, _EXPERT_STEPS, at_once)
+    epoch.lower(*inputs).compile()
     rows = inputs[3].shape[-2]
-    return _seconds(lambda: run(*inputs)) / min(_EXPERT_STEPS, rows)
+    return _seconds(lambda: epoch(*inputs)) / min(_EXPERT_STEPS, rows)
 
 
 def evaluation_epoch_seconds(experiment: Experiment, at_once: int) -> float:
     """Seconds of one epoch of `at_once` evaluation networks side by side."""
-    protocol = experiment.protocol
-    chunk = evaluate.epochs_a_call(protocol)
-    run = evaluate.make_epochs(
-        experiment.network, protocol, experiment.augmentation, chunk, side_by_side=at_once > 1
-    )
+    chunk = evaluate.epochs_a_call(experiment.protocol)
 
-    def seconds(epochs: int) -> float:
-        inputs = evaluation_inputs(experiment, epochs, at_once)
-        return _seconds(lambda: run(*inputs)) / epochs
+    def run(epochs: int) -> Callable[[], Any]:
+        function, inputs = evaluation_epochs(experiment, chunk, epochs, at_once)
+        return lambda: function(*inputs)
 
-    jax.block_until_ready(run(*evaluation_inputs(experiment, 1, at_once)))  # Compiles.
-    one = seconds(1)
-    return one if one * chunk > _LONG else seconds(min(chunk, protocol.epochs))
+    jax.block_until_ready(run(1)())  # Compiles.
+    one = _seconds(run(1))
+    epochs = min(chunk, experiment.protocol.epochs)
+    return one if one * chunk > _LONG else _seconds(run(epochs)) / epochs
 
 
 def test_seconds(experiment: Experiment, images: np.ndarray) -> float:
@@ -119,7 +104,7 @@ def memory_in_use() -> int:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_in_use" in stats:
         return int(stats["bytes_in_use"])
-    return machine.process_memory_bytes() or peak_memory_bytes()
+    return machine.memory_bytes("/proc/self/status", "VmRSS") or peak_memory_bytes()
 
 
 def _seconds(run: Callable[[], Any]) -> float:
@@ -146,33 +131,52 @@ def step_inputs(
     return distill.init(first, experiment.outer), segment, jax.random.key(0)
 
 
-def expert_inputs(
+def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metrics]:
+    """A function that takes the next outer step at every call; steps donate their state."""
+
+    def run() -> Metrics:
+        nonlocal state
+        state, metrics = program(state, segments, key)
+        return metrics
+
+    return run
+
+
+def expert_epoch(
     experiment: Experiment, images: jax.Array, labels: jax.Array, steps: int, at_once: int
-) -> tuple:
-    """Arguments of an expert epoch in which only the first `steps` batches hold images."""
+) -> tuple[Callable, tuple]:
+    """An expert epoch and its arguments; only its first `steps` batches hold images."""
     size = min(experiment.recipe.batch_size, len(images))
     order = np.full((math.ceil(len(images) / size), size), -1, np.int32)
     used = order[:steps]
     used[:] = np.arange(used.size).reshape(used.shape) % len(images)
     params = random_weights(experiment.network)
     state = ExpertState(params, np.zeros_like(params), np.zeros((), np.int32))
-    repeated = (state, order, jax.random.key(0))
-    if at_once > 1:
-        repeated = jax.tree.map(lambda x: jnp.stack([x] * at_once), repeated)
-    state, order, key = jax.device_put(repeated)
-    return state, images, labels, order, key
+    state, order, key = _side_by_side((state, order, jax.random.key(0)), at_once)
+    epoch = experts.make_epoch(
+        experiment.network, experiment.recipe, experiment.augmentation, side_by_side=at_once > 1
+    )
+    return epoch, (state, images, labels, order, key)
 
 
-def evaluation_inputs(experiment: Experiment, epochs: int, at_once: int) -> tuple:
-    """Arguments of an evaluation call in which only the protocol's last `epochs` are left."""
-    network = experiment.network
+def evaluation_epochs(
+    experiment: Experiment, chunk: int, epochs: int, at_once: int
+) -> tuple[Callable, tuple]:
+    """A call of `chunk` evaluation epochs and its arguments; only `epochs` of them are left."""
+    network, protocol = experiment.network, experiment.protocol
     params = random_weights(network)
     each = (params, network.init_stats(), np.zeros_like(params), jax.random.key(0))
-    if at_once > 1:
-        each = jax.tree.map(lambda x: jnp.stack([x] * at_once), each)
-    state = EvalState(*jax.device_put(each), epoch=np.int32(experiment.protocol.epochs - epochs))
-    first = random_set(network, experiment.num_images)
-    return state, first.images, first.labels, 0.01, None
+    state = EvalState(*_side_by_side(each, at_once), epoch=np.int32(protocol.epochs - epochs))
+    images, labels, _ = random_set(network, experiment.num_images)
+    function = evaluate.make_epochs(
+        network, protocol, experiment.augmentation, chunk, side_by_side=at_once > 1
+    )
+    return function, (state, images, labels, 0.01, None)
+
+
+def _side_by_side(tree: Any, count: int) -> Any:
+    """The tree on the device, with a leading axis if there are several copies."""
+    return jax.tree.map(lambda x: jnp.stack([x] * count) if count > 1 else jax.device_put(x), tree)
 
 
 def random_set(network: Network, num_images: int) -> SyntheticSet:

@@ -1,4 +1,8 @@
-"""Gradients of the matching loss by different modes, on the same set and segments."""
+"""Gradients of the matching loss by different modes, on the same set and segments.
+
+Shared arguments: `experiment` and `data` of the run, `root`, the key of all randomness, and
+`draws`, the number of segments.
+"""
 
 import dataclasses
 import functools
@@ -42,12 +46,6 @@ def from_experts(
 ) -> Inputs | None:
     """Segments of stored experts, drawn as in a run; None if the store is empty.
 
-    Args:
-      experiment, data: of the run.
-      root: the key of all randomness.
-      directory: the expert store.
-      draws: the number of segments, spread over the run.
-
     Raises:
       UserError: if the experts were made with another config, or are too short.
     """
@@ -66,14 +64,9 @@ def from_experts(
 def draw_segments(
     experiment: Experiment, store: TrajectoryStore, used: list[int], root: jax.Array, draws: int
 ) -> list[TrajectorySegment]:
-    """Segments as a run draws them, spread over it, since start epochs depend on the step.
+    """Segments as a run draws them from the experts `used`, spread over the run.
 
-    Args:
-      experiment: of the run.
-      store: the experts; only `read` is used.
-      used: the numbers of the experts to draw from.
-      root: the key of all randomness.
-      draws: the number of segments.
+    Start epochs depend on the outer step.
     """
     config = experiment.config.distill
     reader = SegmentReader(
@@ -95,13 +88,7 @@ def from_fresh_networks(
     """Segments from fresh networks, trained by plain SGD on real images.
 
     The set needs no experts: random real images, or noise if the config starts from noise;
-    one-hot labels instead of those from experts.
-
-    Args:
-      experiment, data: of the run.
-      root: the key of all randomness.
-      draws: the number of segments, each of another network.
-      steps: SGD steps from start to target.
+    one-hot labels instead of those from experts. `steps` SGD steps lead to the target.
     """
     config = experiment.config.copy_and_resolve_references()
     if config.synthetic.init != "noise":
@@ -118,29 +105,40 @@ def from_fresh_networks(
     return Inputs(initial, segments, description)
 
 
-def gradient_function(experiment: Experiment, mode: str):
-    """The compiled (set, segment, key) -> ((L, dropped), gradient) of a gradient mode."""
+def gradients(
+    experiment: Experiment, mode: str, inputs: Inputs, root: jax.Array
+) -> list[tuple[float, SyntheticSet]]:
+    """(L, gradient) of each segment, by a gradient mode.
+
+    Batches and augmentation are drawn from `root`, so that they are the same for every mode.
+    """
     loss = functools.partial(
         distill.segment_loss,
         network=experiment.network,
         student=dataclasses.replace(experiment.student, gradient=mode),
         matching=experiment.matching,
     )
-    return jax.jit(jax.value_and_grad(loss, has_aux=True))
-
-
-def gradients(function, inputs: Inputs, root: jax.Array) -> list[tuple[float, SyntheticSet]]:
-    """(L, gradient) of each segment by a function of `gradient_function`.
-
-    Batches and augmentation are drawn from `root`, so that they are the same for every mode.
-    """
+    function = jax.jit(jax.value_and_grad(loss, has_aux=True))
     key = jax.random.fold_in(root, _STEPS)
     results = []
     for draw, segment in enumerate(inputs.segments):
         outputs = function(inputs.synthetic, segment, jax.random.fold_in(key, draw))
-        (loss, _), gradient = jax.device_get(outputs)
-        results.append((float(loss), gradient))
+        (loss_value, _), gradient = jax.device_get(outputs)
+        results.append((float(loss_value), gradient))
     return results
+
+
+def agreement(reference: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """The agreement of two gradients of one variable, in double precision.
+
+    Returns:
+      The cosine of their angle (of two scalars, the sign; NaN if one is zero), and the
+      relative error |other - reference| / |reference| (NaN if the reference is zero).
+    """
+    a, b = (np.ravel(x).astype(np.float64) for x in (reference, other))
+    norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(a @ b / (norm_a * norm_b)), float(np.linalg.norm(b - a) / norm_a)
 
 
 def _train(experiment: Experiment, data: RunData, key: jax.Array, steps: int) -> TrajectorySegment:

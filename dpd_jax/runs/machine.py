@@ -12,17 +12,8 @@ def processor() -> str:
     return f"{cores} cores, {names[0] if names else platform.processor() or platform.machine()}"
 
 
-def free_memory_bytes() -> int | None:
-    """Free memory in bytes; None if unknown."""
-    return _bytes("/proc/meminfo", "MemAvailable")
-
-
-def process_memory_bytes() -> int | None:
-    """Memory that this process holds, in bytes; None if unknown."""
-    return _bytes("/proc/self/status", "VmRSS")
-
-
-def _bytes(path: str, name: str) -> int | None:
+def memory_bytes(path: str, name: str) -> int | None:
+    """A memory size in bytes from a Linux system file; None on other systems."""
     found = _fields(path, name)  # "16289420 kB"
     return int(found[0].split()[0]) * 1024 if found else None
 
