@@ -168,15 +168,8 @@ def _read_function(
     experiment: Experiment, store: TrajectoryStore, cache_gigabytes: float
 ) -> Callable[[], TrajectorySegment]:
     """A function that draws and reads the segments of the next step at every call."""
-    reader = SegmentReader(
-        store,
-        experiment.curriculum,
-        jax.random.key(experiment.config.seed),
-        experts=[0],
-        segments=experiment.config.distill.segments,
-        offsets=experiment.student.alignment.offsets,
-        cache_gigabytes=cache_gigabytes,
-    )
+    key = jax.random.key(experiment.config.seed)
+    reader = SegmentReader(experiment, store, key, [0], cache_gigabytes=cache_gigabytes)
     steps = itertools.count()
     return lambda: reader.read(next(steps))
 

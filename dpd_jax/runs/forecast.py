@@ -115,12 +115,8 @@ def expert_steps(
 ) -> int:
     """Training steps until no expert is missing; steps of experts side by side count once.
 
-    Args:
-      experiment: of the run.
-      num_images: in the training set.
-      missing: the number of experts to train.
-      last: their last epoch.
-      directory: of the store, which also holds the scores of a data schedule.
+    `missing` experts train until epoch `last` on `num_images` images. The `directory` of the
+    store also holds the scores of a data schedule.
     """
     size = min(experiment.recipe.batch_size, num_images)
     full_epoch = math.ceil(num_images / size)

@@ -68,17 +68,9 @@ def draw_segments(
 
     Start epochs depend on the outer step.
     """
-    config = experiment.config.distill
-    reader = SegmentReader(
-        store,
-        experiment.curriculum,
-        jax.random.fold_in(root, _SEGMENTS),
-        experts=used,
-        segments=1,
-        offsets=experiment.student.alignment.offsets,
-        cache_gigabytes=config.cache_gigabytes,
-    )
-    steps = np.linspace(0, config.iterations - 1, draws).astype(int)
+    key = jax.random.fold_in(root, _SEGMENTS)
+    reader = SegmentReader(experiment, store, key, used, segments=1)
+    steps = np.linspace(0, experiment.config.distill.iterations - 1, draws).astype(int)
     return [jax.tree.map(lambda x: x[0], reader.read(int(step))) for step in steps]
 
 

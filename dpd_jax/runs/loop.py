@@ -51,15 +51,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     initial, real = initialization.initial_set(
         experiment, data, store, used, jax.random.fold_in(root, keys.INITIALIZATION)
     )
-    reader = SegmentReader(
-        store,
-        experiment.curriculum,
-        jax.random.fold_in(root, keys.SEGMENTS),
-        experts=used,
-        segments=config.distill.segments,
-        offsets=experiment.student.alignment.offsets,
-        cache_gigabytes=config.distill.cache_gigabytes,
-    )
+    reader = SegmentReader(experiment, store, jax.random.fold_in(root, keys.SEGMENTS), used)
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
     state, seconds["distill"] = loop.run(initial)
@@ -194,9 +186,8 @@ class Interrupt:
         self.asked = False
 
     def __enter__(self):
-        self._handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        for number in self._handlers:
-            signal.signal(number, self._ask)
+        numbers = signal.SIGINT, signal.SIGTERM
+        self._handlers = {number: signal.signal(number, self._ask) for number in numbers}
         return self
 
     def __exit__(self, *error):

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from dpd_jax import curriculum as curriculum_lib
-from dpd_jax.curriculum import Curriculum
 from dpd_jax.distill import TrajectorySegment
+from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage.trajectories import TrajectoryStore
 
 _AHEAD = 4  # Steps read in advance; a read takes about 30 ms, for small segments too.
@@ -39,44 +39,42 @@ class SegmentReader:
 
     def __init__(
         self,
+        experiment: Experiment,
         store: TrajectoryStore,
-        curriculum: Curriculum,
         key: jax.Array,
-        *,
         experts: Sequence[int],
-        segments: int,
-        offsets: tuple[int, ...],
-        cache_gigabytes: float,
+        *,
+        segments: int | None = None,
+        cache_gigabytes: float | None = None,
     ):
         """Prepares the reader; nothing is read yet.
 
         Args:
+          experiment: gives the curriculum, and the epochs of a segment.
           store: the experts.
-          curriculum: of the start epochs.
           key: of all draws.
           experts: the numbers, in the store, of the experts to draw from.
-          segments: K, the number of segments per step.
-          offsets: the epochs of a segment, relative to its start epoch; the first is 0.
-          cache_gigabytes: the size of the cache, in 10^9 bytes.
+          segments: K, the number of segments per step; None is `distill.segments`.
+          cache_gigabytes: size of the cache in 10^9 bytes; None is `distill.cache_gigabytes`.
         """
+        config, curriculum = experiment.config.distill, experiment.curriculum
+        gigabytes = config.cache_gigabytes if cache_gigabytes is None else cache_gigabytes
         self._store = store
-        self._offsets = offsets
-        self._cache_bytes = cache_gigabytes * 1e9
+        self._offsets = experiment.student.alignment.offsets  # From the start epoch.
+        self._cache_bytes = gigabytes * 1e9
         self._cache: collections.OrderedDict = collections.OrderedDict()
-        self._held = 0
         self._experts = tuple(experts)
         self._last_epoch = curriculum.last_epoch
-        self._drawn: tuple[int, curriculum_lib.Draw] | None = (
-            None  # The number and the draws of the last block.
-        )
-
         # All draws use the same key: `curriculum.draw` folds in their numbers.
-        self._draws = functools.partial(
+        draws = functools.partial(
             _draws,
             jax.random.key_data(key),
             curriculum=curriculum,
             num_experts=len(self._experts),
-            segments=segments,
+            segments=segments or config.segments,
+        )
+        self._block = functools.lru_cache(maxsize=1)(
+            lambda block: jax.device_get(draws(np.int32(block * _BLOCK)))
         )
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, TrajectorySegment]]:
@@ -97,34 +95,26 @@ class SegmentReader:
 
     def read(self, step: int) -> TrajectorySegment:
         """The segments of one step, [K, ...]."""
-        places, starts = self._draw(step)
+        block, place = divmod(step, _BLOCK)
+        draws = self._block(block)
+        starts = draws.start_epoch[place]
         params = [
-            np.stack(self._snapshots(self._experts[place], [int(start) + o for o in self._offsets]))
-            for place, start in zip(places, starts, strict=True)
+            self._snapshots(self._experts[expert], [int(start) + o for o in self._offsets])
+            for expert, start in zip(draws.expert[place], starts, strict=True)
         ]
         return TrajectorySegment(np.stack(params), np.asarray(starts, np.int32))
 
-    def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """The positions in `experts` and the start epochs of one step, [K] each."""
-        block, place = divmod(step, _BLOCK)
-        if self._drawn is None or self._drawn[0] != block:
-            self._drawn = block, jax.device_get(self._draws(np.int32(block * _BLOCK)))
-        draws = self._drawn[1]
-        return draws.expert[place], draws.start_epoch[place]
-
-    def _snapshots(self, expert: int, epochs: list[int]) -> list[np.ndarray]:
-        """Weights [P] of these epochs of an expert."""
-        missing = [epoch for epoch in epochs if (expert, epoch) not in self._cache]
-        found = {e: self._cache[expert, e] for e in epochs if (expert, e) in self._cache}
-        if missing:
+    def _snapshots(self, expert: int, epochs: list[int]) -> np.ndarray:
+        """Weights [len(epochs), P] of an expert."""
+        if missing := [epoch for epoch in epochs if (expert, epoch) not in self._cache]:
             for epoch, row in self._read(expert, missing):
-                found[epoch] = self._cache[expert, epoch] = row
-                self._held += row.nbytes
+                self._cache[expert, epoch] = row
         for epoch in epochs:
             self._cache.move_to_end((expert, epoch))
-        while self._held > self._cache_bytes and len(self._cache) > 1:
-            self._held -= self._cache.popitem(last=False)[1].nbytes
-        return [found[epoch] for epoch in epochs]
+        rows = np.stack([self._cache[expert, epoch] for epoch in epochs])
+        while len(self._cache) > 1 and len(self._cache) * rows[0].nbytes > self._cache_bytes:
+            self._cache.popitem(last=False)
+        return rows
 
     def _read(self, expert: int, epochs: list[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(epoch, weights) of these epochs, or of all that can be drawn if the cache has room."""

@@ -52,15 +52,20 @@ _NOT_NEGATIVE = (
     "evaluate.learning_rate",
     "evaluate.random_real_learning_rate",
 )
-_ABOVE = {  # Divisors, and limits of the guard: with smaller ones it would undo every step.
-    "data.zca_epsilon": 0,
-    "synthetic.label_scale": 0,
-    "guard.max_loss": 0,
-    "guard.max_image_change": 0,
-    "guard.max_step_size_change": 1,
-    "guard.max_step_size_ratio": 1,
-    "num_classes": 1,
-}
+# Divisors, and limits of the guard: with smaller ones it would undo every step.
+_ABOVE_ZERO = (
+    "data.zca_epsilon",
+    "synthetic.label_scale",
+    "guard.max_loss",
+    "guard.max_image_change",
+)
+_ABOVE_ONE = ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes")
+_BOUNDS = (
+    (_AT_LEAST_ONE, "at least 1", lambda value: value < 1),
+    (_NOT_NEGATIVE, "at least 0", lambda value: value < 0),
+    (_ABOVE_ZERO, "above 0", lambda value: value <= 0),
+    (_ABOVE_ONE, "above 1", lambda value: value <= 1),
+)
 
 
 def check_choices(config: ConfigDict) -> None:
@@ -120,15 +125,10 @@ def unread(config: ConfigDict) -> dict[str, float | str | bool]:
 
 
 def _check_values(config: ConfigDict) -> None:
-    for field in _AT_LEAST_ONE:
-        if _value(config, field) < 1:
-            raise UserError(f"{field} = {_value(config, field)} must be at least 1.")
-    for field in _NOT_NEGATIVE:
-        if _value(config, field) < 0:
-            raise UserError(f"{field} = {_value(config, field)} must not be negative.")
-    for field, bound in _ABOVE.items():
-        if _value(config, field) <= bound:
-            raise UserError(f"{field} = {_value(config, field)} must be above {bound}.")
+    for fields, bound, invalid in _BOUNDS:
+        for field in fields:
+            if invalid(value := _value(config, field)):
+                raise UserError(f"{field} = {value} must be {bound}.")
     for group, node in config.items():
         fields = node.items() if isinstance(node, ConfigDict) else ()
         for name, value in fields:
