@@ -88,19 +88,15 @@ def measure(torch, arguments: argparse.Namespace) -> dict:
     left = torch.randn(rows, inner, device=device)
     right = torch.randn(inner, columns, device=device)
 
-    def multiply():
-        product = left @ right
+    def finished(result):
         if cuda:
             torch.cuda.synchronize()
-        return product
+        return result
 
     def step():
-        gradient = outer_gradient(torch, *inputs, arguments.steps)
-        if cuda:
-            torch.cuda.synchronize()
-        return gradient
+        return finished(outer_gradient(torch, *inputs, arguments.steps))
 
-    product = timing.Product(multiply, (rows, inner, columns))
+    product = timing.Product(lambda: finished(left @ right), (rows, inner, columns))
     before = _memory(torch, cuda)
     first = timing.seconds(step)
     step()

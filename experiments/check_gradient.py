@@ -25,9 +25,7 @@ from experiments import _cli
 
 MODES = flags.DEFINE_list("modes", ["exact", "nested", "tesla"], "The gradient modes to compare.")
 REFERENCE = flags.DEFINE_string(
-    "reference",
-    "unroll",
-    'The mode to compare with. Use "exact" if the unroll takes too much memory.',
+    "reference", "unroll", 'The mode to compare with; "exact" if the unroll takes too much memory.'
 )
 TARGET_STEPS = flags.DEFINE_integer(
     "target_steps", 50, "SGD steps from start to target if there are no experts.", lower_bound=1

@@ -97,23 +97,21 @@ def measure(group: list[Work], product: Product) -> list[dict[str, Any]]:
             rates[place].append(product.measure())
             times[place].append(seconds(group[place].run))
         done += 1
-    return [
-        work.row | _figures(work.row["flops"], times.get(place), rates.get(place))
-        for place, work in enumerate(group)
-    ]
-
-
-def _figures(flops: int, times: list[float] | None, rates: list[float] | None) -> dict[str, Any]:
-    middle = statistics.median(times) if times else None
-    rate = statistics.median(rates) if rates else None
-    return {
-        "seconds": middle,
-        "seconds_least": min(times) if times else None,
-        "seconds_most": max(times) if times else None,
-        "repetitions": len(times or ()),
-        "matmul_flops_per_second": rate,
-        "fraction_of_matmul": flops / middle / rate if times and flops else None,
-    }
+    rows = []
+    for place, work in enumerate(group):
+        took, flops = times.get(place), work.row["flops"]
+        middle = statistics.median(took) if took else None
+        rate = statistics.median(rates[place]) if took else None
+        figures = {
+            "seconds": middle,
+            "seconds_least": min(took) if took else None,
+            "seconds_most": max(took) if took else None,
+            "repetitions": len(took or ()),
+            "matmul_flops_per_second": rate,
+            "fraction_of_matmul": flops / middle / rate if took and flops else None,
+        }
+        rows.append(work.row | figures)
+    return rows
 
 
 def seconds(run: Callable[[], Any]) -> float:

@@ -40,12 +40,8 @@ def step_bytes(experiment: Experiment) -> int:
     share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
     chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
     one_device = experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
-    memory = (
-        one_device.outer_step()
-        .lower(*step_inputs(one_device, experiment.num_images))
-        .compile()
-        .memory_analysis()
-    )
+    inputs = step_inputs(one_device, experiment.num_images)
+    memory = one_device.outer_step().lower(*inputs).compile().memory_analysis()
     return (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -181,9 +177,8 @@ def _side_by_side(tree: Any, count: int) -> Any:
 
 def random_set(network: Network, num_images: int) -> SyntheticSet:
     """Noise images; the classes of their labels take turns."""
-    images = np.random.default_rng(0).standard_normal(
-        (num_images, *network.image_shape), np.float32
-    )
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((num_images, *network.image_shape), np.float32)
     classes = np.arange(num_images) % network.num_classes
     labels = synthetic.onehot_labels(classes, network.num_classes, 10.0)
     return SyntheticSet(jnp.asarray(images), labels, jnp.float32(0.01))

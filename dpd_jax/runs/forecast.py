@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, cost, expert_training
@@ -15,7 +16,6 @@ from dpd_jax.runs.workdir import Workdir, peak_memory_bytes
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.student import Student
 
-_STORED_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _NOTE = "memory_plan"  # The name of the chosen gradient and its budget in config.json.
 
 
@@ -133,7 +133,7 @@ def expert_steps(
 
 def store_bytes(experiment: Experiment, num_experts: int, num_epochs: int) -> int:
     """Bytes on disk of this many experts with this many epochs each."""
-    number = _STORED_BYTES[experiment.config.experts.storage]
+    number = jnp.dtype(experiment.config.experts.storage).itemsize
     return num_experts * num_epochs * experiment.network.num_params * number
 
 
@@ -188,9 +188,9 @@ def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Exp
 def exact_gradients(experiment: Experiment) -> Iterator[Experiment]:
     """The experiment with each gradient that is the same up to rounding, the fastest first.
 
-    Either the gradient with the memory of one student step ("exact"), or the one that also
-    keeps fewer weights ("nested"); then both with smaller chunks, down to one image. TESLA's
-    gradient remains TESLA's. Only the whole batch has a norm over the batch.
+    "exact" needs the memory of one student step; "nested" also keeps fewer weights. Both
+    follow with smaller chunks, down to one image, unless the norm needs whole batches. The
+    mode "tesla" is kept.
     """
     student = experiment.student
     modes = ("tesla",) if student.gradient == "tesla" else ("exact", "nested")
@@ -228,12 +228,13 @@ def _first_that_fits(experiment: Experiment, budget: float) -> Experiment:
             )
             return candidate
         tried.append(f"{name} needs {gigabytes(other + step)}")
-    parts = "the process, its data and distill.cache_gigabytes" if _on_host() else "in use now"
+    cached = "the process, its data and distill.cache_gigabytes"
     raise UserError(
         f"distill.memory_gigabytes = {budget / 1e9:g} is too little for an exact gradient: "
-        f"{'; '.join(tried)}. Each includes {gigabytes(other)} from before the first step "
-        f"({parts}). {gigabytes(min(needed))} would be enough; or lower student.batch_syn, "
-        "network.width or distill.cache_gigabytes."
+        f"{'; '.join(tried)}. Each includes {gigabytes(other)} for "
+        f"{cached if _on_host() else 'arrays that are already on the device'}. "
+        f"{gigabytes(min(needed))} would be enough; or lower student.batch_syn, network.width or "
+        "distill.cache_gigabytes."
     )
 
 

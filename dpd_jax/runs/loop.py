@@ -152,7 +152,13 @@ class Loop:
             )
             self._reported = trouble
         if trouble or step % config.log_every == 0 or step == config.iterations:
-            self._workdir.log(step, _line(metrics) | {"start_epochs": epochs.tolist()})
+            values = metrics._asdict()
+            dropped = values.pop("dropped")
+            # null in JSON for numbers that are not finite
+            values = {k: float(x) if np.isfinite(x) else None for k, x in values.items()}
+            if dropped is not None:
+                values["dropped"] = [round(float(share), 6) for share in dropped]
+            self._workdir.log(step, values | {"start_epochs": epochs.tolist()})
         if metrics.idle >= guard.patience:
             reason = (
                 guard_lib.explain(trouble)
@@ -166,24 +172,13 @@ class Loop:
             )
 
 
-def _line(metrics: Metrics) -> dict:
-    """Metrics as in metrics.jsonl: null for numbers that are not finite."""
-    scalars = metrics._asdict()
-    dropped = scalars.pop("dropped")
-    line = {name: float(x) if np.isfinite(x) else None for name, x in scalars.items()}
-    if dropped is not None:
-        line["dropped"] = [round(float(share), 6) for share in dropped]
-    return line
-
-
 class Interrupt:
     """Makes the first Ctrl-C (or SIGTERM) stop the run after its step; a second one kills it.
 
     Attributes: asked: whether a first one came.
     """
 
-    def __init__(self):
-        self.asked = False
+    asked = False
 
     def __enter__(self):
         numbers = signal.SIGINT, signal.SIGTERM

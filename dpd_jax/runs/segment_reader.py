@@ -83,13 +83,9 @@ class SegmentReader:
             waiting: collections.deque = collections.deque()
             try:
                 for step in range(first, last):
-                    waiting.append((step, pool.submit(self.read, step)))
-                    if len(waiting) > _AHEAD:
-                        done, future = waiting.popleft()
-                        yield done, future.result()
-                while waiting:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
+                    while len(waiting) <= _AHEAD and step + len(waiting) < last:
+                        waiting.append(pool.submit(self.read, step + len(waiting)))
+                    yield step, waiting.popleft().result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
