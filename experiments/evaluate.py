@@ -37,7 +37,7 @@ def main() -> None:
     # The file says how its model space is reached: the test images follow it, not the config.
     test = made.to_model_space(loaded.test_images)
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
-    result = report.score(experiment, synthetic, test, loaded.test_labels, "evaluate")
+    result = report.score(experiment, synthetic, test, loaded.test_labels)
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
     told = f"{DISTILLED.value}: test accuracy {result}\n  runs: {runs}"
     console.result(told + stored(made.provenance))

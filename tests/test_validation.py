@@ -1,4 +1,4 @@
-"""Choices that do not go together, and values that cannot be: refused before any data is read."""
+"""Invalid values and combinations are refused before any data is read."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from dpd_jax.runs.experiment import Experiment
 NAN = float("nan")
 
 
-def experiment(words, changes):
-    config = digits_ipc1.get_config(words)
+def experiment(method, changes):
+    config = digits_ipc1.get_config(method)
     for field, value in changes.items():
         group, _, name = field.rpartition(".")
         (config[group] if group else config)[name] = value
@@ -53,10 +53,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("words, changes, told", REFUSED, ids=lambda value: str(value)[:40])
-def test_refused_with_the_reason(words, changes, told):
-    with pytest.raises(UserError, match=told) as refusal:
-        experiment(words, changes)
+@pytest.mark.parametrize("method, changes, message", REFUSED, ids=lambda value: str(value)[:40])
+def test_refused_with_the_reason(method, changes, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        experiment(method, changes)
     for field in changes:
         assert field.rpartition(".")[2] in str(refusal.value)
 
@@ -85,6 +85,6 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize("words, changes", ALLOWED, ids=str)
-def test_useful_and_allowed(words, changes):
-    experiment(words, changes)
+@pytest.mark.parametrize("method, changes", ALLOWED, ids=str)
+def test_allowed(method, changes):
+    experiment(method, changes)
