@@ -16,6 +16,7 @@ not Orbax's custom metadata because reading that opens every leaf.
 
 import contextlib
 import errno
+import gc
 import json
 import logging
 import pathlib
@@ -312,11 +313,14 @@ def quiet() -> Iterator[None]:
     def keep(record: logging.LogRecord) -> bool:
         return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
 
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio", "root")]
     for logger in loggers:
         logger.addFilter(keep)
     try:
         yield
+    except Exception:
+        gc.collect()  # Failed tasks of Orbax write to the log when they are collected.
+        raise
     finally:
         for logger in loggers:
             logger.removeFilter(keep)
