@@ -105,7 +105,7 @@ def test_the_snippet_of_the_documentation_runs_with_numpy_alone(tmp_path, monkey
     ours = distilled_set.make(synthetic, classes(10, 2), preprocessing, names, {})
     distilled_set.write(tmp_path / "distilled.npz", ours)
 
-    block = re.search(r"\n\n((?:    .*\n)+)\nThe way back", distilled_set.__doc__)[1]
+    block = re.search(r"\n\n((?:    .*\n)+)\nThe inverse of", distilled_set.__doc__)[1]
     lines = [line[4:] for line in block.splitlines()]
     assert len(lines) == 5
     printed = []

@@ -64,7 +64,7 @@ class Setting:
             dataset=types.SimpleNamespace(train_labels=np.repeat([0, 1], 5)),
             fingerprint="of these ten",
         )
-        self.facts = expert_training.facts(self.experiment, self.data)
+        self.facts = expert_training.provenance(self.experiment, self.data)
         self.trained = []
         monkeypatch.setattr(kept.el2n, "measure", self._measure)
 
@@ -122,7 +122,7 @@ def test_what_experts_see(monkeypatch, tmp_path):
 def test_facts_tell_of_a_schedule_only_where_there_is_one(monkeypatch):
     setting = Setting(monkeypatch)
     plain = Experiment.from_config(digits_ipc1.get_config("datm"))
-    facts = expert_training.facts(plain, setting.data)
+    facts = expert_training.provenance(plain, setting.data)
     # As they were before there were schedules: stores of then are read still.
     assert facts.keys() == {
         "network",

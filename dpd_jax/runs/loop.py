@@ -13,7 +13,7 @@ from dpd_jax import distill
 from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, forecast, initialization, keys, report
+from dpd_jax.runs import console, expert_training, forecast, initialization, keys, report
 from dpd_jax.runs.experiment import Experiment, outer_step
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.runs.sources import Sources
@@ -38,10 +38,11 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     config = experiment.config
     loaded = sources.data(config)
     began = time.monotonic()
-    experiment = forecast.before(experiment, loaded, workdir, *sources.store(experiment, loaded))
+    store, epochs = sources.store(experiment, loaded)
+    experiment = forecast.before(experiment, loaded, workdir, store, epochs)
     seconds = {"forecast": time.monotonic() - began}
     began = time.monotonic()
-    store, used = sources.experts(experiment, loaded)
+    used = expert_training.provide(experiment, loaded, store, epochs)
     seconds["experts"] = time.monotonic() - began
 
     root = jax.random.key(config.seed)

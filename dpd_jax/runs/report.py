@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from dpd_jax import evaluate, synthetic
 from dpd_jax.distill import DistillState
 from dpd_jax.evaluate import Evaluation
-from dpd_jax.runs import console, keys
+from dpd_jax.runs import console, identity, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.initialization import Start
 from dpd_jax.runs.run_data import RunData
@@ -23,7 +23,11 @@ from dpd_jax.synthetic import SyntheticSet
 def finished(workdir: Workdir, config: ConfigDict) -> bool:
     """Whether the report of exactly this evaluation of this many iterations is there."""
     report = load(workdir)
-    return report is not None and report["asked"] == _asked(config)
+    if report is None:
+        return False
+    asked = report["asked"]
+    stored = {"distill": {"iterations": asked["iterations"]}, "evaluate": asked["evaluate"]}
+    return identity.of_evaluation(stored) == identity.of_evaluation(config)
 
 
 def finish(
@@ -199,7 +203,9 @@ def _asked(config: ConfigDict) -> dict:
     return {
         "iterations": config.distill.iterations,
         "evaluate": {
-            k: v for k, v in config.evaluate.items() if k not in ("at_once", "test_batch")
+            name: value
+            for name, value in config.evaluate.items()
+            if f"evaluate.{name}" in identity.of_evaluation(config)
         },
     }
 

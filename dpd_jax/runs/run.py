@@ -5,7 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from dpd_jax.runs import loop, report
+from dpd_jax.runs import expert_training, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -56,10 +56,9 @@ class Run:
 
     def train_experts(self) -> list[int]:
         """Trains the experts that are missing; returns the numbers of all it uses."""
-        _, used = self._sources.experts(
-            self.experiment, self._sources.data(self.experiment.config)
-        )
-        return used
+        data = self._sources.data(self.experiment.config)
+        store, epochs = self._sources.store(self.experiment, data)
+        return expert_training.provide(self.experiment, data, store, epochs)
 
     def distill(self) -> DistilledSet:
         """Does whatever is not done yet: experts, distillation, evaluation, pictures.

@@ -66,7 +66,7 @@ class Setting(NamedTuple):
     @property
     def name(self) -> str:
         """A folder's name, which depends on nothing but the values."""
-        return fields.folder(fields.told(self.values, self.experiment.config)) or "base"
+        return fields.folder_name(fields.summary(self.values, self.experiment.config)) or "base"
 
     @property
     def label(self) -> str:
@@ -175,7 +175,7 @@ def _setting(base: Base, asked: dict[str, Any]) -> Setting:
 def _check_field(config: ConfigDict, field: str) -> None:
     if field in _NOT_SWEPT:
         raise UserError(f"{field} cannot be swept over; --seeds=3 runs each point with 3 seeds.")
-    known = fields.names(config)
+    known = fields.flat(config)
     if field in known:
         return
     near = fields.alike(field, config)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, report, sources
+from dpd_jax.runs import console, identity, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -156,4 +156,4 @@ def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line
 
 
 def _data(setting: Setting) -> str:
-    return sources.data_key(setting.experiment.config)
+    return identity.of_data(setting.experiment.config)
