@@ -174,20 +174,11 @@ def test_a_changed_file_is_refused(tmp_path, changes, message):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"images": np.full((8, 4, 4, 3), np.nan, np.float32)}, "some numbers are not finite"),
-        ({"step_size": float("inf")}, "some numbers are not finite"),
-        ({"labels": np.full(8, 4, np.int32)}, "labels are not n classes"),
-        ({"label_logits": np.zeros((8, 3), np.float32)}, r"label_logits are not \[n, k\]"),
-        ({"matrix": np.eye(2, dtype=np.float32)}, "mean and matrix"),
-        ({"pictures": np.zeros((8, 4, 4, 3), np.float32)}, "pictures are not 8-bit"),
-        ({"images": np.zeros((8, 48), np.float32)}, r"images are not \[n, h, w, c\]"),
-    ],
+    "changes", [{"images": np.full((8, 4, 4, 3), np.nan, np.float32)}, {"step_size": float("inf")}]
 )
-def test_a_set_nobody_can_use_is_refused(tmp_path, changes, message):
+def test_a_set_that_is_not_finite_is_refused(tmp_path, changes):
     distilled_set.write(tmp_path / "distilled.npz", made()._replace(**changes))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match="some of its numbers are not finite"):
         distilled_set.read(tmp_path / "distilled.npz")
 
 

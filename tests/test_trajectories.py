@@ -1,5 +1,4 @@
 import asyncio
-import errno
 import os
 import pathlib
 import re
@@ -235,13 +234,6 @@ def test_an_expert_is_not_replaced(store):
     assert len(list(store.directory.iterdir())) == 2
 
 
-def test_a_folder_that_changes_is_read_again(store):
-    assert store.epochs(0) == [0, 1, 2]
-    shutil.rmtree(store.path(0))
-    store.write(0, snapshots(epochs=5, seed=9))
-    np.testing.assert_array_equal(store.read(0, [4])[0], snapshots(epochs=5, seed=9)[4])
-
-
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"there are no experts in {SHARED}")
 def test_experts_of_an_older_version_are_read():
     """Their expert.json calls the provenance "facts"."""
@@ -294,7 +286,9 @@ class _Usage:
 
 def test_a_full_disk_is_noticed_before_writing(store, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage)
-    message = r"No space for expert 2: it needs 77,536 bytes.*1,234 are free"
+    message = (
+        r"Expert 2 cannot be written .*: it needs 77,536 bytes, but 1,234 are free.*\(2\) are kept"
+    )
     with pytest.raises(UserError, match=message):
         store.write(2, snapshots())
     monkeypatch.undo()
@@ -302,21 +296,14 @@ def test_a_full_disk_is_noticed_before_writing(store, monkeypatch):
     assert len(list(store.directory.iterdir())) == 2
 
 
-@pytest.mark.parametrize(
-    "error",
-    [OSError(errno.ENOSPC, "No space left on device"), ValueError("RESOURCE_EXHAUSTED: Error")],
-    ids=["python", "tensorstore"],
-)
-def test_a_disk_that_fills_while_writing(store, monkeypatch, error):
+def test_a_disk_that_fills_while_writing(store, monkeypatch):
     def fail(path, *args, **kwargs):
         pathlib.Path(f"{path}.orbax-checkpoint-tmp").mkdir()
-        raise error
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
 
     monkeypatch.setattr(ocp, "save", fail)
-    message = r"needs 77,536 bytes.*The finished experts there \(2\) are kept"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"No space left .* experts there \(2\) are kept"):
         store.write(2, snapshots(seed=8))
-    monkeypatch.undo()
     assert len(list(store.directory.iterdir())) == 2
 
 

@@ -65,25 +65,11 @@ def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
         if expert in wanted and not set(experiment.epochs_read) <= set(held):
             raise UserError(
                 f"{store.path(expert)} holds epochs {spans(held)}, but the experiment reads "
-                f"{spans(experiment.epochs_read)}: {_reasons(experiment)}. Change these, or train "
-                "longer experts into another --experts_dir."
+                f"{spans(experiment.epochs_read)}: up to curriculum.max_start_epoch + "
+                "expert_epochs, and synthetic.label_epoch. Change these, or train longer experts "
+                "into another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]
-
-
-def _reasons(experiment: Experiment) -> str:
-    """The config fields that decide which epochs are read."""
-    curriculum = experiment.curriculum
-    reasons = (
-        f"up to {curriculum.last_epoch} for curriculum.max_start_epoch = "
-        f"{curriculum.max_start_epoch} and expert_epochs = {curriculum.expert_epochs}"
-    )
-    if max(experiment.epochs_read) > curriculum.last_epoch:
-        reasons += (
-            f", and {experiment.config.synthetic.label_epoch} for synthetic.label_epoch, where -1 "
-            "is the last that is matched"
-        )
-    return reasons
 
 
 def provide(

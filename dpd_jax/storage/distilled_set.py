@@ -164,7 +164,9 @@ def read(path: pathlib.Path) -> DistilledSet:
             f"{path} is damaged: its checksum does not match. Copy it again, or repeat the command "
             "that made it."
         )
-    _check(path, arrays)
+    numbers = ("images", "label_logits", "step_size", "mean", "matrix")
+    if not all(np.isfinite(arrays[name]).all() for name in numbers):
+        raise UserError(f"{path} cannot be used: some of its numbers are not finite.")
     return DistilledSet(
         **{name: arrays[name] for name in ("images", "pictures", "label_logits", "labels")},
         step_size=float(arrays["step_size"]),
@@ -186,30 +188,6 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} is damaged, or is no distilled set ({type(error).__name__}: {error})."
         ) from error
-
-
-def _check(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Raises UserError for shapes or values that no reader can use."""
-    images, labels, group = arrays["images"], arrays["labels"], arrays["mean"].size
-    num_classes = len(arrays["class_names"])
-    faults = {
-        "images are not [n, h, w, c]": images.ndim != 4 or not len(images),
-        "pictures are not 8-bit, or not one per image": arrays["pictures"].shape != images.shape
-        or arrays["pictures"].dtype != np.uint8,
-        "label_logits are not [n, k]": arrays["label_logits"].shape != (len(images), num_classes),
-        "labels are not n classes": labels.shape != (len(images),)
-        or not np.isin(labels, np.arange(num_classes)).all(),
-        "mean and matrix are not [g] and [g, g]": arrays["mean"].ndim != 1
-        or arrays["matrix"].shape != (group, group)
-        or images[0].size % group != 0,
-        "some numbers are not finite": not all(
-            np.isfinite(arrays[name]).all()
-            for name in ("images", "label_logits", "step_size", "mean", "matrix")
-        ),
-    }
-    for fault, present in faults.items():
-        if present:
-            raise UserError(f"{path} is no usable distilled set: its {fault}.")
 
 
 def _digest(arrays: dict[str, Any]) -> str:

@@ -16,7 +16,6 @@ reading those opens every array.
 """
 
 import contextlib
-import errno
 import gc
 import json
 import logging
@@ -79,7 +78,7 @@ class TrajectoryStore:
             )
         self._dtype = jnp.dtype(storage)
         self._provenance = as_json({**provenance, "storage": storage})
-        self._known: dict[int, tuple[tuple[int, int], _Metadata]] = {}
+        self._known: dict[int, _Metadata] = {}
 
     def path(self, expert: int) -> pathlib.Path:
         """The folder of an expert, whether it exists or not."""
@@ -154,11 +153,12 @@ class TrajectoryStore:
         needed = sum(array.nbytes for array in arrays.values()) + _OVERHEAD
         fresh = self.path(expert).with_suffix(".new")
         self._clear(expert)
+        self._known.pop(expert, None)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             # Checked first: TensorStore's threads print tracebacks if the disk is full.
-            if shutil.disk_usage(self.directory).free < needed:
-                raise OSError(errno.ENOSPC, "No space left on device")
+            if (free := shutil.disk_usage(self.directory).free) < needed:
+                raise OSError(f"it needs {needed:,} bytes, but {free:,} are free")
             with quiet():
                 ocp.save(fresh, {_name(epoch): array for epoch, array in arrays.items()})
             files = [path for path in fresh.rglob("*") if path.is_file()]
@@ -172,25 +172,26 @@ class TrajectoryStore:
             fresh.rename(self.path(expert))
         except (OSError, ValueError) as error:
             self._clear(expert)
-            raise self._unwritten(expert, needed, error) from error
+            raise UserError(
+                f"Expert {expert} cannot be written into {self.directory}: {error}. Free some "
+                "space, or name another folder with --experts_dir. The finished experts there "
+                f"({len(self._numbers())}) are kept; the same command trains the missing ones."
+            ) from error
 
     def _numbers(self) -> list[int]:
         paths = self.directory.iterdir() if self.directory.is_dir() else ()
         return sorted(int(found[1]) for path in paths if (found := _EXPERT.fullmatch(path.name)))
 
     def _metadata(self, expert: int) -> _Metadata:
-        """The metadata of an expert with the right provenance; read again if the folder changed."""
-        try:
-            stat = self.path(expert).stat()
-        except FileNotFoundError:
+        """The metadata of an expert, its provenance compared; each file is read once."""
+        if expert in self._known:
+            return self._known[expert]
+        if not self.path(expert).exists():
             raise UserError(
                 f"There is no expert {expert} in {self.directory}; it has "
                 f"{spans(self._numbers()) or 'none'}. Train it, or name another folder with "
                 "--experts_dir."
-            ) from None
-        version = stat.st_ino, stat.st_mtime_ns
-        if expert in self._known and self._known[expert][0] == version:
-            return self._known[expert][1]
+            )
         try:
             stored = json.loads((self.path(expert) / _METADATA).read_text(encoding="utf-8"))
             provenance = stored["facts"]
@@ -207,7 +208,7 @@ class TrajectoryStore:
                 + "\nName another folder with --experts_dir (missing experts are trained there), "
                 "or change the config back."
             )
-        self._known[expert] = version, metadata
+        self._known[expert] = metadata
         return metadata
 
     def _stored(self, expert: int, epoch: int, snapshot: np.ndarray) -> np.ndarray:
@@ -240,24 +241,6 @@ class TrajectoryStore:
         return UserError(
             f"{self.path(expert)} is damaged ({lines[0][:200]}). Delete this folder; the expert is "
             "then trained again."
-        )
-
-    def _unwritten(self, expert: int, needed: int, error: Exception) -> UserError:
-        kept = (
-            f"The finished experts there ({len(self._numbers())}) are kept: the same command "
-            "continues with those that are missing."
-        )
-        if _disk_is_full(error):
-            existing = next(p for p in (self.directory, *self.directory.parents) if p.is_dir())
-            free = shutil.disk_usage(existing).free
-            return UserError(
-                f"No space for expert {expert}: it needs {needed:,} bytes in {self.directory}, "
-                f"where {free:,} are free. Free some space, or name a folder on another disk with "
-                f"--experts_dir. {kept}"
-            )
-        return UserError(
-            f"Expert {expert} cannot be written into {self.directory} ({error}). Name a folder "
-            f"that can be written with --experts_dir. {kept}"
         )
 
 
@@ -298,13 +281,3 @@ def _name(epoch: int) -> str:
 
 def _checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).view(np.uint8))
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that caused it, says so; TensorStore's have no error number."""
-    while error is not None:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if full or "RESOURCE_EXHAUSTED" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
