@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,23 +40,17 @@ def path(tmp_path):
 def test_the_last_two_are_kept_and_restored_to_the_bit(path):
     assert sorted(folder.name for folder in path.iterdir()) == ["2", "3"]
     checkpoints = Checkpoints(path)
-    assert checkpoints.latest() == 3
+    assert checkpoints.latest() == 3 and Checkpoints(path / "nowhere").latest() is None
     for step in (2, 3):
         restored, expected = checkpoints.load(step, state(0)), state(step)
-        assert jax.tree.structure(restored) == jax.tree.structure(expected)
-        for ours, theirs in zip(jax.tree.leaves(restored), jax.tree.leaves(expected), strict=True):
-            assert isinstance(ours, jax.Array) and ours.dtype == theirs.dtype
-            np.testing.assert_array_equal(ours, theirs)
+        chex.assert_trees_all_equal(restored, expected)
+        chex.assert_trees_all_equal_shapes_and_dtypes(restored, expected)
 
 
 def test_orbax_sees_named_arrays(path):
     arrays = ocp.training.Checkpointer(path).metadata(3).metadata
     assert arrays["0.synthetic.images"].shape == (10, 8, 8, 1)
     assert arrays["0.optimizer.inner_states.images.inner_state.0.mu.images"].shape == (10, 8, 8, 1)
-
-
-def test_a_folder_without_checkpoints(tmp_path):
-    assert Checkpoints(tmp_path / "nowhere").latest() is None
 
 
 def test_a_saved_state_may_change_while_it_is_written(tmp_path):
@@ -113,16 +108,15 @@ def test_arrays_that_read_but_differ_are_refused(path, monkeypatch):
         Checkpoints(path).load(3, state(0))
 
 
-def test_another_structure_is_refused(path):
-    first, seconds = state(0)
-    other = first._replace(synthetic=first.synthetic._replace(images=jnp.zeros((20, 8, 8, 1))))
+def test_another_shape_is_refused(path):
+    other = jax.tree.map(lambda x: jnp.zeros((2, *x.shape), x.dtype), state(0))
     with pytest.raises(UserError, match="is damaged"):
-        Checkpoints(path).load(3, (other, seconds))
+        Checkpoints(path).load(3, other)
 
 
 def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
     with ocp.training.Checkpointer(tmp_path) as checkpointer:
         packed = {"state": np.zeros(100, np.uint8)}
         checkpointer.save(4, packed, custom_metadata={"crc32": 7})
-    with pytest.raises(UserError, match="version 0.2.0.*delete that folder"):
+    with pytest.raises(UserError, match=r"version 0\.2\.0.*delete that folder"):
         Checkpoints(tmp_path).load(4, state(0))

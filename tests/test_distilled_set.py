@@ -194,7 +194,7 @@ def test_other_files_are_no_distilled_sets(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_and_keeps_what_was_there(tmp_path, monkeypatch, code):
+def test_a_full_disk_is_an_error_and_keeps_the_old_file(tmp_path, monkeypatch, code):
     path = tmp_path / "distilled.npz"
     distilled_set.write(path, made())
     before = path.read_bytes()
@@ -219,8 +219,8 @@ def test_any_other_failure_is_left_alone_and_leaves_nothing(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stored_accuracy_is_told_where_there_is_one():
+def test_a_stored_accuracy_is_printed():
     accuracy = {"mean": 0.914, "std": 0.0121, "runs": [0.9, 0.92, 0.922], "diverged": 0}
-    told = evaluate.stored(PROVENANCE | {"accuracy": accuracy})
-    assert told == "\n  stored when it was made: 91.40 ± 1.21 % (3 networks)"
+    text = evaluate.stored(PROVENANCE | {"accuracy": accuracy})
+    assert text == "\n  stored when it was made: 91.40 ± 1.21 % (3 networks)"
     assert evaluate.stored(PROVENANCE) == evaluate.stored({}) == ""

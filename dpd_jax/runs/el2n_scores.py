@@ -53,7 +53,7 @@ def scores(
     if missing := [i for i, stored in found.items() if stored is None]:
         for network, measured in _measure(experiment, data, missing):
             found[network] = measured
-            # The key "facts" is that of files of older versions.
+            # "facts" is the name in files of older versions.
             arrays = {"scores": measured, "facts": json.dumps(provenance)}
             atomic.write_arrays(paths[network], arrays)
     return np.mean([found[i] for i in range(len(paths))], axis=0, dtype=np.float64)

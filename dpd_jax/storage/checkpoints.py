@@ -1,4 +1,4 @@
-"""Checkpoints of a run, saved with Orbax each array of the state by name."""
+"""Checkpoints of a run, which Orbax saves as named arrays."""
 
 import pathlib
 import zlib

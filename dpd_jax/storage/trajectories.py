@@ -163,7 +163,7 @@ class TrajectoryStore:
                 ocp.save(fresh, {_name(epoch): array for epoch, array in arrays.items()})
             files = [path for path in fresh.rglob("*") if path.is_file()]
             metadata = {
-                "facts": self._provenance,  # The key of all versions.
+                "facts": self._provenance,  # The name in files of older versions.
                 "num_params": num_params,
                 "checksums": {str(epoch): _checksum(array) for epoch, array in arrays.items()},
                 "files": {str(f.relative_to(fresh)): f.stat().st_size for f in files},
