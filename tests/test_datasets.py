@@ -318,7 +318,7 @@ def test_the_readme_s_own_data(tmp_path, monkeypatch):
     assert np.corrcoef(loaded.train.ravel(), raw[:1437].ravel())[0, 1] > 0.999
     # Measured, since the command leaves mean and deviation empty.
     assert abs(loaded.train.mean()) < 1e-4 and abs(loaded.train.std() - 1) < 1e-4
-    assert expert_training.facts(experiment, loaded)["data"]["name"] == "own.npz"
+    assert expert_training.provenance(experiment, loaded)["data"]["name"] == "own.npz"
     assert experiment.title == "own.npz, 1 per class, dpd"
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from dpd_jax.runs import expert_training, report, sources
+from dpd_jax.runs import report, sources
 from dpd_jax.storage import locks
+from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import runner
 from dpd_jax.sweeps import table as table_lib
@@ -194,76 +195,59 @@ def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):
     }
 
 
-class Store:
-    """Pretends to be a store of experts up to an epoch, or of none."""
-
-    def __init__(self, directory, last=None):
-        self.directory, self.last = directory, last
-
-    def experts(self):
-        return [] if self.last is None else [0, 1]
-
-    def epochs(self, expert):
-        return range(self.last + 1)
+def shared_sources(folder, *over):
+    """(store, epochs to keep) of each setting of a sweep."""
+    experiments = [setting.experiment for setting in grid(*over)]
+    shared = sources.SharedSources(None, pathlib.Path(), folder, experiments)
+    data = types.SimpleNamespace(train=[0], fingerprint="abc")
+    return [shared.store(experiment, data) for experiment in experiments]
 
 
-@pytest.fixture
-def stores(monkeypatch):
-    """(directory -> last epoch of the store there, what was provided) without training any."""
-    there, provided = {}, []
-
-    def open_store(experiment, loaded, directory):
-        return Store(directory, there.get(directory))
-
-    def provide(experiment, loaded, store, epochs):
-        provided.append((store.directory.name, len(epochs) - 1))
-        return [0, 1]
-
-    monkeypatch.setattr(expert_training, "open_store", open_store)
-    monkeypatch.setattr(expert_training, "provide", provide)
-    return there, provided
+def test_settings_share_experts_trained_as_far_as_any_of_them_reads(tmp_path):
+    over = ("method=dpd,mtt", "curriculum.max_start_epoch=11,15")
+    stores = shared_sources(tmp_path, *over)
+    assert [epochs for _, epochs in stores] == [list(range(17))] * 4
+    folders = [store.directory for store, _ in stores]
+    assert folders[0] == folders[1] != folders[2] == folders[3]
+    assert all(folder.parent == tmp_path and not folder.exists() for folder in folders)
+    assert folders[0].name.startswith("gsam-") and folders[2].name.startswith("sgd-")
+    again = [store.directory for store, _ in shared_sources(tmp_path, *over)]
+    assert again == folders, "a sweep that was stopped finds its stores"
 
 
-def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, stores):
-    there, provided = stores
-    loaded = types.SimpleNamespace(train=[0], fingerprint="abc")
-    plans = [p.experiment for p in grid("method=dpd,mtt", "curriculum.max_start_epoch=11,15")]
-    shared = sources.SharedSources(None, pathlib.Path(), tmp_path, plans)
-    for experiment in plans:
-        shared.experts(experiment, loaded)
-    names = [name for name, _ in provided]
-    assert [last for _, last in provided] == [16] * 4
-    assert names[0] == names[1] != names[2] == names[3]
-    assert names[0].startswith("gsam-") and names[2].startswith("sgd-")
-    assert names[0].endswith("-16epochs")
-
-    # A longer store of an earlier sweep serves too; so does one in the folder itself.
-    longer = tmp_path / names[0].replace("16epochs", "30epochs")
-    longer.mkdir()
-    shared.experts(plans[0], loaded)
-    assert provided[-1] == (longer.name, 16)
-    # What only labels need is no stretch to match, and a store that lacks it is none of theirs.
-    (asks,) = grid(
-        "synthetic.labels=experts", "synthetic.label_epoch=40", "matching.pruning_rate=0.1"
-    )
-    labelled = sources.SharedSources(None, pathlib.Path(), tmp_path, [asks.experiment])
-    labelled.experts(asks.experiment, loaded)
-    assert provided[-1][0].endswith("-12+40epochs") and provided[-1][1] == 13
-    (tmp_path / provided[-1][0]).mkdir()
-    shared.experts(plans[0], loaded)
-    assert provided[-1][0] == longer.name
-    there[tmp_path] = 15
-    shared.experts(plans[0], loaded)
-    assert provided[-1][0] == longer.name
-    there[tmp_path] = 16
-    shared.experts(plans[0], loaded)
-    assert provided[-1] == (tmp_path.name, 16)
+def test_a_store_with_all_epochs_that_are_read_is_reused(tmp_path):
+    weights = {epoch: np.zeros(5, np.float32) for epoch in range(31)}
+    ((store, epochs),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
+    earlier = TrajectoryStore(tmp_path / "earlier", store._provenance, "float32")
+    for number, last in ((0, 16), (1, 30)):
+        earlier.write(number, {epoch: weights[epoch] for epoch in range(last + 1)})
+    ((found, _),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
+    assert found.directory == earlier.directory
+    # Expert 0 lacks epochs of this one, and the experts of this one are others.
+    for over in ("curriculum.max_start_epoch=20", "experts.seed=1"):
+        ((found, _),) = shared_sources(tmp_path, over)
+        assert found.directory not in (earlier.directory, store.directory)
+    # Epoch 40 is read for labels only, and no store has it.
+    labelled = ("synthetic.labels=experts", "synthetic.label_epoch=40")
+    ((found, epochs),) = shared_sources(tmp_path, *labelled, "matching.pruning_rate=0.1")
+    assert found.directory != earlier.directory and epochs == [*range(13), 40]
+    # The store with the most experts is used; the folder itself may be one.
+    itself = TrajectoryStore(tmp_path, store._provenance, "float32")
+    for number in range(3):
+        itself.write(number, weights)
+    ((found, _),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
+    assert found.directory == tmp_path
 
 
 def test_data_is_read_again_only_when_it_differs(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(sources.run_data, "load", lambda config, *_: read.append(config) or "data")
+    labels = np.repeat(np.arange(10), 3)
+    data = types.SimpleNamespace(dataset=types.SimpleNamespace(train_labels=labels))
+    monkeypatch.setattr(sources.run_data, "load", lambda config, *_: read.append(config) or data)
     one = sources.Sources(None, tmp_path, tmp_path)
-    for setting in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1"):
-        assert one.data(setting.experiment.config) == "data"
+    for setting in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1", "ipc=1,2"):
+        assert one.data(setting.experiment.config) is data
     assert [config.data.train_per_class for config in read] == [5, 6]
+    (too_many,) = grid("data.train_per_class=6", "ipc=4")
+    with pytest.raises(UserError, match=r"ipc = 4 is more than .* \(3 training images\)"):
+        one.data(too_many.experiment.config)

@@ -20,7 +20,6 @@ epochs chooses and labels the images, and training stops there.
 
 from ml_collections import config_dict
 
-
 _required = config_dict.placeholder  # a field of this type that the config file must set
 
 

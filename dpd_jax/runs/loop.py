@@ -13,7 +13,7 @@ from dpd_jax import distill
 from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, initialization, keys, report
+from dpd_jax.runs import console, expert_training, initialization, keys, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.forecast import forecast
 from dpd_jax.runs.segment_reader import SegmentReader
@@ -41,10 +41,11 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     config = experiment.config
     data = sources.data(config)
     start = time.monotonic()
-    experiment = forecast(experiment, data, workdir, *sources.store(experiment, data))
+    store, epochs = sources.store(experiment, data)
+    experiment = forecast(experiment, data, workdir, store, epochs)
     seconds = {"forecast": time.monotonic() - start}
     start = time.monotonic()
-    store, used = sources.experts(experiment, data)
+    used = expert_training.provide(experiment, data, store, epochs)
     seconds["experts"] = time.monotonic() - start
 
     root = jax.random.key(config.seed)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from dpd_jax import evaluate, synthetic
 from dpd_jax.distill import DistillState
 from dpd_jax.evaluate import Evaluation
-from dpd_jax.runs import console, keys
+from dpd_jax.runs import console, identity, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import Workdir, peak_memory_bytes, versions, write_json
@@ -21,7 +21,11 @@ from dpd_jax.synthetic import SyntheticSet
 def finished(workdir: Workdir, config: ConfigDict) -> bool:
     """Whether there is a report of this evaluation after this many iterations."""
     report = load(workdir)
-    return report is not None and report["asked"] == _asked(config)
+    if report is None:
+        return False
+    asked = report["asked"]
+    stored = {"distill": {"iterations": asked["iterations"]}, "evaluate": asked["evaluate"]}
+    return identity.of_evaluation(stored) == identity.of_evaluation(config)
 
 
 def finish(
@@ -217,7 +221,9 @@ def _asked(config: ConfigDict) -> dict:
     return {
         "iterations": config.distill.iterations,
         "evaluate": {
-            k: v for k, v in config.evaluate.items() if k not in ("at_once", "test_batch")
+            name: value
+            for name, value in config.evaluate.items()
+            if f"evaluate.{name}" in identity.of_evaluation(config)
         },
     }
 

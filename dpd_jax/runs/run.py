@@ -5,7 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from dpd_jax.runs import loop, report
+from dpd_jax.runs import expert_training, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -56,8 +56,9 @@ class Run:
 
     def train_experts(self) -> list[int]:
         """Trains the missing experts; returns the numbers of all experts in use."""
-        _, used = self._sources.experts(self.experiment, self._sources.data(self.experiment.config))
-        return used
+        data = self._sources.data(self.experiment.config)
+        store, epochs = self._sources.store(self.experiment, data)
+        return expert_training.provide(self.experiment, data, store, epochs)
 
     def distill(self) -> DistilledSet:
         """Does the missing work: experts, distillation, evaluation, plots; returns the set.

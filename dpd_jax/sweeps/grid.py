@@ -65,7 +65,7 @@ class Setting(NamedTuple):
     @property
     def name(self) -> str:
         """A folder name that depends only on the values."""
-        return fields.folder(fields.told(self.values, self.experiment.config)) or "base"
+        return fields.folder_name(fields.summary(self.values, self.experiment.config)) or "base"
 
     @property
     def label(self) -> str:
@@ -173,7 +173,7 @@ def _setting(base: Base, given: dict[str, Any]) -> Setting:
 def _check_field(config: ConfigDict, field: str) -> None:
     if field in _NOT_SWEPT:
         raise UserError(f"{field} cannot be swept over; --seeds=3 runs each setting with 3 seeds.")
-    known = fields.names(config)
+    known = fields.flat(config)
     if field in known:
         return
     near = fields.alike(field, config)

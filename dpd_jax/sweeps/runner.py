@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, report, sources
+from dpd_jax.runs import console, identity, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -50,7 +50,7 @@ def plan_runs(grid: list[Setting], seeds: int, folder: pathlib.Path) -> list[Run
     # Settings with the same data follow each other, so that the data is read once.
     by_data: dict[str, list[Setting]] = {}
     for setting in grid:
-        by_data.setdefault(sources.data_key(setting.experiment.config), []).append(setting)
+        by_data.setdefault(identity.of_data(setting.experiment.config), []).append(setting)
     runs = []
     for seed in range(seeds):
         for setting in itertools.chain(*by_data.values()):

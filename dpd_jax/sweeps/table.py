@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dpd_jax.presets import fields
-from dpd_jax.runs.workdir import flat
 from dpd_jax.storage import atomic
 from dpd_jax.sweeps.grid import Setting
 
@@ -134,7 +133,7 @@ def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
     kinds: dict[str, tuple[dict, dict[int, list[float]], set[int]]] = {}
     for cell in cells:
         config = cell.setting.experiment.config.to_dict()
-        kind = flat({name: config[name] for name in _BASELINE})
+        kind = fields.flat({name: config[name] for name in _BASELINE})
         _, by_seed, requested = kinds.setdefault(repr(kind), (kind, {}, set()))
         requested.add(cell.seed)
         if cell.report is not None:
