@@ -176,7 +176,7 @@ def segment_loss(
     for weight, seen, target in zip(alignment.weights, trained, targets, strict=True):
         keep = matching_lib.keep_mask(seen, target, start, matching, network.parameters)
         loss += weight * matching_lib.normalised_distance(seen, target, start, keep)
-    return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.masks else None
+    return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.drops else None
 
 
 def make_step(

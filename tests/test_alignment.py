@@ -93,7 +93,7 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
             jax.random.key(key),
             network=NETWORK,
             student=student,
-            matching=toys.matching(masks=()),
+            matching=toys.matching(pruning_rate=0.0),
         )[0]
 
     first = loss(5)

@@ -76,7 +76,7 @@ def test_figures_are_told_as_a_person_would():
 
 def test_the_run_finds_compiled_what_was_rehearsed(caplog):
     plain = {"network.depth": 1, "augment.families": (), "experts.optimizer": "sgd"}
-    experiment = make_plan(**plain | {"matching.masks": (), "matching.pruning_rate": 0.0})
+    experiment = make_plan(**plain | {"matching.pruning_rate": 0.0})
     cost = rehearsal.step(experiment)
     images = np.zeros((IMAGES, 8, 8, 1), np.float32)
     dataset = types.SimpleNamespace(train_labels=np.zeros(IMAGES, np.int32))

@@ -48,7 +48,10 @@ class Base(NamedTuple):
         """The config with another method, if any, and with the overrides."""
         words = [word.strip() for word in self.words.split(",") if word.strip()]
         loaded = self.load(",".join(words + [method] if method else words))
+        prunes = loaded.matching.pruning_rate > 0
         loaded.update_from_flattened_dict(self.overrides)
+        if method and not prunes:  # A rate given for all methods is for those that prune.
+            loaded.matching.pruning_rate = 0.0
         return loaded
 
 
@@ -162,7 +165,7 @@ def _setting(base: Base, asked: dict[str, Any]) -> Setting:
                 raise UserError(f"{field} is swept over and given by --config.{field} too.")
             values[field] = _typed(config, field, value)
         config.update_from_flattened_dict({k: v for k, v in values.items() if k != METHOD})
-        if METHOD in asked:  # A pruning rate for all is for those methods that prune.
+        if METHOD in asked:  # One --config.matching.* is for the methods that read it.
             unread = validation.unread(config)
             config.update_from_flattened_dict({k: unread[k] for k in base.overrides if k in unread})
         config.seed = 0
