@@ -71,10 +71,10 @@ def test_off_in_each_of_its_parts():
         ({"initial_ratio": 0.0}, "initial_ratio = 0.0"),
         ({"initial_ratio": 1.5}, "initial_ratio = 1.5"),
         ({"addition_end_epoch": -1}, "addition_end_epoch = -1"),
-        ({"removal_epochs": (40,)}, "every one of removal_epochs"),
+        ({"removal_epochs": (40,)}, "same length"),
         ({"removal_epochs": (60, 40)}, "must increase"),
         ({"removal_epochs": (10, 40)}, "none be below addition_end_epoch = 20"),
-        ({"removal_ratios": (0.1, 1.0)}, r"1.0 must lie in \[0, 1\)"),
+        ({"removal_ratios": (0.1, 1.0)}, r"removal_ratios = 1.0 must lie in \[0, 1\)"),
     ],
 )
 def test_schedules_that_cannot_be(changes, told):

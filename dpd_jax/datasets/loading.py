@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.datasets import npz
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
@@ -134,7 +135,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f'"{dataset.class_names[sizes.argmin()]}" of {dataset.name} has only '
                 f"{sizes.min()} training images; ask for no more"
             )
-        rank = _rank_in_class(dataset.train_labels, np.random.default_rng((seed, 0)))
+        rank = _random_rank(dataset.train_labels, (seed, 0))
         keep = np.flatnonzero(rank < train_per_class)
         dataset = dataset._replace(
             train_images=dataset.train_images[keep], train_labels=dataset.train_labels[keep]
@@ -145,7 +146,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f"data.test_images = {test_images}, but {dataset.name} has only "
                 f"{len(dataset.test_labels)} test images; ask for no more"
             )
-        rank = _rank_in_class(dataset.test_labels, np.random.default_rng((seed, 1)))
+        rank = _random_rank(dataset.test_labels, (seed, 1))
         keep = np.sort(np.lexsort((dataset.test_labels, rank))[:test_images])
         dataset = dataset._replace(
             test_images=dataset.test_images[keep], test_labels=dataset.test_labels[keep]
@@ -162,14 +163,10 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _rank_in_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The place of each image in a random order of its class, from 0; [n]."""
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    starts = np.searchsorted(labels[order], labels[order])
-    rank = np.empty(len(labels), np.int64)
-    rank[order] = np.arange(len(labels)) - starts
-    return rank
+def _random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    """The rank of each image in a random order of its class, from 0; [n]."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return rank_within_class(labels, np.argsort(order))
 
 
 def _load_digits(name: str, splits: tuple[str, str], keys: tuple[str, str]) -> Dataset:
@@ -189,11 +186,8 @@ def _load_digits(name: str, splits: tuple[str, str], keys: tuple[str, str]) -> D
     raw = sklearn.datasets.load_digits()
     images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = raw.target.astype(np.int32)
-    place = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        place[members] = np.arange(len(members))
-    parts = {"train": place % 5 != 2, "test": place % 5 == 2}
+    rank = rank_within_class(labels, np.arange(len(labels)))
+    parts = {"train": rank % 5 != 2, "test": rank % 5 == 2}
     for split in splits:
         if split not in parts:
             raise UserError(f'digits has no split "{split}"; it has: train, test')

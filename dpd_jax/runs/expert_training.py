@@ -1,7 +1,6 @@
 """The experts of an experiment: found in their store, or trained into it."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -159,16 +158,9 @@ def logits(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np
 
 def features(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np.ndarray:
     """What one expert's classifier reads of images [m, h, w, c]: [m, f]."""
-    size = experiment.config.evaluate.test_batch
-    # The last batch begins anew with the first images, so that one program serves all.
-    rows = np.resize(np.arange(len(images)), -(-len(images) // size) * size).reshape(-1, size)
-    found = [_features(experiment.network, params, images[row]) for row in rows]
-    return np.concatenate(jax.device_get(found))[: len(images)]
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def _features(network, params, images):
-    return network.features(params, images)
+    return evaluate.features(
+        experiment.network, params, images, experiment.config.evaluate.test_batch
+    )
 
 
 def label_snapshot(experiment: Experiment, store: TrajectoryStore, expert: int) -> np.ndarray:
