@@ -1,8 +1,8 @@
 """AST's ways to keep the student near its expert: balance, intermediate matching, perturbation.
 
-Shen et al., "Efficient Dataset Distillation through Alignment with Smooth and
-High-Quality Expert Trajectories", eqs. 2, 4 and 5. Each can be used alone. The
-paper and its released program have different formulas; both are available:
+Shen et al., "Efficient Dataset Distillation through Alignment with Smooth and High-Quality Expert
+Trajectories", eqs. 2, 4 and 5. Each can be used alone. The paper and its released program have
+different formulas; both are available:
 
                  paper                                   released
     balance      "log": natural, around T+/2             "log5": base 5, around T+//2
@@ -33,20 +33,20 @@ class Alignment:
     Attributes:
       expert_epochs: M.
       max_start_epoch: T+; only the balance uses it.
-      balance: the factor on the student's loss, a function of the start epoch (eq. 2):
-        "none", "log" or "log5".
+      balance: the factor on the student's loss, a function of the start epoch (eq. 2): "none",
+        "log" or "log5".
       balance_offset: theta, added inside the logarithm, above 1.
-      intermediate: the weights of the matching losses at the M - 1 epochs between
-        start and target (eq. 4): "none", "equal" (1 each, as for the target) or
-        "adaptive" (k / M for the k-th). These losses are added to the target's.
+      intermediate: the weights of the matching losses at the M - 1 epochs between start and
+        target (eq. 4): "none", "equal" (1 each, as for the target) or "adaptive"
+        (k / M for the k-th). These losses are added to the target's.
       intermediate_steps: the student's steps that match these epochs: "even" or "stride".
       perturbation: size of the noise on the start weights (eq. 5); 0 is off.
-      perturbation_form: "filter" (the noise of each output filter has the filter's
-        norm) or "tensor" (noise of norm 1 per kernel, times the weights).
+      perturbation_form: "filter" (the noise of each output filter has the filter's norm) or
+        "tensor" (noise of norm 1 per kernel, times the weights).
 
     Raises:
-      UserError: for an unknown choice, values out of range, or intermediate
-        matching with no epoch between start and target.
+      UserError: for an unknown choice, values out of range, or intermediate matching with no epoch
+        between start and target.
     """
 
     expert_epochs: int
@@ -101,8 +101,8 @@ class Alignment:
 def balance(start_epoch: jax.Array, alignment: Alignment) -> jax.Array:
     """The factor nu on the student's loss (eq. 2): early starts, whose loss is large, weigh less.
 
-    With d the distance to the middle start epoch, nu is log(d + offset) from the middle
-    on and 1 / log(d + offset) before it. As in the paper it jumps at the middle.
+    With d the distance to the middle start epoch, nu is log(d + offset) from the middle on and
+    1 / log(d + offset) before it. As in the paper it jumps at the middle.
 
     Args:
       start_epoch: int32 scalar.
@@ -125,8 +125,8 @@ def perturb(
 ) -> jax.Array:
     """Adds noise to the convolution kernels of the start weights (eq. 5).
 
-    As in the paper and the released program, the student starts at the result, and
-    the matching loss measures the movement of the expert from there.
+    As in the paper and the released program, the student starts at the result, and the matching
+    loss measures the movement of the expert from there.
 
     Args:
       params: an expert's weights [P].

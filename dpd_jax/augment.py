@@ -1,12 +1,12 @@
 """Differentiable augmentation (DSA), as the programs for trajectory matching use it.
 
-Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML
-2021. A call draws one of six families with equal probability and applies it to the
-whole batch, with parameters drawn for each image. Two calls share nothing, so in
-trajectory matching the augmentation is not siamese.
+Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021. A call
+draws one of six families with equal probability and applies it to the whole batch, with parameters
+drawn for each image. Two calls share nothing, so in trajectory matching the augmentation is not
+siamese.
 
-Every operation is affine in the images and takes the random numbers as arguments;
-`augment` draws them. All work under jit, scan, grad, jvp and vmap.
+Every operation is affine in the images and takes the random numbers as arguments; `augment` draws
+them. All work under jit, scan, grad, jvp and vmap.
 """
 
 import dataclasses
@@ -174,8 +174,8 @@ def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: 
 def rotate(images: jax.Array, uniform: jax.Array, degrees: float) -> jax.Array:
     """Rotates about the centre by (2U - 1) * degrees, counter-clockwise. Bilinear.
 
-    Pixels from outside the image are zero. The gradient is a scatter-add: on a GPU its
-    order of summation, and so the last bit of image gradients, is only fixed with
+    Pixels from outside the image are zero. The gradient is a scatter-add: on a GPU its order of
+    summation, and so the last bit of image gradients, is only fixed with
     `--xla_gpu_deterministic_ops`.
 
     Args:
@@ -253,8 +253,8 @@ def _hat(distance: jax.Array) -> jax.Array:
 def _resample(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     """Interpolates each image bilinearly at rows [b, h] x columns [b, w]; zero outside.
 
-    Two matrix products, whose gradient needs no scatter as that of a gather would.
-    Full precision, so that shifts by whole pixels do not change pixel values.
+    Two matrix products, whose gradient needs no scatter as that of a gather would. Full precision,
+    so that shifts by whole pixels do not change pixel values.
     """
 
     def weights(sources: jax.Array, length: int) -> jax.Array:

@@ -1,8 +1,8 @@
 """Compiler options for the long loops, and the compilation cache.
 
-On a CPU, XLA's default loops for elementwise operations are the slowest part of a
-student step. XLA has faster ones behind options that change with its version. On two
-cores they save 10 to 20 % of an outer step (docs/benchmarks.md).
+On a CPU, XLA's default loops for elementwise operations are the slowest part of a student step.
+XLA has faster ones behind options that change with its version. On two cores they save 10 to 20 %
+of an outer step (docs/benchmarks.md).
 """
 
 import functools

@@ -1,11 +1,11 @@
 """The expert and the start epoch of an outer step.
 
-Experts learn easy patterns in early epochs and hard patterns in late ones. In DATM,
-PAD and DPD the range of start epochs grows: T- <= i <= T, where T increases by one
-every I outer steps until it reaches T+.
+Experts learn easy patterns in early epochs and hard patterns in late ones. In DATM, PAD and DPD
+the range of start epochs grows: T- <= i <= T, where T increases by one every I outer steps until
+it reaches T+.
 
-In most papers both bounds are inclusive. In the released programs and in DDPP's
-paper the upper bound is exclusive; `inclusive=False` draws as they do.
+In most papers both bounds are inclusive. In the released programs and in DDPP's paper the upper
+bound is exclusive; `inclusive=False` draws as they do.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ class Curriculum:
       min_start_epoch: T-.
       current_max_start_epoch: T, the upper bound at the first outer step.
       max_start_epoch: T+, the last upper bound.
-      expansion_interval: I, outer steps between two increments of T; with 0 the
-        bound is T+ from the first step.
+      expansion_interval: I, outer steps between two increments of T; with 0 the bound is T+ from
+        the first step.
       inclusive: whether the upper bound itself can be drawn.
 
     Raises:
@@ -83,8 +83,8 @@ def draw(
 ) -> Draw:
     """Draws the expert and the start epoch of one segment.
 
-    As in the released programs, every expert comes once before any comes again, in
-    random order. Start epochs are uniform between the bounds.
+    As in the released programs, every expert comes once before any comes again, in random order.
+    Start epochs are uniform between the bounds.
 
     Args:
       key: the key of the run, the same for every step.

@@ -1,15 +1,13 @@
 """The training images that an expert sees in each epoch, chosen by difficulty (PAD's FIEX).
 
-PAD (Li et al. 2024, "Prioritize Alignment in Dataset Distillation", section 3.2)
-trains experts on the easy images first, then adds harder ones until all are used,
-and at last removes the easiest.
+PAD (Li et al. 2024, "Prioritize Alignment in Dataset Distillation", section 3.2) trains experts on
+the easy images first, then adds harder ones until all are used, and at last removes the easiest.
 
-The paper gives the first share, the epoch of the last addition and the removed
-share. It does not say how the share grows, nor when the easy images are removed. The
-share grows linearly here, as in the released program. That program removes a second
-share later: give two `removal_epochs`. It also assumes 5,000 images per class, so
-that classes of 500 are complete at first and empty at last; here the shares refer to
-the actual size of each class.
+The paper gives the first share, the epoch of the last addition and the removed share. It does not
+say how the share grows, nor when the easy images are removed. The share grows linearly here, as in
+the released program. That program removes a second share later: give two `removal_epochs`. It also
+assumes 5,000 images per class, so that classes of 500 are complete at first and empty at last;
+here the shares refer to the actual size of each class.
 """
 
 import dataclasses
@@ -27,12 +25,11 @@ class DataSchedule:
 
     Attributes:
       initial_ratio: share of each class in epoch 0, the easiest images, in (0, 1].
-      addition_end_epoch: the first epoch with all images; the share grows linearly
-        until then.
-      removal_epochs: after these epochs, in increasing order and not before
-        `addition_end_epoch`, the easiest images are removed. () removes nothing.
-      removal_ratios: the share of each class that is removed after each of
-        `removal_epochs`, in [0, 1); a later share replaces the one before it.
+      addition_end_epoch: the first epoch with all images; the share grows linearly until then.
+      removal_epochs: after these epochs, in increasing order and not before `addition_end_epoch`,
+        the easiest images are removed. () removes nothing.
+      removal_ratios: the share of each class that is removed after each of `removal_epochs`, in
+        [0, 1); a later share replaces the one before it.
 
     Raises:
       UserError: for shares out of range or epochs out of order.

@@ -46,15 +46,13 @@ class Outer:
     Attributes:
       images: the optimiser of the images.
       initial_step_size: alpha of the first synthetic set.
-      labels, step_size: the optimisers of label logits and alpha; by default
-        neither is learned.
+      labels, step_size: the optimisers of label logits and alpha; by default neither is learned.
       step_size_update: "multiplicative" or "plain" (see `optimizers`).
-      threshold: a step whose L is above it changes nothing (DATM); 0 = no threshold.
-        With intermediate matching L is divided by the sum of its weights first, so
-        that 1 is the loss of a student that stays at its start. The same holds for
-        `Guard.max_loss`.
-      ema_decay: d of the average a <- d a + (1 - d) x of images (FTD) and labels;
-        0 keeps the average equal to the set.
+      threshold: a step whose L is above it changes nothing (DATM); 0 = no threshold. With
+        intermediate matching L is divided by the sum of its weights first, so that 1 is the loss
+        of a student that stays at its start. The same holds for `Guard.max_loss`.
+      ema_decay: d of the average a <- d a + (1 - d) x of images (FTD) and labels; 0 keeps the
+        average equal to the set.
 
     Raises:
       UserError: if `ema_decay` is out of range.
@@ -107,17 +105,16 @@ class Metrics(NamedTuple):
     """Measurements of one outer step; all but `dropped` are scalars.
 
     Attributes:
-      loss: the matching loss L before the update, with the intermediate losses, mean
-        over segments.
+      loss: the matching loss L before the update, with the intermediate losses, mean over
+        segments.
       step_size: alpha after the step.
       images_gradient, labels_gradient, step_size_gradient: norms of dL/d(.).
       applied: whether the step changed the set.
       trouble: bits, one for each of `guard.TROUBLES`; 0 if the step is good.
       scale: the guard's factor on the updates after the step.
       idle: `Health.idle` after the step.
-      dropped: share of each parameter array that the last matching loss leaves out,
-        mean over segments, in the order of `Network.parameters`; None if every
-        coordinate counts.
+      dropped: share of each parameter array that the last matching loss leaves out, mean over
+        segments, in the order of `Network.parameters`; None if every coordinate counts.
     """
 
     loss: jax.Array
@@ -155,8 +152,8 @@ def segment_loss(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The matching loss of one segment (DPD, eqs. 1-9).
 
-    With intermediate matching it is the weighted sum of several losses (AST,
-    Algorithm 1), each with masks of its own.
+    With intermediate matching it is the weighted sum of several losses (AST, Algorithm 1), each
+    with masks of its own.
 
     Args:
       synthetic: the set; the loss is differentiable in all three of its parts.
@@ -217,9 +214,8 @@ def make_step(
       devices: devices that share the segments.
 
     Returns:
-      step(state, segment, key) -> (state, metrics). The segment has a leading axis K.
-      The key is the same for every step; the step folds its number into it. The old
-      state is donated.
+      step(state, segment, key) -> (state, metrics). The segment has a leading axis K. The key is
+      the same for every step; the step folds its number into it. The old state is donated.
 
     Raises:
       UserError: if the devices do not exist or cannot share the segments evenly.

@@ -1,8 +1,8 @@
 """EL2N, the difficulty score by which PAD orders the training images (eq. 3).
 
-The score is the distance between prediction and label, averaged over networks and
-epochs (Paul et al. 2021, "Deep Learning on a Data Diet"); a high score is a difficult
-image. PAD's released program does not compute it: it contains orders by GraNd scores.
+The score is the distance between prediction and label, averaged over networks and epochs (Paul
+et al. 2021, "Deep Learning on a Data Diet"); a high score is a difficult image. PAD's released
+program does not compute it: it contains orders by GraNd scores.
 """
 
 from collections.abc import Iterator
@@ -45,8 +45,8 @@ def measure(
       batch_size: images scored at a time; speed only.
 
     Yields:
-      (epoch, None) after each epoch from 0 to the last of `epochs`, for progress. At
-      the end (last epoch, scores): float32 [j, n], the mean over `epochs`.
+      (epoch, None) after each epoch from 0 to the last of `epochs`, for progress. At the end
+      (last epoch, scores): float32 [j, n], the mean over `epochs`.
     """
     total = np.zeros((len(keys), len(images)), np.float32)
     last = max(epochs)

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Invalid config, flag or data.
 
-    The message says what is wrong, where it comes from and what to do. The
-    commands in `experiments/` print it without a traceback and exit with
-    status 2.
+    The message says what is wrong, where it comes from and what to do. The commands in
+    `experiments/` print it without a traceback and exit with status 2.
     """
 
 

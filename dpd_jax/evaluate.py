@@ -1,8 +1,8 @@
 """Training of fresh networks on a synthetic set, and their accuracy on test images.
 
-The protocol is that of the papers (MTT's `evaluate_synset`): SGD with momentum and
-weight decay on augmented batches, and one drop of the learning rate. The test images
-are used once, after the last epoch.
+The protocol is that of the papers (MTT's `evaluate_synset`): SGD with momentum and weight decay on
+augmented batches, and one drop of the learning rate. The test images are used once, after the last
+epoch.
 """
 
 import dataclasses
@@ -35,12 +35,12 @@ class Protocol:
       batch_size: images per step; the last batch of an epoch may be smaller.
       momentum: heavy-ball momentum before the drop.
       weight_decay: coupled L2 on every parameter, including norms and biases.
-      decay_epoch: index of the first epoch after the drop of the learning rate. There
-        is no drop if it is not below `epochs`.
+      decay_epoch: index of the first epoch after the drop of the learning rate. There is no drop
+        if it is not below `epochs`.
       decay_factor: factor on the learning rate after the drop.
       decay_momentum: momentum after the drop.
-      reset_momentum: whether the velocity is set to zero at the drop, as in the
-        released programs, which create a new optimiser there.
+      reset_momentum: whether the velocity is set to zero at the drop, as in the released programs,
+        which create a new optimiser there.
 
     Raises:
       UserError: for values out of range.
@@ -92,8 +92,8 @@ class Evaluation(NamedTuple):
     Attributes:
       accuracies: share of the test images that is classified correctly, float64 [r].
       losses: mean training loss of the last epoch, float32 [r].
-      diverged: whether a weight is not finite at the end, bool [r]. Such a network's
-        accuracy is still that of the largest logits.
+      diverged: whether a weight is not finite at the end, bool [r]. Such a network's accuracy is
+        still that of the largest logits.
     """
 
     accuracies: np.ndarray
@@ -197,11 +197,10 @@ def make_epochs(
       side_by_side: whether the state holds several networks [r, ...].
 
     Returns:
-      epochs(state, images [n, h, w, c], label_logits [n, k], learning_rate, orders)
-      -> (state, losses). `orders`, int32 [chunk, m], are the images of each epoch in
-      order of use; None shuffles all n. `losses`, [chunk] or [r, chunk], are the mean
-      training losses of the epochs. Epochs after the protocol's last do nothing and
-      have loss NaN.
+      epochs(state, images [n, h, w, c], label_logits [n, k], learning_rate,
+      orders) -> (state, losses). `orders`, int32 [chunk, m], are the images of each epoch in order
+      of use; None shuffles all n. `losses`, [chunk] or [r, chunk], are the mean training losses of
+      the epochs. Epochs after the protocol's last do nothing and have loss NaN.
     """
 
     def epochs(state, images, label_logits, learning_rate, orders):
@@ -246,8 +245,8 @@ def logits(network: Network, params: Any, stats: Any, images: Any, batch_size: i
     Args:
       network: the network.
       params: weights [P].
-      stats: running statistics; {} for an expert, whose batch norm, if any, then uses the
-        moments of each batch.
+      stats: running statistics; {} for an expert, whose batch norm, if any, then uses the moments
+        of each batch.
       images: [m, h, w, c] in model space.
       batch_size: images at a time; speed only, except for such a batch norm.
 
@@ -308,8 +307,8 @@ def evaluate(
       progress: called with the share of the work that is done and a short text.
 
     Raises:
-      UserError: if the learning rate is not positive and finite, or the set does not
-        fit the network.
+      UserError: if the learning rate is not positive and finite, or the set does not fit the
+        network.
     """
     _check(network, images, label_logits, learning_rate)
     check_range("evaluate.num_networks", num_networks, "[1, inf)")

@@ -1,8 +1,8 @@
 """Experts: networks trained on the real images. Their weights after each epoch are the targets.
 
-An epoch is one jitted loop over a matrix of image indices. All randomness of an expert
-comes from its key: `fold_in(key, 0)` gives the first weights, `fold_in(key, e)` the
-batches and the augmentation of epoch e.
+An epoch is one jitted loop over a matrix of image indices. All randomness of an expert comes from
+its key: `fold_in(key, 0)` gives the first weights, `fold_in(key, e)` the batches and the
+augmentation of epoch e.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ class Recipe:
       momentum: heavy-ball momentum in PyTorch's form, v <- m v + g.
       weight_decay: coupled L2 on every parameter, including norms and biases.
       rho: radius of GSAM's perturbation. SGD uses neither this nor the next two.
-      gsam_alpha: GSAM subtracts this share of the part of the gradient that is
-        orthogonal to the perturbed gradient; 0 is SAM or ASAM.
+      gsam_alpha: GSAM subtracts this share of the part of the gradient that is orthogonal to the
+        perturbed gradient; 0 is SAM or ASAM.
       adaptive: whether the perturbation is scaled by the weights (ASAM).
       batch_size: images per step; the last batch of an epoch may be smaller.
       smoothing: AST's changes to the loss.
@@ -132,14 +132,14 @@ def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: i
 
     Args:
       key: randomness of the order.
-      indices: image indices [m]; -1 is padding, so that epochs on fewer images have
-        the same shapes and need no second compilation.
+      indices: image indices [m]; -1 is padding, so that epochs on fewer images have the same
+        shapes and need no second compilation.
       batch_size: images per step.
       steps: number of batches.
 
     Returns:
-      int32 [steps, batch_size]. Padding (-1) comes last: in the last batch, and in
-      whole rows after it.
+      int32 [steps, batch_size]. Padding (-1) comes last: in the last batch, and in whole rows
+      after it.
 
     Raises:
       ValueError: if the indices do not fit the batches.
@@ -164,8 +164,8 @@ def batch_loss(
 ) -> jax.Array:
     """Mean cross entropy of one augmented batch.
 
-    Short batches are padded with repeated images of weight 0. Only norms over the
-    batch depend on them: their moments count some images more often than others.
+    Short batches are padded with repeated images of weight 0. Only norms over the batch depend on
+    them: their moments count some images more often than others.
 
     Args:
       params: weights [P].
@@ -193,15 +193,14 @@ def make_epoch(
 
     Args:
       network, recipe, augmentation: what is trained, and how.
-      side_by_side: whether state, order and key have a leading axis of experts. All
-        experts must have the same number of batches.
+      side_by_side: whether state, order and key have a leading axis of experts. All experts must
+        have the same number of batches.
 
     Returns:
-      epoch(state, images, labels, order, key) -> (state, loss), with images
-      [n, h, w, c] in model space, int labels [n], `order` from `epoch_order`, and the
-      mean loss over the images of the epoch, including the terms of the recipe's
-      smoothing. The number of batches used in `order` may change without a new
-      compilation.
+      epoch(state, images, labels, order, key) -> (state, loss), with images [n, h, w, c] in model
+      space, int labels [n], `order` from `epoch_order`, and the mean loss over the images of the
+      epoch, including the terms of the recipe's smoothing. The number of batches used in `order`
+      may change without a new compilation.
     """
 
     def epoch(state, images, labels, order, key, steps):
@@ -294,12 +293,12 @@ def train_many(
       images, labels: the training set, float32 [n, h, w, c] in model space and int [n].
       keys: one key per expert [k].
       epochs: how many.
-      seen: epoch, from 0 -> its images: int32 [n], each its own index or -1 (see
-        `DataSchedule.seen`). None means that every epoch sees all images.
+      seen: epoch, from 0 -> its images: int32 [n], each its own index or -1
+        (see `DataSchedule.seen`). None means that every epoch sees all images.
 
     Yields:
-      (epoch, weights [k, P], mean training loss [k]) for epoch 0, the first weights
-      with loss None, to `epochs`. The arrays may still be in computation.
+      (epoch, weights [k, P], mean training loss [k]) for epoch 0, the first weights with loss
+      None, to `epochs`. The arrays may still be in computation.
     """
     images, labels = jnp.asarray(images), jnp.asarray(labels)
     chex.assert_rank([images, keys], [4, 1])

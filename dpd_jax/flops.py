@@ -1,15 +1,14 @@
 """Floating-point operations (FLOPs), counted from shapes.
 
-Only convolutions and matrix products count; a multiplication and an addition are two
-operations. Norms, activations, pooling, augmentation and recomputation do not count:
-they make the measured share of the machine's matrix-product rate smaller.
+Only convolutions and matrix products count; a multiplication and an addition are two operations.
+Norms, activations, pooling, augmentation and recomputation do not count: they make the measured
+share of the machine's matrix-product rate smaller.
 
-Let F be the forward pass of a batch. The gradient of a loss is 3 F: one product
-forward, one backward for the weights and one for the inputs (those of the first layer
-are always counted). The derivative of this gradient in one direction, which the
-backward pass of a student step needs, has two products for each of these: 6 F. So a
-student step with its exact derivative is 9 F. With TESLA's derivative it is 7 F,
-because the derivative of the weights' gradient is left out.
+Let F be the forward pass of a batch. The gradient of a loss is 3 F: one product forward, one
+backward for the weights and one for the inputs (those of the first layer are always counted). The
+derivative of this gradient in one direction, which the backward pass of a student step needs, has
+two products for each of these: 6 F. So a student step with its exact derivative is 9 F. With
+TESLA's derivative it is 7 F, because the derivative of the weights' gradient is left out.
 """
 
 import math

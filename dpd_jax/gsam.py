@@ -18,14 +18,14 @@ def gsam_gradient(
 ) -> tuple[jax.Array, jax.Array]:
     """The loss, and the gradient that GSAM uses instead of the gradient of the loss.
 
-    With g the gradient at w, and g_p the gradient at w + e, where e = rho g / |g|, or
-    e = rho w^2 g / |w g| if adaptive (norms over all parameters), the result is
+    With g the gradient at w, and g_p the gradient at w + e, where e = rho g / |g|, or e = rho w^2
+    g / |w g| if adaptive (norms over all parameters), the result is
 
         g_p - alpha (g - <g, g_p> / |g_p|^2 g_p)
 
-    Zhuang et al., "Surrogate Gap Minimization Improves Sharpness-Aware Training",
-    ICLR 2022, Algorithm 1. The adaptive perturbation is eq. 6 of Kwon et al., "ASAM",
-    ICML 2021. FTD trains its experts with both.
+    Zhuang et al., "Surrogate Gap Minimization Improves Sharpness-Aware Training", ICLR 2022,
+    Algorithm 1. The adaptive perturbation is eq. 6 of Kwon et al., "ASAM", ICML 2021. FTD trains
+    its experts with both.
 
     Args:
       loss: weights [P] -> scalar.

@@ -14,18 +14,17 @@ from dpd_jax.synthetic import SyntheticSet
 class Guard:
     """The limits beyond which a step is bad, and what follows.
 
-    A bad step is undone: set, average and optimiser state stay as before, and later
-    updates are multiplied by `backoff`. Every `recovery` good steps divide by it
-    again. The third bad step in a row restores the last snapshot. The caller must
-    stop a run whose set did not change for `patience` steps: see `Health.idle`.
+    A bad step is undone: set, average and optimiser state stay as before, and later updates are
+    multiplied by `backoff`. Every `recovery` good steps divide by it again. The third bad step in
+    a row restores the last snapshot. The caller must stop a run whose set did not change for
+    `patience` steps: see `Health.idle`.
 
     Attributes:
-      max_loss: largest matching loss; 1 is the loss of a student that stays at its
-        start. With intermediate matching it is the weighted mean of the losses.
+      max_loss: largest matching loss; 1 is the loss of a student that stays at its start. With
+        intermediate matching it is the weighted mean of the losses.
       max_step_size_change: largest factor by which one step may change the step size.
       max_step_size_ratio: largest factor between the step size and its initial value.
-      max_image_change: largest root mean square change of the images in one step,
-        in model space.
+      max_image_change: largest root mean square change of the images in one step, in model space.
       backoff: factor on the updates after a bad step, in (0, 1].
       recovery: good steps after which one factor `backoff` is taken back.
       snapshot_every: steps between two snapshots.

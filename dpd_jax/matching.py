@@ -1,8 +1,8 @@
 """The matching loss of MTT, and the masks with which its successors restrict it.
 
-A student that starts at an expert's weights u ends at s, while the expert went
-from u to t. Trajectory matching (MTT) minimises |s - t|^2 / |u - t|^2. The
-methods differ in the coordinates of the weights that they count:
+A student that starts at an expert's weights u ends at s, while the expert went from u to t.
+Trajectory matching (MTT) minimises |s - t|^2 / |u - t|^2. The methods differ in the coordinates of
+the weights that they count:
 
     pruning  DPD: leaves out the floor(P * pruning_rate) largest differences
              between student and expert (eqs. 3-9, Algorithm 1)
@@ -13,8 +13,8 @@ methods differ in the coordinates of the weights that they count:
     ratio    DDPP: leaves out coordinates where student / expert, or its inverse,
              is below ratio_epsilon (eq. 7)
 
-A coordinate counts if every mask in use keeps it. The masks are computed without
-gradients: they are piecewise constant, so the derivative treats them as constants.
+A coordinate counts if every mask in use keeps it. The masks are computed without gradients: they
+are piecewise constant, so the derivative treats them as constants.
 """
 
 import dataclasses
@@ -43,18 +43,18 @@ class Matching:
 
     Attributes:
       masks: names from `MASKS`; each leaves out coordinates in addition.
-      pruning_rate: share of the coordinates that DPD leaves out, those with the
-        largest differences, in [0, 1); 0 is no pruning.
+      pruning_rate: share of the coordinates that DPD leaves out, those with the largest
+        differences, in [0, 1); 0 is no pruning.
       metric: a name from `METRICS`; the difference by which pruning ranks.
       depth_ratio: share that "depth" leaves out, in [0, 1).
       loss_ratio: share that "loss" leaves out, in [0, 1).
       ratio_epsilon: bound of "ratio", in (0, 1).
-      ratio_signed: True computes the ratio with signs, as DDPP writes it: opposite
-        signs give a negative ratio and are left out. False compares magnitudes.
-      ratio_keep_zeros: whether "ratio" keeps a coordinate that is exactly zero
-        in both vectors (0/0 is undefined in the paper).
-      ranking: how the largest values are found: "argsort", "bits", or "auto" for
-        the faster one on this backend. All keep the same coordinates.
+      ratio_signed: True computes the ratio with signs, as DDPP writes it: opposite signs give a
+        negative ratio and are left out. False compares magnitudes.
+      ratio_keep_zeros: whether "ratio" keeps a coordinate that is exactly zero in both vectors
+        (0/0 is undefined in the paper).
+      ranking: how the largest values are found: "argsort", "bits", or "auto" for the faster one on
+        this backend. All keep the same coordinates.
 
     Raises:
       UserError: for an unknown name or a share outside its range.
@@ -116,8 +116,8 @@ METRICS = {
 def count(size: int, share: float) -> int:
     """floor(size * share): how many coordinates of a vector [size] a share stands for.
 
-    The share is read as a decimal number: 0.1 of 320,010 is 32,001, even if
-    the product of the nearest double is slightly smaller.
+    The share is read as a decimal number: 0.1 of 320,010 is 32,001, even if the product of the
+    nearest double is slightly smaller.
     """
     return math.floor(round(size * share, 6))
 
@@ -131,8 +131,8 @@ def drop_largest(scores: jax.Array, dropped: int, ranking: str) -> jax.Array:
       ranking: a name from `RANKINGS`, or "auto".
 
     Returns:
-      bool [P], False at exactly `dropped` coordinates. NaN ranks last: it is kept,
-      so that a loss that is not finite stays visible.
+      bool [P], False at exactly `dropped` coordinates. NaN ranks last: it is kept, so that a loss
+      that is not finite stays visible.
     """
     return drop_smallest(-scores, dropped, ranking)
 
@@ -210,8 +210,8 @@ def keep_mask(
     Args:
       student, target, start: weights s, t and u, each [P].
       matching: which coordinates count.
-      parameters: the arrays that make up the vector; only the mask "depth" and the
-        metric "tensor" read them.
+      parameters: the arrays that make up the vector; only the mask "depth" and the metric "tensor"
+        read them.
 
     Returns:
       bool [P], True for the coordinates that count.
@@ -248,8 +248,8 @@ def normalised_distance(
 ) -> jax.Array:
     """L = sum_kept (s - t)^2 / sum_kept (u - t)^2 (MTT, eq. 2, on the kept coordinates).
 
-    1 is the loss of a student that stays at its start. L is not finite where the
-    expert did not move at all.
+    1 is the loss of a student that stays at its start. L is not finite where the expert did not
+    move at all.
 
     Args:
       student, target, start: weights s, t and u, each [P].

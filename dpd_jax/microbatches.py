@@ -10,16 +10,15 @@ import jax.numpy as jnp
 def in_microbatches(function: Callable, size: int) -> Callable:
     """The same function up to rounding, with memory for only `size` rows.
 
-    The forward pass sums value and gradient together over the microbatches, so that
-    no activation is kept for a backward pass. It is plain JAX code and may be
-    differentiated again in forward mode, with the memory of one microbatch.
+    The forward pass sums value and gradient together over the microbatches, so that no activation
+    is kept for a backward pass. It is plain JAX code and may be differentiated again in forward
+    mode, with the memory of one microbatch.
 
     Args:
-      function: (shared, rows, ..., weights) -> scalar, a sum over rows to which a
-        row of weight 0 adds nothing. The row arguments have a leading axis b,
-        `weights` is [b].
-      size: rows per microbatch, at least 1. The last one is padded with copies of
-        rows, of weight 0.
+      function: (shared, rows, ..., weights) -> scalar, a sum over rows to which a row of weight 0
+        adds nothing. The row arguments have a leading axis b, `weights` is [b].
+      size: rows per microbatch, at least 1. The last one is padded with copies of rows, of weight
+        0.
 
     Returns:
       A function of the same arguments. Reverse mode must come first.

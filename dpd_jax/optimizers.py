@@ -1,8 +1,7 @@
 """The optimisers of the synthetic set's images, labels and step size.
 
-The papers use SGD with momentum for all three. SGD can make the step size alpha
-negative, which ends a run; `multiplicative` keeps it positive by updating its
-logarithm instead.
+The papers use SGD with momentum for all three. SGD can make the step size alpha negative, which
+ends a run; `multiplicative` keeps it positive by updating its logarithm instead.
 """
 
 import dataclasses
@@ -56,9 +55,9 @@ def build(rule: Rule) -> optax.GradientTransformation:
 def multiplicative(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     """Applies `inner` to the logarithm u of a positive variable a = exp(u).
 
-    With du = inner(a * dL/da) the variable changes by a * (exp(du) - 1) and stays
-    positive for every gradient. A learning rate r for a corresponds to r / a0^2 for
-    u near a = a0: the first step is then the same to first order.
+    With du = inner(a * dL/da) the variable changes by a * (exp(du) - 1) and stays positive for
+    every gradient. A learning rate r for a corresponds to r / a0^2 for u near a = a0: the first
+    step is then the same to first order.
     """
 
     def init_fn(params):
@@ -76,8 +75,8 @@ def for_step_size(rule: Rule, initial: float, update: str) -> optax.GradientTran
     """The optimiser of the step size.
 
     Args:
-      rule: SGD's learning rate is the papers', that is, the one for "plain". Adam's
-        is that of the form in use.
+      rule: SGD's learning rate is the papers', that is, the one for "plain". Adam's is that of the
+        form in use.
       initial: alpha of the first set, positive.
       update: "multiplicative" keeps alpha positive; "plain" is the papers' form.
 

@@ -1,12 +1,12 @@
 """Several devices: they share the segments of an outer step, or the rows of a batch.
 
-The papers use one segment per step. With K segments the gradient is the mean over K
-independent draws of expert and start epoch. This is another estimator with less
-noise, so K is a setting like a batch size. The number of devices does not change it.
+The papers use one segment per step. With K segments the gradient is the mean over K independent
+draws of expert and start epoch. This is another estimator with less noise, so K is a setting like
+a batch size. The number of devices does not change it.
 
-Alternatively the devices share a batch that does not fit one device, as the released
-programs do with DataParallel. Each device then computes the whole outer step, but only
-its share of the network.
+Alternatively the devices share a batch that does not fit one device, as the released programs do
+with DataParallel. Each device then computes the whole outer step, but only its share of the
+network.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,9 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
       num_devices: D; each device computes K / D segments.
 
     Returns:
-      A function of (shared, segments), where the segments have a leading axis K. With
-      one device it can be called inside jit. With several it is a `pmap`, which must
-      be called outside of jit.
+      A function of (shared, segments), where the segments have a leading axis K. With one device
+      it can be called inside jit. With several it is a `pmap`, which must be called outside of
+      jit.
 
     Raises:
       UserError: if K is not a multiple of D, or there are fewer than D devices.
@@ -92,9 +92,8 @@ def sharing_rows(function: Callable, num_devices: int) -> Callable:
 def over_rows(function: Callable, num_devices: int) -> Callable:
     """The same function, a sum over rows, where each device sums its share of the rows.
 
-    A custom rule sums value and gradient over the devices together. The rule may be
-    differentiated in forward mode. In reverse mode it may not: JAX would count a sum
-    over devices D times.
+    A custom rule sums value and gradient over the devices together. The rule may be differentiated
+    in forward mode. In reverse mode it may not: JAX would count a sum over devices D times.
 
     Args:
       function: (shared, rows, ..., weights) -> scalar, as for `in_microbatches`.

@@ -1,13 +1,13 @@
 """AST's loss of smooth experts: a smaller loss in early epochs and a gradient penalty.
 
-Momentum makes better experts, but their weights move too fast for a student. AST
-(Shen et al., "Efficient Dataset Distillation through Alignment with Smooth and
-High-Quality Expert Trajectories", eq. 1) therefore trains them with
+Momentum makes better experts, but their weights move too fast for a student. AST (Shen et al.,
+"Efficient Dataset Distillation through Alignment with Smooth and High-Quality Expert
+Trajectories", eq. 1) therefore trains them with
 
     lambda_e CE + mu E[(|grad_x sum of logits| - K)^2]
 
-where lambda_e grows to 1 over the first epochs. The gradient penalty uses images
-without augmentation, although the cross entropy uses augmented ones.
+where lambda_e grows to 1 over the first epochs. The gradient penalty uses images without
+augmentation, although the cross entropy uses augmented ones.
 
 Paper: lambda from 0.5 over 5 epochs, mu = 1, K = 1, one norm per image.
 Released program: lambda from 0.5 over 10 epochs, mu = 2, K = 1, one norm per pixel,
@@ -91,8 +91,8 @@ def gradient_penalty(
       images: [b, h, w, c] in model space.
       valid: which images count, bool [b].
       network: the network of the logits.
-      norm: "image" for one norm per image (paper), "pixel" for one norm per pixel,
-        over its channels, averaged over pixels (released program).
+      norm: "image" for one norm per image (paper), "pixel" for one norm per pixel, over its
+        channels, averaged over pixels (released program).
       target: K.
     """
     gradient = jax.grad(lambda x: jnp.sum(network.apply(params, x)))(images)

@@ -1,7 +1,7 @@
 """The student: N steps of SGD on the synthetic set, and the gradient through them.
 
-The loop is one `jax.lax.scan`. The gradient modes differ in how they differentiate
-one step and in what they keep in memory:
+The loop is one `jax.lax.scan`. The gradient modes differ in how they differentiate one step and in
+what they keep in memory:
 
     unroll   plain reverse mode through the scan: every activation of every step
              stays in memory. The others are tested against it.
@@ -45,14 +45,13 @@ class Student:
 
     Attributes:
       syn_steps: N, the number of SGD steps.
-      batch_syn: synthetic images per step; a number of at least the set's size
-        means the whole set.
+      batch_syn: synthetic images per step; a number of at least the set's size means the whole
+        set.
       momentum: heavy-ball momentum; 0 in every paper, 0.9 in AST's released program.
       gradient: one of `GRADIENTS`.
       unroll: scan steps that XLA compiles as one (speed only).
-      chunk: images in one microbatch, to save memory; 0 = the whole batch. The
-        result is the same up to rounding, unless the network normalises over the
-        batch.
+      chunk: images in one microbatch, to save memory; 0 = the whole batch. The result is the same
+        up to rounding, unless the network normalises over the batch.
       batch_devices: devices that share each batch (see `parallel.sharing_rows`).
       augmentation: DSA, drawn for each step.
       alignment: AST's ways to keep the student near its expert.
@@ -99,8 +98,8 @@ class Student:
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:
     """The synthetic images of each step, as the released programs choose them.
 
-    A random permutation of the set is cut into batches; a short batch comes first.
-    Then follows the next permutation.
+    A random permutation of the set is cut into batches; a short batch comes first. Then follows
+    the next permutation.
 
     Args:
       key: randomness of the permutations.
@@ -155,8 +154,8 @@ def inner_loss(
       params: weights [P].
       images, labels: the whole synthetic set, [n, h, w, c] and logits [n, k].
       index: images of the batch, int32 [b]; -1 is padding.
-      key: raw data of the augmentation key. It is no typed key because the backward
-        pass uses it again on purpose, which JAX's check of key reuse would report.
+      key: raw data of the augmentation key. It is no typed key because the backward pass uses it
+        again on purpose, which JAX's check of key reuse would report.
       scale: factor on the loss (AST's balance; 1 otherwise), a scalar.
       network, student: what is trained, and how.
 
@@ -193,12 +192,11 @@ def _plain(loss: Callable, momentum: float) -> Callable:
 def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Callable:
     """The step of `_plain`, whose derivative keeps only the inputs of the step in memory.
 
-    The backward pass of theta' = theta - alpha g(theta, X, Y) needs the gradient
-    of <g, c> with respect to theta, X and Y for one vector c. Second derivatives
-    commute, so this is the derivative of the whole gradient of the loss in
-    direction c of theta: one forward-mode pass over one reverse-mode pass, which
-    also computes g. See Kemaev et al., "Scalable Meta-Learning via Mixed-Mode
-    Differentiation", ICML 2025. `through_weights=False` leaves out the theta part,
+    The backward pass of theta' = theta - alpha g(theta, X, Y) needs the gradient of <g, c> with
+    respect to theta, X and Y for one vector c. Second derivatives commute, so this is the
+    derivative of the whole gradient of the loss in direction c of theta: one forward-mode pass
+    over one reverse-mode pass, which also computes g. See Kemaev et al., "Scalable Meta-Learning
+    via Mixed-Mode Differentiation", ICML 2025. `through_weights=False` leaves out the theta part,
     which gives TESLA's gradient.
     """
     plain = _plain(loss, momentum)

@@ -1,6 +1,10 @@
 """The synthetic set and its initialisation.
 
 Images are class-major: all images of class 0 come first, then those of class 1, and so on.
+
+`real_indices`, `correct_indices` and `representative_indices` choose `ipc` training images of each
+class, given a key and the training labels [m]. They return indices [num_classes * ipc],
+class-major, and raise UserError if a class is smaller than ipc.
 """
 
 import warnings
@@ -56,9 +60,9 @@ def expert_labels(logits: np.ndarray, classes: np.ndarray) -> jax.Array:
       classes: true classes [n].
 
     Returns:
-      Logits [n, k]: y_i = sum_e 1[e correct on i] z_e(x_i) / sum_e 1[e correct on i].
-      If no expert classifies an image correctly, the mean is over all experts (the
-      released program divides by zero there).
+      Logits [n, k]: y_i = sum_e 1[e correct on i] z_e(x_i) / sum_e 1[e correct on i]. If no expert
+      classifies an image correctly, the mean is over all experts (the released program divides by
+      zero there).
     """
     chex.assert_rank(logits, 3)
     chex.assert_shape(classes, (logits.shape[1],))
@@ -86,19 +90,7 @@ def _shuffled_class(key: jax.Array, labels: np.ndarray, label: int, ipc: int) ->
 
 
 def real_indices(key: jax.Array, labels: np.ndarray, num_classes: int, ipc: int) -> np.ndarray:
-    """Random training images.
-
-    Args:
-      key: randomness of the choice.
-      labels: training labels [m].
-      num_classes, ipc: how many to choose, `ipc` of each class.
-
-    Returns:
-      Indices [num_classes * ipc], class-major.
-
-    Raises:
-      UserError: if a class is smaller than ipc.
-    """
+    """Random training images."""
     chosen = [_shuffled_class(key, labels, c, ipc)[:ipc] for c in range(num_classes)]
     return np.concatenate(chosen)
 
@@ -113,23 +105,16 @@ def correct_indices(
 ) -> np.ndarray:
     """Random training images that an expert classifies correctly (DATM).
 
-    Expert 0 selects first. If it classifies too few images of a class correctly, the
-    next expert adds images, and also selects for the following classes, as in the
-    released program.
+    Expert 0 selects first. If it classifies too few images of a class correctly, the next expert
+    adds images, and also selects for the following classes, as in the released program.
 
     Args:
-      key: randomness of the order within each class.
-      labels: training labels [m].
-      num_classes, ipc: how many to choose, `ipc` of each class.
+      key, labels, num_classes, ipc: as above.
       predictions: expert -> its predicted classes of all training images [m].
       num_experts: how many experts there are.
 
-    Returns:
-      Indices [num_classes * ipc], class-major.
-
     Raises:
-      UserError: if a class is smaller than ipc, or all experts together classify too
-        few of its images correctly.
+      UserError: also if all experts together classify too few images of a class correctly.
     """
     chosen, expert = [], 0
     for label in range(num_classes):
@@ -161,26 +146,20 @@ def representative_indices(
 ) -> np.ndarray:
     """Representative training images: those nearest to the cluster centres of their class.
 
-    K-means clusters the features of each class (AST, section 3.2.1). The clusters
-    give one image each in turn, the largest cluster first. So every ipc is possible,
-    and no image is chosen twice.
+    K-means clusters the features of each class (AST, section 3.2.1). The clusters give one image
+    each in turn, the largest cluster first. So every ipc is possible, and no image is chosen
+    twice.
 
-    The paper has K = ipc, but 10 for 50 images per class. The released program always
-    has K = 10 and takes int(ipc / 10) images of each cluster, that is none below ipc 10.
+    The paper has K = ipc, but 10 for 50 images per class. The released program always has K = 10
+    and takes int(ipc / 10) images of each cluster, that is none below ipc 10.
+
+    Within a class the nearest image of every cluster comes before the second nearest of any
+    cluster.
 
     Args:
-      key: randomness of the first centres of K-means.
-      labels: training labels [m].
-      num_classes, ipc: how many to choose, `ipc` of each class.
+      key, labels, num_classes, ipc: as above; the key is that of the first centres.
       features: indices [j] -> feature vectors [j, d] of these training images.
       clusters: K, per class, at most ipc; 0 means ipc.
-
-    Returns:
-      Indices [num_classes * ipc], class-major. Within a class the nearest image of
-      every cluster comes before the second nearest of any cluster.
-
-    Raises:
-      UserError: if a class is smaller than ipc.
     """
     chosen = []
     for label in range(num_classes):

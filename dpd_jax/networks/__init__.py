@@ -23,8 +23,8 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {"convnet": convnet.build}
 class Network:
     """A linen module as a function of one flat vector [P] of its parameters.
 
-    The vector is the raveled parameter tree, from the first layer to the classifier. A
-    network is hashable, so it can be a static argument of a jitted function.
+    The vector is the raveled parameter tree, from the first layer to the classifier. A network is
+    hashable, so it can be a static argument of a jitted function.
 
     Attributes:
       module: a module that is called as `module(images, use_running_stats=...)`.
@@ -68,8 +68,8 @@ class Network:
         Args:
           params: flat parameters [P].
           images: [b, h, w, c] in model space.
-          stats: running statistics for norms over the batch. With None or {} such norms
-            use the moments of this batch.
+          stats: running statistics for norms over the batch. With None or {} such norms use the
+            moments of this batch.
 
         Returns:
           Logits [b, num_classes].

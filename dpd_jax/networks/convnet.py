@@ -46,9 +46,9 @@ def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
 def _max_pool(x: jax.Array) -> jax.Array:
     """The largest pixel of each 2x2 window; of equal pixels the first, as in PyTorch.
 
-    The derivative of `jnp.max` compares the result with the operand. A compiler may
-    compute the operand twice and round it differently; then no pixel, or a wrong one,
-    gets the gradient. The choice between two values always gives it to one of them.
+    The derivative of `jnp.max` compares the result with the operand. A compiler may compute the
+    operand twice and round it differently; then no pixel, or a wrong one, gets the gradient. The
+    choice between two values always gives it to one of them.
     """
     x = _windows(x)
     top, bottom = (_larger(x[:, :, i, :, 0], x[:, :, i, :, 1]) for i in (0, 1))
@@ -75,8 +75,8 @@ def _uniform(fan_in: int) -> Callable:
 class Convolution(nn.Module):
     """3x3 convolution with bias: [b, h, w, i] -> [b, h', w', features].
 
-    `centred` means that the next layer subtracts the mean over pixels. The bias would
-    have no effect then, so it is not added, and its gradient is exactly zero.
+    `centred` means that the next layer subtracts the mean over pixels. The bias would have no
+    effect then, so it is not added, and its gradient is exactly zero.
     """
 
     features: int
@@ -96,12 +96,12 @@ class Convolution(nn.Module):
 class Norm(nn.Module):
     """Normalises maps [b, h, w, c], then scales and shifts them.
 
-    The moments are those of one image and one channel ("instance"), one image and a
-    group of channels ("group"), a whole image ("layer", with a scale per element), or
-    one channel of the whole batch ("batch"). The variance is the biased one.
+    The moments are those of one image and one channel ("instance"), one image and a group of
+    channels ("group"), a whole image ("layer", with a scale per element), or one channel of the
+    whole batch ("batch"). The variance is the biased one.
 
-    With `use_running_stats` the moments of "batch" come from the collection "stats",
-    which is updated whenever it is mutable.
+    With `use_running_stats` the moments of "batch" come from the collection "stats", which is
+    updated whenever it is mutable.
     """
 
     kind: str
@@ -202,8 +202,8 @@ class ConvNet(nn.Module):
       norm: a name in NORMS.
       activation: a name in ACTIVATIONS.
       pooling: a name in POOLINGS.
-      stem_padding: zeros around the image before the first convolution. The papers use
-        3 for 28x28 images, which gives maps of 32x32.
+      stem_padding: zeros around the image before the first convolution. The papers use 3 for 28x28
+        images, which gives maps of 32x32.
       convolution: "auto" or a name in convolution.METHODS.
     """
 

@@ -1,8 +1,7 @@
 """Two-dimensional convolution with stride 1, in a form for each backend.
 
-"lax" is XLA's convolution. Inside a loop on a CPU its gradient with respect to the
-kernel is a hundred times slower than a matrix product. "patches" consists of matrix
-products only.
+"lax" is XLA's convolution. Inside a loop on a CPU its gradient with respect to the kernel is a
+hundred times slower than a matrix product. "patches" consists of matrix products only.
 """
 
 import functools
@@ -50,10 +49,9 @@ def _patches_forward(x, kernel, padding):
 def _patches_backward(padding, residuals, g):
     """Two matrix products. JAX's own derivative would add up shifted slices instead.
 
-    With many input channels both products use the columns of g: the gradient of the
-    images is the convolution of g with the flipped kernel, and that of the kernel is
-    x' columns(g), flipped. With few input channels the columns of x are used, which
-    are much smaller than those of g.
+    With many input channels both products use the columns of g: the gradient of the images is the
+    convolution of g with the flipped kernel, and that of the kernel is x' columns(g), flipped.
+    With few input channels the columns of x are used, which are much smaller than those of g.
     """
     x, kernel = residuals
     height, width, inputs, outputs = kernel.shape
@@ -95,9 +93,9 @@ def convolve(x: jax.Array, kernel: jax.Array, *, padding: int, method: str) -> j
       x: images [b, h, w, i].
       kernel: weights [kh, kw, i, o].
       padding: zeros added on each of the four sides.
-      method: a name in METHODS, or "auto". All agree up to rounding. All can be
-        differentiated any number of times, also forward over reverse; only forward
-        mode directly over "patches" is not possible.
+      method: a name in METHODS, or "auto". All agree up to rounding. All can be differentiated any
+        number of times, also forward over reverse; only forward mode directly over "patches" is
+        not possible.
 
     Returns:
       Maps [b, h + 2 padding - kh + 1, w + 2 padding - kw + 1, o].

@@ -1,10 +1,9 @@
 """The position of each parameter in the flat vector, here and in PyTorch.
 
-PAD masks weights by their position in PyTorch's vector. The order of layers is the
-same in both vectors, from shallow to deep. Within a layer our vector has the order of a
-raveled linen tree: the bias before the kernel, kernels [h, w, in, out], and classifiers
-of [h, w, channel] maps. PyTorch has the weight before the bias, kernels
-[out, in, h, w], and classifiers of [channel, h, w] maps.
+PAD masks weights by their position in PyTorch's vector. The order of layers is the same in both
+vectors, from shallow to deep. Within a layer our vector has the order of a raveled linen tree: the
+bias before the kernel, kernels [h, w, in, out], and classifiers of [h, w, channel] maps. PyTorch
+has the weight before the bias, kernels [out, in, h, w], and classifiers of [channel, h, w] maps.
 """
 
 import functools

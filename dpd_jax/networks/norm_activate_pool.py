@@ -1,17 +1,17 @@
 """Instance norm, a piecewise linear activation and 2x2 average pooling as one function.
 
-These follow every convolution of the papers' ConvNet. In the first block they take as
-long as the convolution. With u the centred map, s its inverse standard deviation and m
-the slope of the activation (a constant in derivatives), the result is
+These follow every convolution of the papers' ConvNet. In the first block they take as long as the
+convolution. With u the centred map, s its inverse standard deviation and m the slope of the
+activation (a constant in derivatives), the result is
 
     p = (scale s) q + bias c,    q = pool(m u),    c = pool(m).
 
-The gradient of the norm needs two sums over pixels: of the incoming gradient, and of
-its product with u. In this form they are sums over p, which is four times smaller.
+The gradient of the norm needs two sums over pixels: of the incoming gradient, and of its product
+with u. In this form they are sums over p, which is four times smaller.
 
-Maps are reshaped to [b, h/2, 2, w/2, 2, c]: the rows and columns of a window are axes
-2 and 4. Forward and backward rule are plain JAX code and can be differentiated again in
-both modes. Forward mode over the function itself is not possible.
+Maps are reshaped to [b, h/2, 2, w/2, 2, c]: the rows and columns of a window are axes 2 and 4.
+Forward and backward rule are plain JAX code and can be differentiated again in both modes. Forward
+mode over the function itself is not possible.
 """
 
 import functools
