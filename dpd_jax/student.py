@@ -78,8 +78,8 @@ class Student:
         check_range("student.momentum", self.momentum, "[0, 1)")
         if self.batch_devices > 1 and self.gradient == "unroll":
             raise UserError(
-                f"student.batch_devices = {self.batch_devices} needs student.gradient=exact, nested "
-                "or tesla: the plain unroll cannot differentiate through a sum over devices."
+                f"student.batch_devices = {self.batch_devices} needs student.gradient=exact, "
+                "nested or tesla: the plain unroll cannot differentiate through a sum over devices."
             )
         if self.matched_steps[0] < 1:
             raise UserError(

@@ -32,7 +32,8 @@ def test_el2n_by_hand():
 def test_ranks_count_within_the_class_and_break_ties_by_order():
     scores = np.array([0.3, 0.1, 0.2, 0.1, 0.9, 0.1])
     labels = np.array([0, 1, 0, 0, 1, 1])
-    np.testing.assert_array_equal(data_schedule.rank_within_class(labels, scores), [2, 0, 1, 0, 2, 1])
+    ranks = data_schedule.rank_within_class(labels, scores)
+    np.testing.assert_array_equal(ranks, [2, 0, 1, 0, 2, 1])
 
 
 def test_scores_are_the_mean_over_the_epochs_asked_for():
