@@ -36,9 +36,9 @@ def gsam_gradient(
       loss(w), and the gradient [P].
     """
     value, gradient = jax.value_and_grad(loss)(params)
-    stretch = jnp.abs(params) if adaptive else jnp.ones_like(params)
-    scale = rho / (jnp.linalg.norm(stretch * gradient) + _TINY)
-    perturbed = jax.grad(loss)(params + scale * stretch**2 * gradient)
+    factor = jnp.abs(params) if adaptive else jnp.ones_like(params)
+    scale = rho / (jnp.linalg.norm(factor * gradient) + _TINY)
+    perturbed = jax.grad(loss)(params + scale * factor**2 * gradient)
 
     norm, perturbed_norm = jnp.linalg.norm(gradient), jnp.linalg.norm(perturbed)
     cosine = jnp.vdot(gradient, perturbed) / (perturbed_norm * norm + _TINY)

@@ -1,4 +1,4 @@
-"""Masks and the matching loss on vectors small enough to see through."""
+"""Masks and the matching loss on small vectors."""
 
 import jax
 import jax.numpy as jnp
@@ -110,10 +110,10 @@ def test_mask_is_a_constant_to_the_gradient():
     student, target, start = vectors()
     matching = Matching(metric="relative", pruning_rate=0.3)
     keep = matching_lib.keep_mask(student, target, start, matching, parameters(1000))
-    way = jnp.sum(jnp.where(keep, (start - target) ** 2, 0))
+    movement = jnp.sum(jnp.where(keep, (start - target) ** 2, 0))
     gradient = jax.grad(lambda s: matching_lib.matching_loss(s, target, start, matching))(student)
     np.testing.assert_allclose(
-        gradient, jnp.where(keep, 2 * (student - target) / way, 0), rtol=1e-5
+        gradient, jnp.where(keep, 2 * (student - target) / movement, 0), rtol=1e-5
     )
 
 
@@ -147,7 +147,7 @@ def test_ratio_zeros_and_signs():
 
 
 @pytest.mark.parametrize(
-    "changes, word",
+    "changes, message",
     [
         (dict(pruning_rate=1.0), "pruning_rate"),
         (dict(pruning_rate=-0.1), "pruning_rate"),
@@ -158,8 +158,8 @@ def test_ratio_zeros_and_signs():
         (dict(ratio_epsilon=0.0), "ratio_epsilon"),
     ],
 )
-def test_impossible_choices_are_refused_in_words(changes, word):
-    with pytest.raises(UserError, match=word):
+def test_impossible_choices_are_refused_by_name(changes, message):
+    with pytest.raises(UserError, match=message):
         Matching(**changes)
 
 

@@ -27,8 +27,8 @@ def _columns(x: jax.Array, size: tuple[int, int], padding: int) -> jax.Array:
     """[b, h, w, i] -> [b, rows, columns, kh kw i]: the inputs of the kernel at each position."""
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     rows, columns = x.shape[1] - size[0] + 1, x.shape[2] - size[1] + 1
-    places = [(i, j) for i in range(size[0]) for j in range(size[1])]
-    return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in places], axis=-1)
+    shifts = [(i, j) for i in range(size[0]) for j in range(size[1])]
+    return jnp.concatenate([x[:, i : i + rows, j : j + columns] for i, j in shifts], axis=-1)
 
 
 def _flat(x: jax.Array) -> jax.Array:
