@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dpd_jax.errors import check_choice, check_range
+from dpd_jax.errors import UserError, check_choice, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Rule:
 
     def __post_init__(self):
         check_choice("distill.optimizer_*", self.optimizer, _OPTIMIZERS)
-        check_range("distill.lr_*", self.learning_rate, "[0, inf)")
+        if self.learning_rate < 0:  # For NaN the check of the config names the field.
+            raise UserError(f"distill.lr_* = {self.learning_rate} must not be negative.")
         check_range("distill.momentum_*", self.momentum, "[0, 1)")
 
 
