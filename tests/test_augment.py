@@ -236,13 +236,13 @@ def test_vmap_over_keys_and_images_equals_one_at_a_time():
 @pytest.mark.parametrize(
     "change, words",
     [
-        (dict(families=("crop", "rotat")), "'rotate'"),
-        (dict(families=("mixup",)), "Known: color, crop"),
+        (dict(families=("crop", "rotat")), "'rotat'.*rotate"),
+        (dict(families=("mixup",)), "known are color, crop"),
         (dict(families="color_crop"), "give a tuple"),
-        (dict(scale_ratio=0.5), "augment.scale_ratio is 0.5"),
-        (dict(flip_probability=1.5), "augment.flip_probability is 1.5"),
-        (dict(cutout_ratio=2.0), "augment.cutout_ratio is 2.0"),
-        (dict(crop_ratio=-0.1), "augment.crop_ratio is -0.1"),
+        (dict(scale_ratio=0.5), "augment.scale_ratio = 0.5"),
+        (dict(flip_probability=1.5), "augment.flip_probability = 1.5"),
+        (dict(cutout_ratio=2.0), "augment.cutout_ratio = 2.0"),
+        (dict(crop_ratio=-0.1), "augment.crop_ratio = -0.1"),
     ],
 )
 def test_bad_settings_are_told(change, words):

@@ -38,7 +38,7 @@ def test_the_check_separates_exact_from_approximate():
     segments = [TrajectorySegment(weights, jnp.zeros((), jnp.int32))] * 2
     experiment = types.SimpleNamespace(
         network=network,
-        matching=toys.matching(masks=()),
+        matching=toys.matching(pruning_rate=0.0),
         student=toys.student(syn_steps=2),
     )
     inputs = Inputs(syn, segments, "toys")

@@ -164,7 +164,7 @@ def test_values_are_those_of_table_3_and_of_datm_where_it_is_silent(place):
     assert (config["distill.momentum_lr"], config["distill.iterations"]) == (0.5, 10_000)
     assert (config["synthetic.init"], config["synthetic.labels"]) == ("correct", "experts")
     assert (config["synthetic.step_size"], config["data.preprocessing"]) == (0.01, "zca")
-    assert (config["experts.optimizer"], config["matching.masks"]) == ("gsam", ("difference",))
+    assert (config["experts.optimizer"], config["matching.masks"]) == ("gsam", ())
 
 
 @pytest.mark.parametrize("place", range(3), ids=LARGE)
@@ -318,7 +318,7 @@ def test_ast_without_an_epoch_between_is_refused():
 
 @pytest.mark.parametrize("name", FILES)
 def test_datm_is_dpd_without_pruning(name):
-    own = {"method": "datm", "matching.masks": (), "matching.pruning_rate": 0.0}
+    own = {"method": "datm", "matching.pruning_rate": 0.0}
     assert changes(load(name), load(name, "datm")) == own
     assert changes(load(name), load(name, "dpd")) == {}
 
@@ -328,7 +328,6 @@ def test_datm_is_dpd_without_pruning(name):
 def test_a_plus_adds_pruning_at_the_rate_of_the_file_and_nothing_else(name, method):
     assert changes(load(name, method), load(name, f"{method}+")) == {
         "method": f"{method}+",
-        "matching.masks": (*load(name, method).matching.masks, "difference"),
         "matching.pruning_rate": load(name).matching.pruning_rate,
     }
 
@@ -417,7 +416,7 @@ def test_the_command_line_reaches_a_value(monkeypatch):
         "program",
         f"--config={FOLDER / 'cifar10_ipc1.py'}:datm,small",
         "--config.matching.pruning_rate=0.2",
-        "--config.matching.masks=('difference',)",
+        "--config.matching.masks=('loss',)",
         "--config.image_shape=(16,16,3)",
     ]
     monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
@@ -426,5 +425,5 @@ def test_the_command_line_reaches_a_value(monkeypatch):
     values(arguments)
     assert (values.config.method, values.config.reduced) == ("datm", True)
     assert values.config.matching.pruning_rate == 0.2
-    assert values.config.matching.masks == ("difference",)
+    assert values.config.matching.masks == ("loss",)
     assert values.config.image_shape == (16, 16, 3)

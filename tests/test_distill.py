@@ -196,7 +196,7 @@ def test_what_the_masks_dropped_is_told_for_each_array():
             jax.random.key(0),
             network=NETWORK,
             student=STUDENT,
-            matching=toys.matching(masks=()),
+            matching=toys.matching(pruning_rate=0.0),
         ),
         synthetic_set(),
         jax.tree.map(lambda x: x[0], segments()),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import digits_ipc1
-from dpd_jax import el2n, evaluate, experts
+from dpd_jax import data_schedule, el2n, evaluate, experts
 from dpd_jax.runs import el2n_scores, expert_training
 from dpd_jax.runs.experiment import Experiment
 from tests.test_experts import PLAIN, SGD, Perceptron, data
@@ -28,10 +28,11 @@ def test_el2n_by_hand():
     np.testing.assert_allclose(scores, [np.sqrt(0.5), 0.0, np.sqrt(2.0)], atol=1e-6)
 
 
-def test_places_count_within_the_class_and_break_ties_by_order():
+def test_ranks_count_within_the_class_and_break_ties_by_order():
     scores = np.array([0.3, 0.1, 0.2, 0.1, 0.9, 0.1])
     labels = np.array([0, 1, 0, 0, 1, 1])
-    np.testing.assert_array_equal(el2n.places(scores, labels), [2, 0, 1, 0, 2, 1])
+    ranks = data_schedule.rank_within_class(labels, scores)
+    np.testing.assert_array_equal(ranks, [2, 0, 1, 0, 2, 1])
 
 
 def test_scores_are_the_mean_over_the_epochs_asked_for():

@@ -293,8 +293,8 @@ def test_a_batch_larger_than_the_set():
         ({"rho": -1.0}, "experts.rho = -1.0"),
         ({"weight_decay": float("inf")}, "experts.weight_decay = inf"),
         ({"batch_size": 0}, "experts.batch_size = 0"),
-        ({"decay_epoch": -1}, "decay_epoch must not be negative"),
-        ({"decay_factor": 0.0}, "decay_factor must lie in"),
+        ({"decay_epoch": -1}, "experts.decay_epoch = -1"),
+        ({"decay_factor": 0.0}, "experts.decay_factor = 0.0"),
     ],
 )
 def test_recipes_that_cannot_be(changes, told):

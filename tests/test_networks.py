@@ -193,10 +193,9 @@ def test_convolution_methods_agree(method, size, padding):
         (dict(pooling="avg"), ("network.pooling", "avg", "average, max, none")),
         (dict(convolution="fft"), ("network.convolution", "fft", "auto, lax")),
         (dict(norm="group", width=6), ("network.width", "6", "multiple of 4")),
-        (dict(depth=4), ("network.depth is 4", "8x8", "1 to 3")),
-        (dict(depth=0), ("network.depth is 0", "1 to 3")),
-        (dict(depth=11, pooling="none"), ("network.depth is 11", "1 to 10")),
-        (dict(colour=1), ("no option colour", "width")),
+        (dict(depth=4), ("network.depth = 4", "8x8", "1 to 3")),
+        (dict(depth=0), ("network.depth = 0", "1 to 3")),
+        (dict(depth=11, pooling="none"), ("network.depth = 11", "1 to 10")),
     ],
 )
 def test_bad_options_are_told_in_words(changes, words):
@@ -206,12 +205,13 @@ def test_bad_options_are_told_in_words(changes, words):
         assert word in str(error.value)
 
 
-def test_unknown_network_and_missing_option():
+def test_unknown_network_unknown_option_and_defaults():
     with pytest.raises(UserError, match="'resnet'.*convnet"):
         networks.create("resnet", image_shape=SHAPE, num_classes=5, **OPTIONS)
-    options = {k: v for k, v in OPTIONS.items() if k != "norm"}
-    with pytest.raises(UserError, match="needs the option norm"):
-        networks.create("convnet", image_shape=SHAPE, num_classes=5, **options)
+    with pytest.raises(TypeError, match="colour"):
+        create(colour=1)
+    published = networks.create("convnet", image_shape=(32, 32, 3), num_classes=10)
+    assert published.num_params == 320_010
 
 
 def test_places_in_pytorch_by_hand():

@@ -32,8 +32,8 @@ def test_lists_are_multiplied_and_values_take_the_type_of_their_field():
     assert (last.matching.metric, last.matching.pruning_rate) == ("relative", 0.001)
     assert last.curriculum.inclusive is False and last.student.syn_steps == 7
     assert type(grid[0].experiment.config.matching.pruning_rate) is float
-    masked = make("matching.masks=none,depth,depth+difference,('loss','ratio')", arg="datm")
-    masks = [(), ("depth",), ("depth", "difference"), ("loss", "ratio")]
+    masked = make("matching.masks=none,depth,depth+ratio,('loss','ratio')", arg="datm")
+    masks = [(), ("depth",), ("depth", "ratio"), ("loss", "ratio")]
     assert [setting.experiment.matching.masks for setting in masked] == masks
     for settings in (grid, masked):
         assert len({setting.name for setting in settings}) == len(settings)
@@ -76,8 +76,8 @@ def test_an_override_of_pruning_is_for_the_methods_that_prune():
         (0.3, "relative"),
         (0, "absolute"),
     ]
-    with pytest.raises(UserError, match="pruning_rate = 0.3 has no effect"):
-        make("student.syn_steps=5", arg="mtt", matching__pruning_rate=0.3)
+    (alone,) = make("student.syn_steps=5", arg="mtt", matching__pruning_rate=0.3)
+    assert alone.experiment.matching.pruning_rate == 0.3  # Asked for by name.
 
 
 def test_seeds_differ_in_the_seed_alone():
@@ -102,7 +102,7 @@ def test_seeds_differ_in_the_seed_alone():
         (["matching.pruning_rate=high"], "'high' is no number"),
         (["curriculum.inclusive=maybe"], "true or false"),
         (["matching.pruning_rate=0,1"], r"pruning_rate=1.*must lie in \[0, 1\)"),
-        (["matching.metric=l2"], "unknown metric 'l2'"),
+        (["matching.metric=l2"], "unknown value 'l2'"),
         (["seed=1,2"], "--seeds"),
         (["matching.metric"], "--over=FIELD=VALUE"),
         (["matching.metric=absolute,,relative"], "--over=FIELD=VALUE"),
@@ -145,13 +145,13 @@ def test_named_sweeps_are_what_their_names_say():
     kept = [1 - p.matching.depth_ratio for p in plans("pad_table4b")]
     assert kept == [1, 0.75, 0.5, 0.25]
     matched = [p.matching for p in plans("pad_table4c")]
-    masks = [("depth",), ("loss",), ("depth",), ("depth", "difference")]
-    assert [m.masks for m in matched] == masks
+    assert [m.masks for m in matched] == [("depth",), ("loss",), ("depth",), ("depth",)]
+    assert [m.pruning_rate > 0 for m in matched] == [False, False, False, True]
     assert [m.depth_ratio for m in matched] == [0, 0, 0.25, 0]
     assert [m.loss_ratio for m in matched] == [0, 0.25, 0, 0]
     pairs = [p.config.method for p in plans("dpd_table4")]
     assert pairs == ["mtt", "mtt+", "tesla", "tesla+", "ftd", "ftd+"]
-    metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.masks]
+    metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.drops]
     assert len(set(metrics)) == len(metrics) == 4
 
 

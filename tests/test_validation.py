@@ -20,12 +20,11 @@ def experiment(method, changes):
 REFUSED = [
     ("", {"synthetic.labels": "hard"}, "gradient is zero"),
     ("mtt", {"distill.lr_y": 0.1}, "gradient is zero"),
-    ("datm", {"matching.pruning_rate": 0.1}, "only the mask 'difference' reads it"),
-    ("datm", {"matching.metric": "relative"}, "only the mask 'difference' reads it"),
     ("", {"matching.depth_ratio": 0.25}, "only the mask 'depth' reads it"),
     ("pad", {"matching.loss_ratio": 0.25}, "only the mask 'loss' reads it"),
     ("pad+", {"matching.depth_ratio": 0.9}, "0/0. Their sum must be below 1"),
-    ("", {"matching.masks": ("difference",) * 2}, "names a mask twice"),
+    ("", {"matching.masks": ("ratio",) * 2}, "names a mask twice"),
+    ("", {"matching.masks": ("difference",)}, '"difference" is not a mask.*pruning_rate'),
     ("", {"synthetic.init": "noise", "synthetic.labels": "experts"}, "nothing to do with"),
     ("tesla", {"synthetic.init": "noise"}, "nothing to do with"),
     ("tesla", {"student.momentum": 0.9}, "plain SGD"),
@@ -63,6 +62,8 @@ def test_refused_with_the_reason(method, changes, message):
 
 ALLOWED = [
     ("", {"matching.pruning_rate": 0.0}),
+    ("datm", {"matching.pruning_rate": 0.1}),  # the same as DPD
+    ("datm", {"matching.metric": "relative"}),
     ("pad", {"matching.depth_ratio": 0.0}),
     ("", {"synthetic.init": "noise"}),
     ("mtt", {"synthetic.init": "noise"}),
@@ -76,7 +77,7 @@ ALLOWED = [
     (
         "pad+",
         {
-            "matching.masks": ("loss", "difference", "ratio"),
+            "matching.masks": ("loss", "ratio"),
             "matching.loss_ratio": 0.25,
             "data_schedule.removal_epochs": (40, 60),
             "data_schedule.removal_ratios": (0.1, 0.2),

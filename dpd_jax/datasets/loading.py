@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.datasets import npz
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
@@ -119,7 +120,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f'"{dataset.class_names[sizes.argmin()]}" of {dataset.name} has only '
                 f"{sizes.min()} training images; set a smaller number"
             )
-        rank = _rank_in_class(dataset.train_labels, np.random.default_rng((seed, 0)))
+        rank = _random_rank(dataset.train_labels, (seed, 0))
         train = [array[rank < train_per_class] for array in train]
     if test_images:
         if test_images > len(dataset.test_labels):
@@ -127,7 +128,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f"data.test_images = {test_images}, but {dataset.name} has only "
                 f"{len(dataset.test_labels)} test images; set a smaller number"
             )
-        rank = _rank_in_class(dataset.test_labels, np.random.default_rng((seed, 1)))
+        rank = _random_rank(dataset.test_labels, (seed, 1))
         keep = np.sort(np.lexsort((dataset.test_labels, rank))[:test_images])
         test = [array[keep] for array in test]
     return Dataset(dataset.name, *train, *test, dataset.class_names)
@@ -142,14 +143,10 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _rank_in_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     """The rank of each image in a random order of its class, from 0; [n]."""
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    starts = np.searchsorted(labels[order], labels[order])
-    rank = np.empty(len(labels), np.int64)
-    rank[order] = np.arange(len(labels)) - starts
-    return rank
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return rank_within_class(labels, np.argsort(order))
 
 
 def _load_digits(name: str, splits: tuple[str, str], keys: tuple[str, str]) -> Dataset:
@@ -169,9 +166,7 @@ def _load_digits(name: str, splits: tuple[str, str], keys: tuple[str, str]) -> D
     raw = sklearn.datasets.load_digits()
     images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = raw.target.astype(np.int32)
-    rank = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        rank[labels == label] = np.arange(np.sum(labels == label))
+    rank = rank_within_class(labels, np.arange(len(labels)))
     parts = {"train": rank % 5 != 2, "test": rank % 5 == 2}
     for split in splits:
         if split not in parts:

@@ -148,9 +148,10 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         inclusive=True,  # False: T itself is excluded, as in the released programs and DDPP
     )
     config.matching = dict(
-        masks=("difference",),  # what is left out of the loss; () = nothing
-        pruning_rate=_required(float),  # "difference" (DPD): share of the weights, largest first
-        metric="absolute",  # what "difference" ranks by
+        # DPD: share of the weights left out of the loss, the largest differences first; 0 = none.
+        pruning_rate=_required(float),
+        metric="absolute",  # the difference by which pruning ranks
+        masks=(),  # what else is left out: "depth", "loss", "ratio"
         depth_ratio=0.0,  # "depth" (PAD): share of the weights, shallow first
         loss_ratio=0.0,  # "loss" (PAD as released): share of the weights, smallest first
         # "ratio" (DDPP): weights of student and expert, one of which is below 0.1 of the other.
@@ -214,3 +215,16 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     config.update(image_set or {})
     config.ipc = ipc
     return config.lock()
+
+
+def upgrade(config: dict) -> dict:
+    """A stored config dictionary of an earlier version in today's form; others are unchanged.
+
+    Until version 0.2 the pruning rate was read where `matching.masks` named
+    "difference". Today a rate above 0 prunes.
+    """
+    matching = config.get("matching", {})
+    if "difference" not in matching.get("masks", ()):
+        return config
+    masks = [mask for mask in matching["masks"] if mask != "difference"]
+    return config | {"matching": matching | {"masks": type(matching["masks"])(masks)}}

@@ -18,7 +18,7 @@ from ml_collections import config_dict
 from dpd_jax.errors import UserError
 from dpd_jax.presets import published, small
 
-_UNPRUNED = {"masks": (), "pruning_rate": 0.0}
+_UNPRUNED = {"pruning_rate": 0.0}
 
 # Random real images with hard labels match SGD experts from any start epoch up to T+.
 _MTT = {
@@ -88,7 +88,7 @@ METHODS = {
     "ast+": _AST,
     "ddpp": _DDPP,
     "pad": _PAD | {"matching": {"masks": ("depth",), "pruning_rate": 0.0}},
-    "pad+": _PAD | {"matching": {"masks": ("depth", "difference")}},
+    "pad+": _PAD | {"matching": {"masks": ("depth",)}},
 }
 
 # By method, without "+".

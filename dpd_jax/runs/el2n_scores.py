@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import el2n
+from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.runs import console, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -37,8 +38,9 @@ def seen(
     if experiment.schedule is None:
         return None
     labels = data.dataset.train_labels
-    places = el2n.places(scores(experiment, data, directory / "difficulty", provenance), labels)
-    return lambda epoch: experiment.schedule.seen(epoch, places, labels)
+    difficulty = scores(experiment, data, directory / "difficulty", provenance)
+    ranks = rank_within_class(labels, difficulty)
+    return lambda epoch: experiment.schedule.seen(epoch, ranks, labels)
 
 
 def scores(

@@ -1,7 +1,6 @@
 """The experts of an experiment: their provenance, their training, their predictions."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -139,16 +138,9 @@ def logits(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np
 
 def features(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The inputs [m, f] of one expert's classifier for images [m, h, w, c]."""
-    size = experiment.config.evaluate.test_batch
-    # The last batch is filled with the first images: all batches have one shape, compiled once.
-    rows = np.resize(np.arange(len(images)), -(-len(images) // size) * size).reshape(-1, size)
-    found = [_features(experiment.network, params, images[row]) for row in rows]
-    return np.concatenate(jax.device_get(found))[: len(images)]
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def _features(network, params, images):
-    return network.features(params, images)
+    return evaluate.features(
+        experiment.network, params, images, experiment.config.evaluate.test_batch
+    )
 
 
 def label_snapshot(experiment: Experiment, store: TrajectoryStore, expert: int) -> np.ndarray:

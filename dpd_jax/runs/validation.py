@@ -11,11 +11,10 @@ from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
 
-# The share that each mask reads; 0 drops nothing and is allowed with and without the mask.
-_SHARES = {"difference": "pruning_rate", "depth": "depth_ratio", "loss": "loss_ratio"}
-# Fields of `matching` that only one mask reads, and their value without that mask.
-_READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()} | {
-    "metric": ("difference", "absolute"),
+# Fields of `matching` that only one mask reads, and their value where that mask is not in use.
+_READ_BY = {
+    "depth_ratio": ("depth", 0.0),
+    "loss_ratio": ("loss", 0.0),
     "ratio_epsilon": ("ratio", 0.1),
     "ratio_signed": ("ratio", True),
     "ratio_keep_zeros": ("ratio", True),
@@ -116,12 +115,13 @@ def check(config: ConfigDict) -> None:
 
 
 def unread(config: ConfigDict) -> dict[str, float | str | bool]:
-    """The fields of `matching` that no mask of the config reads, with their neutral values."""
-    return {
+    """The fields of `matching` that this config does not read, with their neutral values."""
+    fields = {
         f"matching.{name}": neutral
         for name, (mask, neutral) in _READ_BY.items()
         if mask not in config.matching.masks
     }
+    return fields if config.matching.pruning_rate else fields | {"matching.metric": "absolute"}
 
 
 def _check_values(config: ConfigDict) -> None:
@@ -149,11 +149,11 @@ def _check_matching(matching: ConfigDict) -> None:
                 f"it, and matching.masks = {masks}. Add the mask, "
                 f'--config.matching.masks="{(*masks, mask)}", or set matching.{name}={neutral}.'
             )
-    dropped = [_SHARES[mask] for mask in masks if mask in _SHARES]
-    if round(sum(matching[share] for share in dropped), 6) >= 1:
-        shares = ", ".join(f"matching.{share} = {matching[share]}" for share in dropped)
+    shares = {name: matching[name] for name in ("pruning_rate", "depth_ratio", "loss_ratio")}
+    if round(sum(shares.values()), 6) >= 1:
+        values = ", ".join(f"matching.{name} = {share}" for name, share in shares.items() if share)
         raise UserError(
-            f"{shares}: together they can drop every weight, and the matching loss would be "
+            f"{values}: together they can drop every weight, and the matching loss would be "
             "0/0. Their sum must be below 1."
         )
 

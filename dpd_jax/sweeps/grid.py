@@ -47,7 +47,10 @@ class Base(NamedTuple):
     def config(self, method: str | None) -> ConfigDict:
         """The config with the overrides, and with this method if one is given."""
         loaded = self.load(",".join(filter(None, [self.arg, method])))
+        prunes = loaded.matching.pruning_rate > 0
         loaded.update_from_flattened_dict(self.overrides)
+        if method and not prunes:  # A rate given for all methods is for those that prune.
+            loaded.matching.pruning_rate = 0.0
         return loaded
 
 

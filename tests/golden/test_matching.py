@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from dpd_jax import matching as matching_lib
-from tests import toys
 from tests.golden import test_student
 from tests.golden.torch_layout import close, to_ours, to_theirs
 
 VARIANTS = {
-    "dpd": dict(masks=("difference",), pruning_rate=0.1),
+    "dpd": dict(pruning_rate=0.1),
     "pad_low25": dict(masks=("loss",), loss_ratio=0.25),
     "pad_depth25": dict(masks=("depth",), depth_ratio=0.25),
     "ddpp_signed": dict(masks=("ratio",), ratio_signed=True),
@@ -34,7 +33,7 @@ def test_mask_and_loss(golden, variant):
         jnp.asarray(to_ours(net, numbers[name]))
         for name in ("student_params", "target_params", "start_params")
     )
-    matching = toys.matching(**VARIANTS[variant])
+    matching = matching_lib.Matching(**VARIANTS[variant])
     keep = matching_lib.keep_mask(student, target, start, matching, net.parameters)
     np.testing.assert_array_equal(to_theirs(net, keep), numbers[f"{variant}/mask"].astype(bool))
 
