@@ -1,7 +1,7 @@
 """Decides whether two configs describe the same run, the same evaluation or the same data.
 
-A config.json of an older version may lack fields: they have the defaults of
-`dpd_jax/presets/base.py`.
+A config.json of an older version is brought into today's form first; fields that it
+lacks have the defaults of `dpd_jax/presets/base.py`.
 """
 
 import functools
@@ -59,5 +59,5 @@ def _defaults() -> dict[str, Any]:
 
 
 def _select(config: Mapping, chosen: Callable[[str], bool]) -> dict[str, Any]:
-    complete = as_json(_defaults() | fields.flat(config))
+    complete = as_json(_defaults() | fields.flat(base.upgrade(config)))
     return {name: complete[name] for name in complete if chosen(name) and name not in _NO_RESULT}
