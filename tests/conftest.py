@@ -26,21 +26,23 @@ _SHIPPED = _REPOSITORY / "tests" / "golden" / "data"
 
 @pytest.fixture(scope="session")
 def golden():
-    """A loader of golden numbers: `golden("pruned")` gives the arrays of that file.
+    """Loads golden numbers: `golden("pruned")` gives {name: array} of that file.
 
-    The full set is found through DPD_GOLDEN_DIR (default `../shared/parity`). A
-    small subset ships with the repository, so that a clone alone checks
-    something real. A file found in neither place skips the test, saying so.
+    `golden("pruned", "dpd")` also asks for a case, i.e. for arrays named "dpd/...". The full set
+    is found through DPD_GOLDEN_DIR (default `../shared/parity`). The repository has a part of it:
+    whole files, or whole cases of a file. A test whose file or case is missing is skipped.
     """
     full = pathlib.Path(os.environ.get("DPD_GOLDEN_DIR", _REPOSITORY.parent / "shared" / "parity"))
 
-    def load(name: str) -> dict[str, np.ndarray]:
+    def load(name: str, case: str = "") -> dict[str, np.ndarray]:
         for folder in (full, _SHIPPED):
             path = folder / f"{name}.npz"
             if path.is_file():
                 with np.load(path) as arrays:
-                    return dict(arrays)
-        pytest.skip(f"golden numbers {name}.npz are not in {full} (set DPD_GOLDEN_DIR)")
+                    if not case or any(array.startswith(f"{case}/") for array in arrays):
+                        return dict(arrays)
+        wanted = f"{case} of {name}.npz" if case else f"{name}.npz"
+        pytest.skip(f"the golden numbers {wanted} are not in {full} (set DPD_GOLDEN_DIR)")
 
     return load
 
