@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,8 +143,7 @@ def test_unused_rows_change_nothing_and_compile_nothing():
     tight = run(state, images, labels, order_of(20), key)
     compiled = run._cache_size()
     roomy = run(state, images, labels, order_of(20, steps=5), key)
-    for ours, theirs in zip(jax.tree.leaves(roomy), jax.tree.leaves(tight), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    chex.assert_trees_all_equal(roomy, tight)
     run(state, images, labels, order_of(13, steps=5), key)
     assert run._cache_size() == compiled + 1  # For the roomier matrix, once.
 
@@ -284,7 +284,7 @@ def test_a_batch_larger_than_the_set():
 
 
 @pytest.mark.parametrize(
-    "changes, told",
+    "changes, message",
     [
         ({"optimizer": "adam"}, "'adam'; known are sgd, gsam"),
         ({"learning_rate": 0.0}, "experts.learning_rate = 0.0"),
@@ -297,8 +297,8 @@ def test_a_batch_larger_than_the_set():
         ({"decay_factor": 0.0}, "decay_factor must lie in"),
     ],
 )
-def test_recipes_that_cannot_be(changes, told):
-    with pytest.raises(UserError, match=told):
+def test_recipes_that_cannot_be(changes, message):
+    with pytest.raises(UserError, match=message):
         dataclasses.replace(SGD, **changes)
 
 
