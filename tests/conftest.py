@@ -43,6 +43,11 @@ _REPOSITORY = pathlib.Path(__file__).parent.parent
 _SHIPPED = _REPOSITORY / "tests" / "golden" / "data"
 
 
+def pytest_collection_modifyitems(items):
+    # The longest tests first, so that the two test processes end at about the same time.
+    items.sort(key=lambda item: "end_to_end" not in item.nodeid)
+
+
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):  # The first process, which ends last.
         shutil.rmtree(SHARED, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Config files: published values, presets, the small reduction, the command line."""
+"""Config files: published values, presets, the reduction for small machines, the command line."""
 
 import importlib
 import pathlib
@@ -18,7 +18,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
 PAPER = [f"{d}_ipc{i}" for d in ("cifar10", "cifar100", "tiny_imagenet") for i in (1, 10, 50)]
 
-# Sizes DPD has not: DATM's and PAD's.
+# Sizes of DATM and PAD that DPD does not have.
 LARGE = ["cifar10_ipc500", "cifar10_ipc1000", "cifar100_ipc100"]
 
 # DPD's Table 3 as printed, columns in the order of PAPER; "-" means that T does not grow.

@@ -1,4 +1,4 @@
-"""The outer step: what it minimises, skips, undoes and remembers."""
+"""The outer step: its loss, the steps it skips or rolls back, its averages."""
 
 import dataclasses
 import functools

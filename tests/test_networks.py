@@ -223,7 +223,7 @@ def test_places_in_pytorch_by_hand():
         "c": {"kernel": np.zeros((3, 2))},  # reads something else
     }
     places = layout.places_in_pytorch(layout.parameters(tree))
-    kernel = [0, 2, 1, 3]  # of each place the outputs, in PyTorch of each output the places
+    kernel = [0, 2, 1, 3]  # Ours: outputs of each position. PyTorch: positions of each output.
     first = [4, 5, *kernel]
     second = [14, 15, 6, 10, 8, 12, 7, 11, 9, 13]
     third = [16, 19, 17, 20, 18, 21]
@@ -236,6 +236,6 @@ def test_max_pooling_hands_each_gradient_to_the_first_of_the_largest():
     np.testing.assert_array_equal(jnp.ravel(pool(window)), [3.0, -1.0])
     gradient = jax.grad(lambda x: jnp.sum(pool(x)))(window)[..., 0]
     np.testing.assert_array_equal(gradient, [[[0, 1], [0, 0]], [[1, 0], [0, 0]]])
-    for place in range(4):
-        spoilt = window.at[0, place // 2, place % 2].set(jnp.nan)
+    for i in range(4):
+        spoilt = window.at[0, i // 2, i % 2].set(jnp.nan)
         assert np.isnan(pool(spoilt)[0]).all()

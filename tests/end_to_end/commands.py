@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 
-from tests.conftest import SHARED
-
 REPOSITORY = pathlib.Path(__file__).parents[2]
+# Not imported from tests/conftest.py: commands must not get the settings of the tests.
+SHARED = pathlib.Path(os.environ["DPD_TEST_RUN"])
 
-# The digits experiment, cut down until it takes seconds; nothing in it is about quality.
+# The digits experiment, cut down until it takes seconds; its accuracy means nothing.
 TINY = (
     "--config=configs/digits_ipc1.py",
     "--config.network.width=4",
@@ -41,7 +41,7 @@ _SERVER.set_forkserver_preload(
 def start(command: str, *arguments: object, as_shipped: bool = False) -> subprocess.Popen:
     """Starts `python -m experiments.<command>` at the repository's root.
 
-    `as_shipped` compiles as for users: the tests compile quickly and compute slowly.
+    `as_shipped` compiles as for users, instead of quickly as for tests.
     """
     environment = dict(os.environ)
     if as_shipped:
@@ -65,7 +65,7 @@ def run(command: str, *arguments: object, as_shipped: bool = False) -> tuple[int
 
 
 def run_copy(command: str, *arguments: object) -> tuple[int, str]:
-    """The same in a copy of a process that has done the imports: saves seconds."""
+    """Like `run`, in a copy of a process that has done the imports, which saves seconds."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "output"
         process = _SERVER.Process(target=_command, args=(command, _arguments(arguments), output))
@@ -89,9 +89,9 @@ def _command(command: str, arguments: list[str], output: pathlib.Path) -> None:
     runpy.run_module(f"experiments.{command}", run_name="__main__", alter_sys=True)
 
 
-def refused(text: str, *words: str) -> None:
-    """Asserts a message for people: these words, and no traceback."""
+def refused(text: str, *parts: str) -> None:
+    """Asserts one message to the user, with these parts and without a traceback."""
     assert "Traceback" not in text, text
     assert "error:" in text or "FATAL" in text, text
-    for word in words:
-        assert word in text, f"{word!r} is not in:\n{text}"
+    for part in parts:
+        assert part in text, f"{part!r} is not in:\n{text}"

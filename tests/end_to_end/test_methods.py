@@ -1,4 +1,4 @@
-"""A method whose experts see images by difficulty, from scoring to the report."""
+"""PAD, whose experts see images in order of difficulty, from the EL2N scores to the report."""
 
 import json
 

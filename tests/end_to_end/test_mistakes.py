@@ -1,4 +1,4 @@
-"""A person's mistakes: one message that says what to do, a status, no traceback, nothing lost."""
+"""Mistakes of the user end in one message that says what to do, without a traceback."""
 
 import shutil
 
@@ -15,7 +15,7 @@ def distill(*arguments):
 
 
 @pytest.mark.parametrize(
-    "argument, words",
+    "argument, parts",
     [
         ("--config.data.name=cifar11", ["cifar11", "Did you mean", "cifar10", '"npz"']),
         ("--config.matching.pruning_rate=1.0", ["pruning_rate", "[0, 1)"]),
@@ -29,7 +29,7 @@ def distill(*arguments):
         ("--lr_img=1", ["no flag --lr_img", "Did you mean --config.distill.lr_img?"]),
     ],
 )
-def test_a_value_that_cannot_be(tmp_path, argument, words):
+def test_an_impossible_value_or_flag(tmp_path, argument, parts):
     arguments = list(commands.TINY)
     if argument.startswith("--config="):
         arguments[0] = argument
@@ -39,11 +39,11 @@ def test_a_value_that_cannot_be(tmp_path, argument, words):
         arguments.append("--config.data.source=tfds")
     status, text = commands.run_copy("distill", *arguments, f"--workdir={tmp_path / 'run'}")
     assert status not in (0, None)
-    commands.refused(text, *words)
+    commands.refused(text, *parts)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is an accelerator")
-def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
+def test_a_platform_that_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     status, text = commands.run("distill", *commands.TINY, f"--workdir={tmp_path / 'run'}")
     assert status == 2
@@ -117,14 +117,14 @@ def test_a_workdir_of_another_config(finished, tmp_path):
     commands.refused(text, "matching.pruning_rate", "0.2", "--workdir")
 
 
-def test_a_workdir_another_process_is_at(tmp_path):
+def test_a_workdir_in_use_by_another_process(tmp_path):
     with locks.alone(tmp_path / "run", "--workdir"):
         status, text = distill(f"--workdir={tmp_path / 'run'}")
     assert status == 2
     commands.refused(text, "another process", "run", "--workdir")
 
 
-def test_a_file_that_is_no_distilled_set(finished, tmp_path):
+def test_a_file_that_is_not_a_distilled_set(finished, tmp_path):
     fake = tmp_path / "fake.npz"
     fake.write_bytes(b"no archive")
     cut = tmp_path / "cut.npz"
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_distilled_set(finished, tmp_path):
         commands.refused(text, str(path))
 
 
-def test_a_run_that_gets_nowhere_stops_with_its_last_good_set(finished, tmp_path):
+def test_a_run_without_progress_stops_with_its_last_good_set(finished, tmp_path):
     status, text = distill(
         f"--workdir={tmp_path / 'run'}",
         f"--experts_dir={finished.experts}",
@@ -151,7 +151,7 @@ def test_a_run_that_gets_nowhere_stops_with_its_last_good_set(finished, tmp_path
         assert np.isfinite(stored["images"]).all()
 
 
-def test_a_mistake_leaves_the_workdir_free(finished, tmp_path):
+def test_a_mistake_creates_no_workdir(finished, tmp_path):
     status, text = distill(f"--workdir={tmp_path / 'run'}", "--config.ipc=1000")
     assert status == 2
     assert not (tmp_path / "run").exists(), text

@@ -1,4 +1,4 @@
-"""What the README shows does what the README says."""
+"""The commands and snippets of the README do what the README says."""
 
 import json
 import re

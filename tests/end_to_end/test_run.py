@@ -1,4 +1,4 @@
-"""What a run leaves, and that it can be stopped anywhere and continued exactly."""
+"""A run writes its files, and continues exactly after it was stopped anywhere."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def assert_same_set(one, other):
         np.testing.assert_array_equal(array, arrays(other)[name], err_msg=name)
 
 
-def test_a_run_leaves_what_it_says(finished):
+def test_a_run_writes_its_files(finished):
     report = json.loads((finished.workdir / "report.json").read_text())
     assert report["method"] == "dpd" and report["dataset"] == "digits" and report["ipc"] == 1
     for name in ("accuracy", "random_real"):
