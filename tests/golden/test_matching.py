@@ -27,7 +27,7 @@ SPREAD = {  # of grad_student and grad_images, from the table of the golden file
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_mask_and_loss(golden, variant):
-    numbers = golden("pruned")
+    numbers = golden("pruned", variant)
     net = test_student.network(16)
     student, target, start = (
         jnp.asarray(to_ours(net, numbers[name]))
@@ -53,7 +53,7 @@ def test_mask_and_loss(golden, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradient_through_all_steps(golden, variant):
-    numbers = golden("pruned")
+    numbers = golden("pruned", variant)
     net = test_student.network(16)
     keep = jnp.asarray(to_ours(net, numbers[f"{variant}/mask"]).astype(bool))
     loss, gradients, _ = test_student.value_and_grad(net, numbers, "exact", False, keep)
