@@ -3,7 +3,6 @@
 Warnings are errors through `pytest.ini`, where each exception says why.
 """
 
-import importlib.metadata
 import os
 import pathlib
 import shutil
@@ -13,12 +12,6 @@ import tempfile
 # environment variables because tests start processes. JAX itself hands the first one to XLA, so
 # every version accepts it.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-if importlib.metadata.version("jax").startswith("0.10."):
-    # Halves the time of a compilation. XLA ends the process if it does not know a flag, and later
-    # versions do not know this one.
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_use_fusion_emitters" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
 
 # One folder for the whole test run. Test processes inherit the variable from the first one.
 if "DPD_TEST_RUN" not in os.environ:
