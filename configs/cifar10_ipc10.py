@@ -1,34 +1,19 @@
 """CIFAR-10, 10 images per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/cifar10_ipc10.py
-    python -m experiments.distill --config=configs/cifar10_ipc10.py:datm \\
-        --experts_dir=runs/cifar10_ipc10-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 64.3 ± 0.5 %, DATM
 63.7 ± 0.5 %, random real images 31.0 ± 0.5 %.
 Cost: not measured yet. Experts take 3.1 GB: 100 x 24 epochs x 320,010 float32.
-
-DPD does not say, so as in DATM: student.batch_syn; synthetic.labels and
-step_size; distill.lr_lr, the momenta, iterations and threshold; whitening by
-ZCA; 100 experts with GSAM's rho and alpha; the evaluation.
-
-Experts are trained to epoch 100, as DATM's, which chooses the first images and
-gives their labels; kept besides are those that are matched, up to T+ + M = 22.
-With synthetic.label_epoch=-1 epoch 22 does both, for 22 % of the training.
 """
-
-from ml_collections import config_dict
 
 from dpd_jax.presets import base, image_sets, methods
 
 
-def get_config(arg: str = "") -> config_dict.ConfigDict:
-    """`arg`: a method, "small", or both; see `methods.apply`."""
-    config = base.get_config()
-    config.update(image_sets.CIFAR10)
-    config.ipc = 10
+def get_config(arg: str = ""):
+    config = base.get_config(image_sets.CIFAR10, ipc=10)
 
-    # The paper's Table 3.
+    # From DPD, Table 3.
     config.student.syn_steps = 80  # N
     config.curriculum.expert_epochs = 2  # M
     config.curriculum.min_start_epoch = 0  # T-
@@ -39,7 +24,7 @@ def get_config(arg: str = "") -> config_dict.ConfigDict:
     config.distill.lr_img = 100
     config.matching.pruning_rate = 0.125  # 40,001 of 320,010 weights
 
-    # DATM's.
+    # From DATM.
     config.student.batch_syn = 100  # all
     config.distill.lr_lr = 1e-5
     return methods.apply(config, arg)

@@ -1,35 +1,21 @@
 """Tiny ImageNet, 1 image per class, by DPD (Cao et al. 2025).
 
     python -m experiments.distill --config=configs/tiny_imagenet_ipc1.py
-    python -m experiments.distill --config=configs/tiny_imagenet_ipc1.py:datm \\
-        --experts_dir=runs/tiny_imagenet_ipc1-dpd/experts   # those of the first command
 
 Accuracy: not measured yet. Claimed by the paper: DPD 17.6 ± 0.2 %, DATM
 17.1 ± 0.3 %, random real images 1.4 ± 0.1 %.
 Cost: not measured yet. Experts take 8.2 GB: 100 x 24 epochs x 857,160 float32.
 
-DPD does not say, so as in DATM: student.batch_syn; synthetic.labels and
-step_size; distill.lr_lr, the momenta, iterations and threshold; whitening by
-ZCA; 100 experts with GSAM's rho and alpha; the evaluation. N is that of the
-papers' tables; DATM's released program has 40.
-
-Experts are trained to epoch 100, as DATM's, which chooses the first images and
-gives their labels; kept besides are those that are matched, up to T+ + M = 22.
-With synthetic.label_epoch=-1 epoch 22 does both, for 22 % of the training.
+N follows the papers' tables; DATM's released program uses 40.
 """
-
-from ml_collections import config_dict
 
 from dpd_jax.presets import base, image_sets, methods
 
 
-def get_config(arg: str = "") -> config_dict.ConfigDict:
-    """`arg`: a method, "small", or both; see `methods.apply`."""
-    config = base.get_config()
-    config.update(image_sets.TINY_IMAGENET)
-    config.ipc = 1
+def get_config(arg: str = ""):
+    config = base.get_config(image_sets.TINY_IMAGENET, ipc=1)
 
-    # The paper's Table 3.
+    # From DPD, Table 3.
     config.student.syn_steps = 60  # N
     config.curriculum.expert_epochs = 2  # M
     config.curriculum.min_start_epoch = 0  # T-
@@ -40,7 +26,7 @@ def get_config(arg: str = "") -> config_dict.ConfigDict:
     config.distill.lr_img = 10_000
     config.matching.pruning_rate = 0.125  # 107,145 of 857,160 weights
 
-    # DATM's.
-    config.student.batch_syn = 200  # all; DATM's 1000 is above n = 200
+    # From DATM.
+    config.student.batch_syn = 200  # all; DATM gives 1000, more than n = 200
     config.distill.lr_lr = 1e-4
     return methods.apply(config, arg)

@@ -1,13 +1,13 @@
-"""Dataset distillation by matching training trajectories: DPD and its family in JAX.
+"""Dataset distillation by matching training trajectories: DPD and related methods in JAX.
 
     config = dpd_jax.load_config("configs/digits_ipc1.py:small")
     run = dpd_jax.Run(config, "runs/digits")
     run.distill()
     print(run.summary())
 
-`Run` carries one run from a config to a report. The modules beside it are pure
-functions of arrays: `distill`, `student`, `matching`, `experts`, `evaluate`, ...
-Importing the package changes no setting of JAX or XLA, and opens no device or file.
+`Run` does everything from a config to a report. The modules `distill`, `student`,
+`matching`, `experts`, `evaluate` and others are pure functions of arrays. Importing the
+package changes no setting of JAX or XLA, and opens no device or file.
 """
 
 import importlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dpd_jax.runs.run import Run
     from dpd_jax.storage.distilled_set import DistilledSet
 
-# Imported at first use: a message about a flag should not wait for JAX.
+# Imported at first use, so that a message about a flag does not wait for the import of JAX.
 _MODULES = {
     "DistilledSet": "dpd_jax.storage.distilled_set",
     "Run": "dpd_jax.runs.run",

@@ -1,9 +1,8 @@
-"""Keeping the student near its expert: AST's balance, intermediate matching, perturbed start.
+"""AST's ways to keep the student near its expert: balance, intermediate matching, perturbation.
 
-Shen et al., "Efficient Dataset Distillation through Alignment with Smooth and
-High-Quality Expert Trajectories", eqs. 2, 4 and 5. Each is a choice of its own
-and can be off. The paper's formulas and those of its released program differ;
-both are here:
+Shen et al., "Efficient Dataset Distillation through Alignment with Smooth and High-Quality Expert
+Trajectories", eqs. 2, 4 and 5. Each can be used alone. The paper and its released program have
+different formulas; both are available:
 
                  paper                                   released
     balance      "log": natural, around T+/2             "log5": base 5, around T+//2
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice, check_range
 from dpd_jax.networks import Parameter
 
 BALANCES = ("none", "log", "log5")
@@ -29,35 +28,35 @@ PERTURBATIONS = ("filter", "tensor")
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """How a student is kept near its expert on the way from epoch i to i + M.
+    """How a student is kept near its expert from epoch i to i + M. By default it is not.
 
     Attributes:
       expert_epochs: M.
-      max_start_epoch: T+; only the balance looks at it.
-      balance: the factor on the student's loss by start epoch (eq. 2): "none",
+      max_start_epoch: T+; only the balance uses it.
+      balance: the factor on the student's loss, a function of the start epoch (eq. 2): "none",
         "log" or "log5".
-      balance_offset: added inside its logarithm.
-      intermediate: the weight of the matching losses at the M - 1 epochs in
-        between (eq. 4): "none", "equal" (1 each, as the final one) or "adaptive"
-        (k / M at the k-th). They are added to the final loss.
-      intermediate_steps: after which of the student's N steps: "even" or "stride".
+      balance_offset: theta, added inside the logarithm, above 1.
+      intermediate: the weights of the matching losses at the M - 1 epochs between start and
+        target (eq. 4): "none", "equal" (1 each, as for the target) or "adaptive"
+        (k / M for the k-th). These losses are added to the target's.
+      intermediate_steps: the student's steps that match these epochs: "even" or "stride".
       perturbation: size of the noise on the start weights (eq. 5); 0 is off.
-      perturbation_form: "filter" (noise of each output filter as long as the
-        filter) or "tensor" (noise of length 1 a kernel, times the weights).
+      perturbation_form: "filter" (the noise of each output filter has the filter's norm) or
+        "tensor" (noise of norm 1 per kernel, times the weights).
 
     Raises:
-      UserError: for an unknown choice, values out of range, or intermediate
-        matching where no epoch lies between.
+      UserError: for an unknown choice, values out of range, or intermediate matching with no epoch
+        between start and target.
     """
 
     expert_epochs: int
     max_start_epoch: int
-    balance: str
-    balance_offset: float
-    intermediate: str
-    intermediate_steps: str
-    perturbation: float
-    perturbation_form: str
+    balance: str = "none"
+    balance_offset: float = 8.0
+    intermediate: str = "none"
+    intermediate_steps: str = "even"
+    perturbation: float = 0.0
+    perturbation_form: str = "filter"
 
     def __post_init__(self):
         for name, known in (
@@ -66,62 +65,51 @@ class Alignment:
             ("intermediate_steps", STEPS),
             ("perturbation_form", PERTURBATIONS),
         ):
-            if getattr(self, name) not in known:
-                raise UserError(
-                    f"alignment.{name}: unknown choice {getattr(self, name)!r}; known are "
-                    f"{', '.join(known)}."
-                )
-        if not (math.isfinite(self.balance_offset) and self.balance_offset > 1):
-            raise UserError(
-                f"alignment.balance_offset = {self.balance_offset} must be above 1: the logarithm "
-                "of offset + distance has to be positive at distance 0."
-            )
-        if not (math.isfinite(self.perturbation) and self.perturbation >= 0):
-            raise UserError(
-                f"alignment.perturbation = {self.perturbation} must be finite and not negative; "
-                "0 is off."
-            )
+            check_choice(f"alignment.{name}", getattr(self, name), known)
+        hint = ": the logarithm of offset + distance must be positive at distance 0"
+        check_range("alignment.balance_offset", self.balance_offset, "(1, inf)", hint)
+        check_range("alignment.perturbation", self.perturbation, "[0, inf)", "; 0 is off")
         if self.intermediate != "none" and self.expert_epochs < 2:
             raise UserError(
-                f"alignment.intermediate = {self.intermediate!r} matches the expert's epochs "
+                f"alignment.intermediate = {self.intermediate!r} matches the epochs of the expert "
                 f"between start and target, but curriculum.expert_epochs = {self.expert_epochs} "
                 "leaves none. Raise it to 2 or more, or set alignment.intermediate=none."
             )
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """Epochs after the start epoch that are read of an expert, the start's 0 first."""
+        """The expert epochs of a segment, counted from its start epoch: 0, ..., M."""
         if self.intermediate == "none":
             return (0, self.expert_epochs)
         return tuple(range(self.expert_epochs + 1))
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """The weight of each matching loss, in the order of `offsets` without the start."""
-        between = [k / self.expert_epochs for k in range(1, self.expert_epochs)]
-        return (
-            *{"none": [], "equal": [1.0] * len(between), "adaptive": between}[self.intermediate],
-            1.0,
-        )
+        """The weight of each matching loss, for the epochs of `offsets` after the start."""
+        if self.intermediate == "adaptive":
+            return tuple(k / self.expert_epochs for k in self.offsets[1:])
+        return (1.0,) * (len(self.offsets) - 1)
 
     def matched_steps(self, syn_steps: int) -> tuple[int, ...]:
-        """The student's steps, of N = `syn_steps`, at which it is matched; the last is N."""
-        if self.intermediate == "none":
-            return (syn_steps,)
+        """The student's steps, of N = `syn_steps`, after which it is matched; the last is N."""
         epochs = self.expert_epochs
-        at = {
-            "even": lambda k: k * syn_steps // epochs,
-            "stride": lambda k: k * (syn_steps // epochs),
-        }[self.intermediate_steps]
-        return (*map(at, range(1, epochs)), syn_steps)
+        if self.intermediate_steps == "even":
+            return tuple(k * syn_steps // epochs for k in self.offsets[1:])
+        return (*(k * (syn_steps // epochs) for k in self.offsets[1:-1]), syn_steps)
 
 
 def balance(start_epoch: jax.Array, alignment: Alignment) -> jax.Array:
-    """nu, the factor on the student's loss (eq. 2), a scalar; 1 if off.
+    """The factor nu on the student's loss (eq. 2): early starts, whose loss is large, weigh less.
 
-    log(d + offset) from the middle start epoch on and 1 / log(d + offset) before
-    it, d being the distance to it: early starts, whose loss is large, weigh
-    less. It jumps at the middle, in the paper too.
+    With d the distance to the middle start epoch, nu is log(d + offset) from the middle on and
+    1 / log(d + offset) before it. As in the paper it jumps at the middle.
+
+    Args:
+      start_epoch: int32 scalar.
+      alignment: the form of the balance.
+
+    Returns:
+      A scalar; 1 without balance.
     """
     if alignment.balance == "none":
         return jnp.ones(())
@@ -135,21 +123,20 @@ def balance(start_epoch: jax.Array, alignment: Alignment) -> jax.Array:
 def perturb(
     params: jax.Array, noise: jax.Array, parameters: Sequence[Parameter], alignment: Alignment
 ) -> jax.Array:
-    """The start weights with noise on the kernels of convolutions (eq. 5).
+    """Adds noise to the convolution kernels of the start weights (eq. 5).
 
-    What comes out is the start in all that follows, as in the paper's notation
-    and the released program: the student begins there, and the matching loss
-    measures the expert's way from there.
+    As in the paper and the released program, the student starts at the result, and the matching
+    loss measures the movement of the expert from there.
 
     Args:
       params: an expert's weights [P].
-      noise: standard normal [P]; the part of a kernel is used for that kernel.
-      parameters: the arrays that tile [P]; those with four axes are kernels, the
-        last axis being their output filters.
-      alignment: strength and form.
+      noise: standard normal [P].
+      parameters: the arrays that make up the vector; those with four axes are kernels
+        [h, w, in, out].
+      alignment: size and form of the noise.
 
     Returns:
-      [P]; all but the kernels unchanged.
+      Weights [P]; only the kernels are changed.
     """
     for parameter in (parameter for parameter in parameters if len(parameter.shape) == 4):
         kernel, drawn = (x[parameter.part].reshape(parameter.shape) for x in (params, noise))

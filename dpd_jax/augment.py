@@ -1,54 +1,56 @@
-"""Differentiable augmentation, as every trajectory-matching program applies it.
+"""Differentiable augmentation (DSA), as the programs for trajectory matching use it.
 
-This is DSA (Zhao and Bilen, "Dataset Condensation with Differentiable Siamese
-Augmentation", ICML 2021) in the form its successors run: a call draws ONE of
-the six families, each equally likely, and applies it to the whole batch with
-parameters drawn for each image alone. Nothing is shared between calls, so
-nothing is siamese.
+Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021. A call
+draws one of six families with equal probability and applies it to the whole batch, with parameters
+drawn for each image. Two calls share nothing, so in trajectory matching the augmentation is not
+siamese.
 
-Every operation is affine in the images and takes its draws as arguments;
-`augment` makes the draws. There are no data-dependent shapes and no custom
-derivatives, so each may be traced under jit, scan, grad, jvp and vmap.
+Every operation is affine in the images and takes the random numbers as arguments; `augment` draws
+them. All work under jit, scan, grad, jvp and vmap.
 """
 
 import dataclasses
-import difflib
+import functools
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice, check_range
 
 FAMILIES = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Which families are drawn from, and how strong each is. Raises UserError.
+    """The families of operations and their strengths. The default is DSA's published strategy.
 
     Attributes:
-      families: the families to draw from, some of FAMILIES; () leaves images alone.
-      brightness: an image is shifted by at most half of this, up or down.
-      saturation: the largest factor on a pixel's distance from its grey.
-      contrast: factors on the distance from the image's mean are in [this, this + 1).
-      crop_ratio: the largest shift, as a share of the side.
-      cutout_ratio: the side of the hole, as a share of the image's.
-      flip_probability: the chance of a mirror image.
-      scale_ratio: the largest factor r on the sampling grid; factors are in [1/r, r).
-      rotate_degrees: the largest angle, either way.
+      families: the families to draw from, names from `FAMILIES`; () is no augmentation.
+      brightness: the largest change is half of this, up or down.
+      saturation: largest factor on a pixel's distance from its mean over channels.
+      contrast: the factor on the distance from the image's mean is in [this, this + 1).
+      crop_ratio: largest shift, as a share of the image's side.
+      cutout_ratio: side of the hole, as a share of the image's side.
+      flip_probability: probability of a mirror image.
+      scale_ratio: largest factor r on the sampling grid; factors are in [1/r, r).
+      rotate_degrees: largest angle, to either side.
+
+    Raises:
+      UserError: for an unknown family or a value out of range.
     """
 
-    families: tuple[str, ...]
-    brightness: float
-    saturation: float
-    contrast: float
-    crop_ratio: float
-    cutout_ratio: float
-    flip_probability: float
-    scale_ratio: float
-    rotate_degrees: float
+    families: tuple[str, ...] = FAMILIES
+    brightness: float = 1.0
+    saturation: float = 2.0
+    contrast: float = 0.5
+    crop_ratio: float = 0.125
+    cutout_ratio: float = 0.5
+    flip_probability: float = 0.5
+    scale_ratio: float = 1.2
+    rotate_degrees: float = 15.0
 
     def __post_init__(self):
         if isinstance(self.families, str):
@@ -56,87 +58,62 @@ class Augmentation:
                 f"augment.families is the text {self.families!r}; give a tuple of names, "
                 f"such as {FAMILIES}."
             )
-        # Lists arrive from JSON and the command line; a static argument must be hashable.
+        # A list (from JSON, for example) is not hashable, as a static argument must be.
         object.__setattr__(self, "families", tuple(self.families))
         for family in self.families:
-            if family not in FAMILIES:
-                near = difflib.get_close_matches(str(family), FAMILIES, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise UserError(
-                    f"augment.families names {family!r}, which is no augmentation.{hint} "
-                    f"Known: {', '.join(FAMILIES)}."
-                )
-        self._require("scale_ratio", self.scale_ratio >= 1, "at least 1")
-        self._require("flip_probability", 0 <= self.flip_probability <= 1, "between 0 and 1")
-        for name in ("crop_ratio", "cutout_ratio"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
-
-    def _require(self, name: str, satisfied: bool, rule: str):
-        if not satisfied:
-            raise UserError(f"augment.{name} is {getattr(self, name)}; it must be {rule}.")
+            check_choice("augment.families", family, FAMILIES)
+        check_range("augment.scale_ratio", self.scale_ratio, "[1, inf)")
+        for name in ("flip_probability", "crop_ratio", "cutout_ratio"):
+            check_range(f"augment.{name}", getattr(self, name), "[0, 1]")
 
 
 def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> jax.Array:
-    """Applies one randomly drawn family to a batch, with draws for each image alone.
+    """Applies one randomly drawn family to a batch, with parameters drawn for each image.
 
     Args:
-      key: consumed, unless there is no family to draw from.
+      key: randomness of the family and its parameters.
       images: [b, h, w, c] in model space, h = w.
-      augmentation: static.
+      augmentation: the families and their strengths; static under jit.
 
     Returns:
-      The augmented images, shape and dtype unchanged.
+      The augmented images, of the same shape and dtype.
 
     Raises:
-      UserError: the images are not square.
+      UserError: if the images are not square.
     """
+    chex.assert_rank(images, 4)
     if not augmentation.families:
         return images
     count, height, width, _ = images.shape
     if height != width:
         raise UserError(
-            f"The images are {height}x{width}, and augmentation takes square ones. Crop, pad or "
-            "resize the data set to a square, or set augment.families=()."
+            f"the images are {height}x{width}, but augmentation needs square images. Crop, pad or "
+            "resize the data set, or set augment.families=()."
         )
     family_key, draws_key = jax.random.split(key)
     uniforms = jax.random.uniform(draws_key, (count, 3))
     branches = [
-        lambda x, u, apply=_APPLY[family]: apply(x, u, augmentation)
-        for family in augmentation.families
+        functools.partial(_APPLY[family], settings=augmentation) for family in augmentation.families
     ]
     family = jax.random.randint(family_key, (), 0, len(branches))
     return lax.switch(family, branches, images, uniforms)
 
 
 def brightness(images: jax.Array, uniform: jax.Array, strength: float) -> jax.Array:
-    """Shifts each image [b, h, w, c] by (U - 1/2) * strength; U: [b] in [0, 1)."""
+    """Adds (U - 1/2) * strength to each image [b, h, w, c]; U: [b] in [0, 1)."""
     return images + _per_image((uniform - 0.5) * strength, images)
 
 
 def saturation(images: jax.Array, uniform: jax.Array, strength: float) -> jax.Array:
-    """Multiplies each pixel's distance from its mean over channels by U * strength."""
+    """Multiplies each pixel's distance from its mean over channels by U * strength; U: [b]."""
     grey = jnp.mean(images, axis=3, keepdims=True)
     return (images - grey) * _per_image(uniform * strength, images) + grey
 
 
 def contrast(images: jax.Array, uniform: jax.Array, strength: float) -> jax.Array:
-    """Multiplies each image's distance from its mean by U + strength."""
+    """Multiplies each image's distance from its mean by U + strength; U: [b]."""
     mean = jnp.mean(images, axis=(1, 2, 3), keepdims=True)
     return (images - mean) * _per_image(uniform + strength, images) + mean
-
-
-def color(
-    images: jax.Array,
-    uniforms: tuple[jax.Array, jax.Array, jax.Array],
-    *,
-    brightness_strength: float,
-    saturation_strength: float,
-    contrast_strength: float,
-) -> jax.Array:
-    """Brightness, saturation and contrast in this order, each with its own U: [b]."""
-    images = brightness(images, uniforms[0], brightness_strength)
-    images = saturation(images, uniforms[1], saturation_strength)
-    return contrast(images, uniforms[2], contrast_strength)
 
 
 def crop(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
@@ -152,12 +129,12 @@ def crop(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
 
 
 def cutout(images: jax.Array, rows: jax.Array, columns: jax.Array, side: int) -> jax.Array:
-    """Sets to zero the square whose first row is row - side // 2, and so for columns.
+    """Sets a square of each image to zero; its first row and column are centre - side // 2.
 
     Args:
       images: [b, h, w, c].
-      rows, columns: integers [b], the centres; the square may reach outside.
-      side: in pixels.
+      rows, columns: the centres, integers [b]; the square may reach outside the image.
+      side: of the square, in pixels.
     """
 
     def inside(length: int, centre: jax.Array) -> jax.Array:
@@ -170,14 +147,14 @@ def cutout(images: jax.Array, rows: jax.Array, columns: jax.Array, side: int) ->
 
 
 def flip(images: jax.Array, uniform: jax.Array, probability: float) -> jax.Array:
-    """Mirrors left and right the images [b, h, w, c] with U < probability; U: [b]."""
+    """Mirrors the images [b, h, w, c] with U < probability left to right; U: [b]."""
     return jnp.where((uniform < probability)[:, None, None, None], images[:, :, ::-1], images)
 
 
 def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: float) -> jax.Array:
     """Stretches the sampling grid about the centre by s_x and s_y, uniform in [1/ratio, ratio).
 
-    A factor above 1 shrinks the content, and zeros come in at the border. Bilinear.
+    A factor above 1 shrinks the content; the border is filled with zeros. Bilinear.
 
     Args:
       images: [b, h, w, c].
@@ -195,15 +172,15 @@ def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: 
 
 
 def rotate(images: jax.Array, uniform: jax.Array, degrees: float) -> jax.Array:
-    """Rotates about the centre by (2U - 1) * degrees, counter-clockwise as seen. Bilinear.
+    """Rotates about the centre by (2U - 1) * degrees, counter-clockwise. Bilinear.
 
-    Zeros come in from outside. Its transpose is a scatter-add: on a GPU the
-    order of its sums, and so the last bit of image gradients, is fixed only
-    under `--xla_gpu_deterministic_ops`.
+    Pixels from outside the image are zero. The gradient is a scatter-add: on a GPU its order of
+    summation, and so the last bit of image gradients, is only fixed with
+    `--xla_gpu_deterministic_ops`.
 
     Args:
       images: [b, n, n, c].
-      uniform: [b] in [0, 1).
+      uniform: U, [b] in [0, 1).
       degrees: the largest angle.
     """
     count, size, _, channels = images.shape
@@ -227,14 +204,11 @@ def rotate(images: jax.Array, uniform: jax.Array, degrees: float) -> jax.Array:
     return total.reshape(images.shape)
 
 
-def _color(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
-    return color(
-        images,
-        (uniforms[:, 0], uniforms[:, 1], uniforms[:, 2]),
-        brightness_strength=settings.brightness,
-        saturation_strength=settings.saturation,
-        contrast_strength=settings.contrast,
-    )
+def color(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
+    """Brightness, saturation and contrast, in this order; uniforms: [b, 3] in [0, 1)."""
+    images = brightness(images, uniforms[:, 0], settings.brightness)
+    images = saturation(images, uniforms[:, 1], settings.saturation)
+    return contrast(images, uniforms[:, 2], settings.contrast)
 
 
 def _crop(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
@@ -246,35 +220,24 @@ def _crop(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax
 def _cutout(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
     size = images.shape[1]
     side = int(size * settings.cutout_ratio + 0.5)
-    # An even hole has its centre between pixels: one more place for it.
+    # The centre of an even hole lies between pixels, which gives one more position.
     centres = _integers(uniforms, size + 1 - side % 2)
     return cutout(images, centres[:, 0], centres[:, 1], side)
 
 
-def _flip(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
-    return flip(images, uniforms[:, 0], settings.flip_probability)
-
-
-def _scale(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
-    return scale(images, uniforms[:, 0], uniforms[:, 1], settings.scale_ratio)
-
-
-def _rotate(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
-    return rotate(images, uniforms[:, 0], settings.rotate_degrees)
-
-
+# Family -> function of images [b, h, w, c], uniform random numbers [b, 3] and the settings.
 _APPLY = {
-    "color": _color,
+    "color": color,
     "crop": _crop,
     "cutout": _cutout,
-    "flip": _flip,
-    "scale": _scale,
-    "rotate": _rotate,
+    "flip": lambda x, u, settings: flip(x, u[:, 0], settings.flip_probability),
+    "scale": lambda x, u, settings: scale(x, u[:, 0], u[:, 1], settings.scale_ratio),
+    "rotate": lambda x, u, settings: rotate(x, u[:, 0], settings.rotate_degrees),
 }
 
 
 def _integers(uniforms: jax.Array, count: int) -> jax.Array:
-    """Uniform draws in [0, 1) as integers uniform in {0, ..., count - 1}."""
+    """Integers uniform in {0, ..., count - 1}, from uniform numbers in [0, 1)."""
     return jnp.floor(uniforms * count).astype(jnp.int32)
 
 
@@ -283,15 +246,15 @@ def _per_image(values: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def _hat(distance: jax.Array) -> jax.Array:
-    """The weight linear interpolation gives a neighbour at this distance."""
+    """The weight of a neighbour at this distance in linear interpolation."""
     return jnp.maximum(1 - jnp.abs(distance), 0)
 
 
 def _resample(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Reads each image at rows [b, h] x columns [b, w], bilinearly, zero outside.
+    """Interpolates each image bilinearly at rows [b, h] x columns [b, w]; zero outside.
 
-    Two matrix products with hat weights: unlike a gather's, their transpose is
-    no scatter. Full precision, so that whole shifts move pixels unchanged.
+    Two matrix products, whose gradient needs no scatter as that of a gather would. Full precision,
+    so that shifts by whole pixels do not change pixel values.
     """
 
     def weights(sources: jax.Array, length: int) -> jax.Array:

@@ -1,8 +1,8 @@
-"""How the long loops of this library are compiled.
+"""Compiler options for the long loops, and the compilation cache.
 
-XLA's own loops for elementwise work are the slowest part of a student step on a
-CPU. Other ones exist, behind options that come and go with XLA's versions; on
-two cores they save 10 to 20 % of an outer step (docs/benchmarks.md).
+On a CPU, XLA's default loops for elementwise operations are the slowest part of a student step.
+XLA has faster ones behind options that change with its version. On two cores they save 10 to 20 %
+of an outer step (docs/benchmarks.md).
 """
 
 import functools
@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import jax
 
-# Alternatives, the fastest first. In XLA_FLAGS a name that XLA does not know ends the process; as
-# an option of one compilation it is an error that can be caught.
+# The fastest first. An unknown name in XLA_FLAGS ends the process; as an option of one compilation
+# it is an error that can be caught.
 CPU_LOOPS = (
     {"xla_cpu_use_fusion_emitters": False},  # JAX 0.10
     {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_ELTWISE"},  # JAX 0.11 and 0.12
@@ -21,13 +21,13 @@ CPU_LOOPS = (
 
 
 def jit(function: Callable, **options) -> Callable:
-    """`jax.jit` with the fastest of CPU_LOOPS that this XLA knows, if it compiles for a CPU."""
+    """`jax.jit` with the fastest of CPU_LOOPS that this XLA knows; elsewhere plain `jax.jit`."""
     return jax.jit(function, compiler_options=loops() or None, **options)
 
 
 @functools.cache
 def loops() -> dict[str, object]:
-    """The fastest of CPU_LOOPS that this XLA knows; {} elsewhere, or if XLA_FLAGS names one."""
+    """The fastest of CPU_LOOPS that this XLA knows; {} if not on a CPU or XLA_FLAGS names one."""
     if jax.default_backend() != "cpu":
         return {}
     chosen = os.environ.get("XLA_FLAGS", "")
@@ -37,7 +37,7 @@ def loops() -> dict[str, object]:
 
 
 def is_known(option: dict[str, object]) -> bool:
-    """Whether this XLA compiles with an option."""
+    """Whether this XLA accepts a compiler option."""
     try:
         jax.jit(lambda: 0, compiler_options=option).lower().compile()
     except jax.errors.JaxRuntimeError:
@@ -46,9 +46,10 @@ def is_known(option: dict[str, object]) -> bool:
 
 
 def use_compilation_cache(folder: str | os.PathLike = "~/.cache/dpd_jax/compiled") -> None:
-    """Keeps compiled programs in a folder, so that later processes start sooner.
+    """Keeps compiled programs in a folder, so that later processes start faster.
 
-    This is a setting of JAX for the whole process; the commands make it, an import does not.
+    This changes a setting of JAX for the whole process. The commands call it; importing the
+    library does not.
     """
     jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder).expanduser()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

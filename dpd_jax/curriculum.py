@@ -1,12 +1,11 @@
-"""Which expert, and which of its epochs, an outer step starts from.
+"""The expert and the start epoch of an outer step.
 
-Early epochs hold easy patterns, late ones hard patterns. DATM, PAD and DPD let
-the range of start epochs grow: T- <= i <= T, with T rising by one every I outer
-steps until it reaches T+.
+Experts learn easy patterns in early epochs and hard patterns in late ones. In DATM, PAD and DPD
+the range of start epochs grows: T- <= i <= T, where T increases by one every I outer steps until
+it reaches T+.
 
-Both bounds are inclusive in most papers. The released programs, and DDPP's paper,
-draw with an exclusive upper bound, so that T+ = 4 never starts at epoch 4
-there; `inclusive=False` gives their draw.
+In most papers both bounds are inclusive. In the released programs and in DDPP's paper the upper
+bound is exclusive; `inclusive=False` draws as they do.
 """
 
 import dataclasses
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,16 +22,16 @@ class Curriculum:
     """The schedule of start epochs.
 
     Attributes:
-      expert_epochs: M, how many epochs ahead of its start the student aims.
+      expert_epochs: M, the number of expert epochs that the student must match.
       min_start_epoch: T-.
       current_max_start_epoch: T, the upper bound at the first outer step.
       max_start_epoch: T+, the last upper bound.
-      expansion_interval: I, outer steps between two increments of T; 0 puts the
-        bound at T+ from the beginning.
+      expansion_interval: I, outer steps between two increments of T; with 0 the bound is T+ from
+        the first step.
       inclusive: whether the upper bound itself can be drawn.
 
     Raises:
-      UserError: for bounds out of order.
+      UserError: for bounds out of order or values out of range.
     """
 
     expert_epochs: int
@@ -40,7 +39,7 @@ class Curriculum:
     current_max_start_epoch: int
     max_start_epoch: int
     expansion_interval: int
-    inclusive: bool
+    inclusive: bool = True
 
     def __post_init__(self):
         lower, upper = self.min_start_epoch, self.max_start_epoch
@@ -55,27 +54,24 @@ class Curriculum:
                 "curriculum: with inclusive=False the upper bound is never drawn, so "
                 f"min_start_epoch = {lower} must be below the first upper bound {first_bound}."
             )
-        if self.expert_epochs < 1 or self.expansion_interval < 0:
-            raise UserError(
-                "curriculum: expert_epochs must be at least 1 and expansion_interval at least 0, "
-                f"but they are {self.expert_epochs} and {self.expansion_interval}."
-            )
+        check_range("curriculum.expert_epochs", self.expert_epochs, "[1, inf)")
+        check_range("curriculum.expansion_interval", self.expansion_interval, "[0, inf)")
 
     @property
     def last_epoch(self) -> int:
-        """The last epoch of an expert that can be read: T+ + M (one less if exclusive)."""
+        """The last expert epoch that can be matched: T+ + M (one less if exclusive)."""
         return self.max_start_epoch + self.expert_epochs - (0 if self.inclusive else 1)
 
 
 class Draw(NamedTuple):
-    """Attributes: expert, start_epoch: int32 scalars."""
+    """The expert and start epoch of a segment, int32 scalars."""
 
     expert: jax.Array
     start_epoch: jax.Array
 
 
 def upper_bound(step: jax.Array, curriculum: Curriculum) -> jax.Array:
-    """T at outer step `step` (counted from 0): min(T+, T + floor(step / I))."""
+    """The upper bound at an outer step, counted from 0: min(T+, T + floor(step / I))."""
     if curriculum.expansion_interval == 0:
         return jnp.full_like(step, curriculum.max_start_epoch)
     grown = curriculum.current_max_start_epoch + step // curriculum.expansion_interval
@@ -85,16 +81,15 @@ def upper_bound(step: jax.Array, curriculum: Curriculum) -> jax.Array:
 def draw(
     key: jax.Array, step: jax.Array, visit: jax.Array, curriculum: Curriculum, num_experts: int
 ) -> Draw:
-    """The expert and start epoch of one segment; a function of its arguments alone.
+    """Draws the expert and the start epoch of one segment.
 
-    Experts are visited in random order, each exactly once a pass, as in the
-    released programs; start epochs are uniform between the bounds.
+    As in the released programs, every expert comes once before any comes again, in random order.
+    Start epochs are uniform between the bounds.
 
     Args:
-      key: the run's key; the same for every step.
+      key: the key of the run, the same for every step.
       step: outer step, int32 scalar.
-      visit: running number of the segment over the whole run (step * K + k for
-        the k-th of K segments a step).
+      visit: number of the segment in the run: step * K + k for segment k of K.
       curriculum: the schedule.
       num_experts: how many experts there are.
     """

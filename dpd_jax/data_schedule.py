@@ -1,80 +1,67 @@
-"""Which training images an expert sees in each of its epochs, by their difficulty.
+"""The training images that an expert sees in each epoch, chosen by difficulty (PAD's FIEX).
 
-PAD filters what experts learn (FIEX; Li et al. 2024, "Prioritize Alignment in
-Dataset Distillation", section 3.2): first the easy images alone, then harder
-ones little by little, then all, then all but the easiest, in one operation.
+PAD (Li et al. 2024, "Prioritize Alignment in Dataset Distillation", section 3.2) trains experts on
+the easy images first, then adds harder ones until all are used, and at last removes the easiest.
 
-The paper gives the first share, the epoch of the last addition and the share
-removed, but neither how the share grows nor when the easy images leave; growth
-is linear here, as in the released program. That program takes a second share of
-easy images away later, which the paper has not; two `removal_epochs` do that.
-It also takes every class for one of 5,000 images, so that classes of 500 start
-whole and end empty; here the shares are of each class as it is.
+The paper gives the first share, the epoch of the last addition and the removed share. It does not
+say how the share grows, nor when the easy images are removed. The share grows linearly here, as in
+the released program. That program removes a second share later: give two `removal_epochs`. It also
+assumes 5,000 images per class, so that classes of 500 are complete at first and empty at last;
+here the shares refer to the actual size of each class.
 """
 
 import dataclasses
 
 import numpy as np
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_range
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSchedule:
-    """Easy images first, easiest ones no more at the end.
+    """Easy images first; the easiest are removed at last.
 
-    Epoch e leads from an expert's snapshot e to its snapshot e + 1; the first is 0.
+    Epoch e trains an expert from its weights e to its weights e + 1; the first is 0.
 
     Attributes:
-      initial_ratio: share of each class seen in epoch 0, the easiest, in (0, 1].
-      addition_end_epoch: the epoch that sees everything for the first time; the
-        share grows linearly until then.
-      removal_epochs: the last epochs before easy images leave, increasing; none
-        before `addition_end_epoch`. () keeps everything.
-      removal_ratios: the share of each class, the easiest, that is missing from
-        then on, one for each of `removal_epochs`; not added up.
+      initial_ratio: share of each class in epoch 0, the easiest images, in (0, 1].
+      addition_end_epoch: the first epoch with all images; the share grows linearly until then.
+      removal_epochs: after these epochs, in increasing order and not before `addition_end_epoch`,
+        the easiest images are removed. () removes nothing.
+      removal_ratios: the share of each class that is removed after each of `removal_epochs`, in
+        [0, 1); a later share replaces the one before it.
 
     Raises:
       UserError: for shares out of range or epochs out of order.
     """
 
-    initial_ratio: float
-    addition_end_epoch: int
-    removal_epochs: tuple[int, ...]
-    removal_ratios: tuple[float, ...]
+    initial_ratio: float = 0.75
+    addition_end_epoch: int = 20
+    removal_epochs: tuple[int, ...] = (40,)
+    removal_ratios: tuple[float, ...] = (0.1,)
 
     def __post_init__(self):
-        if not 0 < self.initial_ratio <= 1:
-            raise UserError(
-                f"data_schedule.initial_ratio = {self.initial_ratio} must lie in (0, 1]: it is the "
-                "share of each class that the first epoch sees (1 is everything)."
-            )
-        if self.addition_end_epoch < 0:
-            raise UserError(
-                f"data_schedule.addition_end_epoch = {self.addition_end_epoch} must not be "
-                "negative."
-            )
+        hint = ": it is the share of each class that the first epoch sees"
+        check_range("data_schedule.initial_ratio", self.initial_ratio, "(0, 1]", hint)
+        check_range("data_schedule.addition_end_epoch", self.addition_end_epoch, "[0, inf)")
         if len(self.removal_epochs) != len(self.removal_ratios):
             raise UserError(
-                "data_schedule: every one of removal_epochs needs one of removal_ratios, but they "
-                f"are {self.removal_epochs} and {self.removal_ratios}."
+                "data_schedule: removal_epochs and removal_ratios must have the same length, but "
+                f"they are {self.removal_epochs} and {self.removal_ratios}."
             )
         order = (self.addition_end_epoch, *self.removal_epochs)
         if list(self.removal_epochs) != sorted(set(self.removal_epochs)) or min(order) < order[0]:
             raise UserError(
                 f"data_schedule.removal_epochs = {self.removal_epochs} must increase, and none be "
-                f"below addition_end_epoch = {self.addition_end_epoch}: easy images leave once all "
-                "have been seen."
+                f"below addition_end_epoch = {self.addition_end_epoch}: easy images are removed "
+                "only after all images have been used."
             )
         for share in self.removal_ratios:
-            if not 0 <= share < 1:
-                raise UserError(
-                    f"data_schedule.removal_ratios: {share} must lie in [0, 1): it is the share of "
-                    "each class no longer seen."
-                )
+            hint = ": it is the share of each class that is removed"
+            check_range("data_schedule.removal_ratios", share, "[0, 1)", hint)
 
     def shares(self, epoch: int) -> tuple[float, float]:
-        """Where the images seen in an epoch begin and end, as shares of a class, easiest first."""
+        """Begin and end of the images of an epoch, as shares of a class, easiest first."""
         end = 1.0
         if epoch < self.addition_end_epoch:
             grown = epoch / self.addition_end_epoch
@@ -85,22 +72,36 @@ class DataSchedule:
                 begin = share
         return begin, end
 
-    def seen(self, epoch: int, places: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The images of an epoch: int32 [n], each its own index or -1 for one not seen.
-
-        Shares of a class are rounded down to images; one is always seen.
+    def seen(self, epoch: int, ranks: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The images of an epoch. Shares are rounded down, but at least one image is seen.
 
         Args:
           epoch: e, from 0.
-          places: of each image in its class, from 0, easiest first [n].
-          labels: class of each image [n].
+          ranks: the rank of each image in its class, 0 for the easiest [n].
+          labels: the class of each image [n].
+
+        Returns:
+          int32 [n]: for each image its own index, or -1 if the epoch does not see it.
         """
         sizes = np.bincount(labels)[labels]
-        begin, end = (_floor(sizes, share) for share in self.shares(epoch))
-        shown = (places >= begin) & (places < np.maximum(end, 1))
-        return np.where(shown, np.arange(len(labels)), -1).astype(np.int32)
+        # A share is a decimal number: rounding removes the error of its binary form.
+        begin, end = (np.floor(np.round(sizes * share, 6)) for share in self.shares(epoch))
+        seen = (ranks >= begin) & (ranks < np.maximum(end, 1))
+        return np.where(seen, np.arange(len(labels)), -1).astype(np.int32)
 
 
-def _floor(sizes: np.ndarray, share: float) -> np.ndarray:
-    """floor(size * share), the share meant as the decimal a person wrote."""
-    return np.floor(np.round(sizes * share, 6))
+def rank_within_class(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The rank of each image in its class, 0 for the lowest score.
+
+    Args:
+      labels: the class of each image [n].
+      scores: [n]; of equal scores the earlier image has the lower rank.
+
+    Returns:
+      int64 [n].
+    """
+    order = np.lexsort((scores, labels))  # Stable: by class, then by score.
+    starts = np.searchsorted(labels[order], labels[order])
+    ranks = np.empty(len(labels), np.int64)
+    ranks[order] = np.arange(len(labels)) - starts
+    return ranks

@@ -1,16 +1,17 @@
 """One outer step of trajectory matching: a pure function, compiled once.
 
-    segment of an expert -> student trains on the set -> matching loss L
-    -> exact gradient of L -> optax -> a new set, or the old one if L is above
-    the threshold (DATM's gate) or the step went wrong (the guard)
+    segment of an expert -> student trains on the synthetic set -> matching loss L
+    -> gradient of L -> optax -> a new set; the old set stays if L is above the
+    threshold (DATM) or the guard rejects the step
 
-Nothing here reads a file, a clock or a seed; `dpd_jax/runs/loop.py` does.
+The step depends on its arguments only. `dpd_jax/runs/loop.py` reads the segments.
 """
 
 import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,17 +21,17 @@ from dpd_jax import compilation, optimizers, parallel
 from dpd_jax import guard as guard_lib
 from dpd_jax import matching as matching_lib
 from dpd_jax import student as student_lib
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_range
 from dpd_jax.guard import Guard, Health
 from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
 
 
 class TrajectorySegment(NamedTuple):
-    """A stretch of an expert's way.
+    """A part of an expert's trajectory; several segments have a leading axis.
 
     Attributes:
-      params: [m + 1, P]: the start epoch's weights, then those to be matched, in order.
+      params: weights [m + 1, P]: those of the start epoch, then the m targets.
       start_epoch: int32 scalar.
     """
 
@@ -40,33 +41,36 @@ class TrajectorySegment(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Outer:
-    """How the set moves.
+    """How the synthetic set is updated.
 
     Attributes:
-      images, labels, step_size: the rule of each variable.
+      images: the optimiser of the images.
+      initial_step_size: alpha of the first synthetic set.
+      labels, step_size: the optimisers of label logits and alpha; by default neither is learned.
       step_size_update: "multiplicative" or "plain" (see `optimizers`).
-      initial_step_size: alpha before the first step.
-      threshold: a step whose L is above it is skipped altogether (DATM); 0 = never.
-        With intermediate matching it is held against L over the sum of the weights,
-        so that 1 is standing still there too; so is the guard's `max_loss`.
-      ema_decay: d of the average a <- d a + (1 - d) x over images (FTD) and labels;
-        0 keeps the average equal to the set.
+      threshold: a step whose L is above it changes nothing (DATM); 0 = no threshold. With
+        intermediate matching L is divided by the sum of its weights first, so that 1 is the loss
+        of a student that stays at its start. The same holds for `Guard.max_loss`.
+      ema_decay: d of the average a <- d a + (1 - d) x of images (FTD) and labels; 0 keeps the
+        average equal to the set.
+
+    Raises:
+      UserError: if `ema_decay` is out of range.
     """
 
     images: optimizers.Rule
-    labels: optimizers.Rule
-    step_size: optimizers.Rule
-    step_size_update: str
     initial_step_size: float
-    threshold: float
-    ema_decay: float
+    labels: optimizers.Rule = optimizers.NOT_LEARNED
+    step_size: optimizers.Rule = optimizers.NOT_LEARNED
+    step_size_update: str = "multiplicative"
+    threshold: float = 1.0
+    ema_decay: float = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.ema_decay < 1:
-            raise UserError(f"distill.ema_decay = {self.ema_decay} must lie in [0, 1); 0 is off.")
+        check_range("distill.ema_decay", self.ema_decay, "[0, 1)", "; 0 is off")
 
     def optimizer(self) -> optax.GradientTransformation:
-        """One transformation for the whole set."""
+        """One optimiser for a whole `SyntheticSet`; raises UserError as `for_step_size`."""
         return optax.partition(
             {
                 "images": optimizers.build(self.images),
@@ -80,14 +84,14 @@ class Outer:
 
 
 class DistillState(NamedTuple):
-    """Everything the next outer step depends on, besides its segment and key.
+    """Everything the next outer step depends on, besides its segments and key.
 
     Attributes:
-      step: outer steps done, int32.
-      synthetic: the set.
-      average: its running average (the set itself without EMA).
+      step: outer steps done, int32 scalar.
+      synthetic: the synthetic set.
+      average: its running average; without EMA the set itself.
       optimizer: optax state.
-      health: the guard's memory.
+      health: state of the guard.
     """
 
     step: jax.Array
@@ -98,20 +102,19 @@ class DistillState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What one outer step says of itself; scalars but for `dropped`.
+    """Measurements of one outer step; all but `dropped` are scalars.
 
     Attributes:
-      loss: the matching loss L before the update, the intermediate ones included, mean over
+      loss: the matching loss L before the update, with the intermediate losses, mean over
         segments.
       step_size: alpha after the step.
       images_gradient, labels_gradient, step_size_gradient: norms of dL/d(.).
-      applied: whether the set moved.
-      trouble: bits, one for each of `guard.TROUBLES`; 0 if the guard saw nothing.
-      scale: the guard's factor after the step.
+      applied: whether the step changed the set.
+      trouble: bits, one for each of `guard.TROUBLES`; 0 if the step is good.
+      scale: the guard's factor on the updates after the step.
       idle: `Health.idle` after the step.
-      dropped: share of each parameter array's weights that the masks left out of
-        L, mean over segments, [parameters] in the order of `Network.parameters`; None
-        where nothing is masked.
+      dropped: share of each parameter array that the last matching loss leaves out, mean over
+        segments, in the order of `Network.parameters`; None if every coordinate counts.
     """
 
     loss: jax.Array
@@ -127,12 +130,14 @@ class Metrics(NamedTuple):
 
 
 def init(synthetic: SyntheticSet, outer: Outer) -> DistillState:
-    """The state before the first step."""
+    """The state before the first step, from the first synthetic set."""
+    chex.assert_rank(tuple(synthetic), [4, 2, 0])
+    chex.assert_equal_shape_prefix(synthetic[:2], 1)
     optimizer = outer.optimizer().init(synthetic)
     zero = jnp.zeros((), jnp.int32)
     health = Health(jnp.ones(()), zero, zero, zero, (synthetic, synthetic, optimizer))
     state = DistillState(zero, synthetic, synthetic, optimizer, health)
-    # Copies, since the step donates its state and a buffer can be donated only once.
+    # Copies, because the step donates its state and a buffer can be donated only once.
     return jax.tree.map(jnp.copy, state)
 
 
@@ -145,12 +150,23 @@ def segment_loss(
     student: student_lib.Student,
     matching: matching_lib.Matching,
 ) -> tuple[jax.Array, jax.Array | None]:
-    """L of one segment as a function of the set (DPD eqs. 1-9), a scalar, and `Metrics.dropped`.
+    """The matching loss of one segment (DPD, eqs. 1-9).
 
-    With intermediate matching L is the weighted sum over the points (AST,
-    Algorithm 1), each masked for itself; the shares are the last point's.
+    With intermediate matching it is the weighted sum of several losses (AST, Algorithm 1), each
+    with masks of its own.
+
+    Args:
+      synthetic: the set; the loss is differentiable in all three of its parts.
+      segment: the expert's weights, with as many targets as `student` has matched steps.
+      key: randomness of batches, augmentation and perturbation.
+      network, student, matching: what is trained, and how it is matched.
+
+    Returns:
+      The scalar L, and `Metrics.dropped`.
     """
     alignment = student.alignment
+    chex.assert_shape(segment.params, (len(alignment.weights) + 1, network.num_params))
+    chex.assert_rank(segment.start_epoch, 0)
     start, targets = segment.params[0], segment.params[1:]
     if alignment.perturbation:
         key, noise_key = jax.random.split(key)
@@ -173,10 +189,10 @@ def segment_loss(
     )
 
     loss, keep = 0.0, None
-    for weight, seen, target in zip(alignment.weights, trained, targets, strict=True):
-        keep = matching_lib.keep_mask(seen, target, start, matching, network.parameters)
-        loss += weight * matching_lib.normalised_distance(seen, target, start, keep)
-    return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.masks else None
+    for weight, params, target in zip(alignment.weights, trained, targets, strict=True):
+        keep = matching_lib.keep_mask(params, target, start, matching, network.parameters)
+        loss += weight * matching_lib.normalised_distance(params, target, start, keep)
+    return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.drops else None
 
 
 def make_step(
@@ -189,14 +205,24 @@ def make_step(
     segments: int,
     devices: int,
 ) -> Callable[[DistillState, TrajectorySegment, jax.Array], tuple[DistillState, Metrics]]:
-    """The compiled outer step: (state, segments, key) -> (state, metrics).
+    """Compiles the outer step.
 
-    `Segment` has a leading axis of K = `segments`; `key` is the run's root key,
-    into which the step folds its number. The state is donated.
+    Args:
+      network, student, matching: what is trained, and how it is matched.
+      outer, guard: how the set is updated, and when an update is undone.
+      segments: K, segments per step, whose gradients are averaged.
+      devices: devices that share the segments.
+
+    Returns:
+      step(state, segment, key) -> (state, metrics). The segment has a leading axis K. The key is
+      the same for every step; the step folds its number into it. The old state is donated.
+
+    Raises:
+      UserError: if the devices do not exist or cannot share the segments evenly.
     """
 
-    def gradient(synthetic: SyntheticSet, one) -> tuple[tuple, SyntheticSet]:
-        segment, key = one
+    def gradient(synthetic: SyntheticSet, segment_and_key) -> tuple[tuple, SyntheticSet]:
+        segment, key = segment_and_key
         return jax.value_and_grad(segment_loss, has_aux=True)(
             synthetic, segment, key, network=network, student=student, matching=matching
         )
@@ -205,38 +231,31 @@ def make_step(
     if student.batch_devices > 1:
         average = parallel.sharing_rows(average, student.batch_devices)
     optimizer = outer.optimizer()
-    standing_still = sum(student.alignment.weights)  # L of a student that does not move.
+    total_weight = sum(student.alignment.weights)
 
     def keys(key, step):
         return jax.random.split(jax.random.fold_in(key, step), segments)
 
-    def update(state, seen, gradients):
-        return _update(state, *seen, gradients, optimizer, outer, guard, standing_still)
+    def update(state, loss, dropped, gradients):
+        return _update(state, loss, dropped, gradients, optimizer, outer, guard, total_weight)
+
+    def step(state, segment, key):
+        (loss, dropped), gradients = average(state.synthetic, (segment, keys(key, state.step)))
+        return update(state, loss, dropped, gradients)
 
     if devices == student.batch_devices == 1:
-
-        def whole(state, segment, key):
-            seen, gradients = average(state.synthetic, (segment, keys(key, state.step)))
-            return update(state, seen, gradients)
-
-        return compilation.jit(whole, donate_argnums=0)
-
-    update = jax.jit(update, donate_argnums=0)
-    keys = jax.jit(keys)
-
-    def spread(state, segment, key):
-        seen, gradients = average(state.synthetic, (segment, keys(key, state.step)))
-        return update(state, seen, gradients)
-
-    return spread
+        return compilation.jit(step, donate_argnums=0)
+    # With several devices `average` is a pmap, which must be called outside of jit.
+    update, keys = jax.jit(update, donate_argnums=0), jax.jit(keys)
+    return step
 
 
 def _update(
-    state, loss, dropped, gradients, optimizer, outer: Outer, guard: Guard, standing_still: float
+    state, loss, dropped, gradients, optimizer, outer: Outer, guard: Guard, total_weight: float
 ):
-    """Applies, gates or undoes one step."""
-    old, relative_loss = state.synthetic, loss / standing_still
-    updates, moved_optimizer = optimizer.update(gradients, state.optimizer, old)
+    """Applies one step, skips it (threshold) or undoes it (guard)."""
+    old, relative_loss = state.synthetic, loss / total_weight
+    updates, new_optimizer = optimizer.update(gradients, state.optimizer, old)
     updates = jax.tree.map(lambda u: u * state.health.scale, updates)
     new = optax.apply_updates(old, updates)
     trouble = guard_lib.trouble(
@@ -245,20 +264,19 @@ def _update(
 
     bad = trouble > 0
     applied = ~bad & ((relative_loss <= outer.threshold) if outer.threshold else True)
-    health, back = guard_lib.after(state.health, bad, applied, guard)
+    health, restore = guard_lib.next_health(state.health, bad, applied, guard)
 
-    moved = new, _averaged(state.average, new, outer), moved_optimizer
-    kept = old, state.average, state.optimizer
-    kept = jax.tree.map(lambda k, s: jnp.where(back, s, k), kept, health.snapshot)
-    now = jax.tree.map(lambda m, k: jnp.where(applied, m, k), moved, kept)
+    def choose(condition, one, other):
+        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+    kept = choose(restore, health.snapshot, (old, state.average, state.optimizer))
+    result = choose(applied, (new, _average(state.average, new, outer), new_optimizer), kept)
     step = state.step + 1
-    taken = applied & (step % guard.snapshot_every == 0)
-    health = health._replace(
-        snapshot=jax.tree.map(lambda n, s: jnp.where(taken, n, s), now, health.snapshot)
-    )
+    take_snapshot = applied & (step % guard.snapshot_every == 0)
+    health = health._replace(snapshot=choose(take_snapshot, result, health.snapshot))
     metrics = Metrics(
         loss,
-        now[0].step_size,
+        result[0].step_size,
         *(jnp.linalg.norm(jnp.ravel(g)) for g in gradients),
         applied,
         trouble,
@@ -266,12 +284,12 @@ def _update(
         health.idle,
         dropped,
     )
-    return DistillState(step, *now, health), metrics
+    return DistillState(step, *result, health), metrics
 
 
-def _averaged(average: SyntheticSet, new: SyntheticSet, outer: Outer) -> SyntheticSet:
+def _average(average: SyntheticSet, new: SyntheticSet, outer: Outer) -> SyntheticSet:
     if not outer.ema_decay:
         return new
     average = optax.incremental_update(new, average, 1 - outer.ema_decay)
-    # The step size is what evaluation trains with: the learned one, as in FTD.
+    # As in FTD, the evaluation uses the learned step size and not an average.
     return average._replace(step_size=new.step_size)

@@ -1,14 +1,13 @@
-"""How hard each training image is to learn.
+"""EL2N, the difficulty score by which PAD orders the training images (eq. 3).
 
-EL2N (Paul et al. 2021, "Deep Learning on a Data Diet"), by which PAD orders the
-images (its eq. 3): the distance of a network's prediction from
-the label, averaged over networks and epochs. The higher, the harder.
-
-No program of the family computes it: PAD's ships orders of GraNd scores.
+The score is the distance between prediction and label, averaged over networks and epochs (Paul
+et al. 2021, "Deep Learning on a Data Diet"); a high score is a difficult image. PAD's released
+program does not compute it: it contains orders by GraNd scores.
 """
 
 from collections.abc import Iterator
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +19,8 @@ from dpd_jax.networks import Network
 
 
 def el2n(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """|softmax(f(x)) - onehot(y)|_2 of logits [m, k] and labels int [m]: [m], in [0, sqrt(2)]."""
+    """|softmax(f(x)) - onehot(y)|_2, [m] in [0, sqrt(2)], of logits [m, k] and int labels [m]."""
+    chex.assert_shape(labels, (len(logits),))
     onehot = jax.nn.one_hot(labels, logits.shape[-1])
     return jnp.linalg.norm(jax.nn.softmax(logits) - onehot, axis=-1)
 
@@ -35,38 +35,26 @@ def measure(
     epochs: tuple[int, ...],
     batch_size: int,
 ) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Trains networks side by side, each as an expert is, on all images, and scores the images.
+    """Trains networks side by side as experts on all images, and scores the images.
 
     Args:
       network, recipe, augmentation: what is trained, and how.
       images, labels: the training set, float32 [n, h, w, c] in model space and int [n].
-      keys: one of each network [j].
-      epochs: after which to score; not augmented then.
-      batch_size: images scored at once; speed only.
+      keys: one key per network [j].
+      epochs: the epochs after which the images, not augmented, are scored.
+      batch_size: images scored at a time; speed only.
 
     Yields:
-      (epoch, None) after each epoch, from 0, until the last of `epochs`, and
-      then (that epoch, float32 [j, n]), the mean over `epochs` of each network.
+      (epoch, None) after each epoch from 0 to the last of `epochs`, for progress. At the end
+      (last epoch, scores): float32 [j, n], the mean over `epochs`.
     """
     total = np.zeros((len(keys), len(images)), np.float32)
     last = max(epochs)
     trained = experts.train_many(network, recipe, augmentation, images, labels, keys, last)
     for epoch, params, _ in trained:
         if epoch in epochs:
-            for place, own in enumerate(params):
-                logits = evaluate.logits(network, own, {}, images, batch_size)
-                total[place] += np.asarray(el2n(logits, labels))
+            for number, weights in enumerate(params):
+                logits = evaluate.logits(network, weights, {}, images, batch_size)
+                total[number] += np.asarray(el2n(logits, labels))
         yield epoch, None
     yield last, total / len(set(epochs))
-
-
-def places(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The place of each image in its class, from 0, the lowest score first; int [n].
-
-    Of equal scores the earlier image comes first.
-    """
-    order = np.lexsort((scores, labels))  # Stable: by class, then by score.
-    starts = np.searchsorted(labels[order], labels[order])
-    found = np.empty(len(labels), np.int64)
-    found[order] = np.arange(len(labels)) - starts
-    return found

@@ -1,8 +1,8 @@
-"""Training fresh networks on a synthetic set, and their accuracy on test images.
+"""Training of fresh networks on a synthetic set, and their accuracy on test images.
 
-The protocol is the field's own (MTT's `evaluate_synset`): SGD with momentum and
-weight decay on augmented batches, one drop of the learning rate, and one look at
-the test images, after the last epoch.
+The protocol is that of the papers (MTT's `evaluate_synset`): SGD with momentum and weight decay on
+augmented batches, and one drop of the learning rate. The test images are used once, after the last
+epoch.
 """
 
 import dataclasses
@@ -11,71 +11,69 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import compilation
 from dpd_jax.augment import Augmentation, augment
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_range
 from dpd_jax.networks import Network
 from dpd_jax.student import soft_cross_entropy
 
-# How often a person hears of one group of networks while it trains.
+# Progress reports per group of networks.
 _REPORTS = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How a network is trained on a synthetic set.
+    """How a network is trained on a synthetic set. The default is that of MTT's program.
 
     Attributes:
-      epochs: passes over the set. Papers say 1000; their loops run 1001.
-      batch_size: images a step; the last batch of an epoch may be smaller.
-      momentum: heavy ball, before the drop.
-      weight_decay: coupled L2 on every parameter, norms and biases included.
-      decay_epoch: epochs at the full rate, that is, the index of the first
-        epoch after the drop (papers: 502). No drop if not below `epochs`.
-      decay_factor: factor on the learning rate from then on.
-      decay_momentum: momentum from then on.
-      reset_momentum: whether the velocity starts at zero after the drop, as
-        in the released programs, which make a new optimiser there.
+      epochs: passes over the set. The papers say 1000; their loops run 1001.
+      batch_size: images per step; the last batch of an epoch may be smaller.
+      momentum: heavy-ball momentum before the drop.
+      weight_decay: coupled L2 on every parameter, including norms and biases.
+      decay_epoch: index of the first epoch after the drop of the learning rate. There is no drop
+        if it is not below `epochs`.
+      decay_factor: factor on the learning rate after the drop.
+      decay_momentum: momentum after the drop.
+      reset_momentum: whether the velocity is set to zero at the drop, as in the released programs,
+        which create a new optimiser there.
 
     Raises:
       UserError: for values out of range.
     """
 
-    epochs: int
-    batch_size: int
-    momentum: float
-    weight_decay: float
-    decay_epoch: int
-    decay_factor: float
-    decay_momentum: float
-    reset_momentum: bool
+    epochs: int = 1001
+    batch_size: int = 128
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay_epoch: int = 502
+    decay_factor: float = 0.1
+    decay_momentum: float = 0.9
+    reset_momentum: bool = True
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            _at_least_one(f"evaluate.{name}", getattr(self, name))
-        for name in ("momentum", "decay_momentum"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise UserError(f"evaluate.{name} = {value} must be in [0, 1).")
-        for name in ("weight_decay", "decay_epoch", "decay_factor"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"evaluate.{name} = {value} must be finite and not negative.")
+        for names, interval in (
+            (("epochs", "batch_size"), "[1, inf)"),
+            (("momentum", "decay_momentum"), "[0, 1)"),
+            (("weight_decay", "decay_epoch", "decay_factor"), "[0, inf)"),
+        ):
+            for name in names:
+                check_range(f"evaluate.{name}", getattr(self, name), interval)
 
 
 class EvalState(NamedTuple):
-    """One network in training; several side by side have a leading axis but for `epoch`.
+    """A network in training; several networks have a leading axis, except in `epoch`.
 
     Attributes:
-      params: [P].
-      stats: running statistics of its norms, {} if it has none.
+      params: weights [P].
+      stats: running statistics of its norms; {} if it has none.
       velocity: momentum buffer [P].
-      key: randomness of its batches and augmentation.
-      epoch: how many it has trained, int32 scalar.
+      key: randomness of its batches and its augmentation.
+      epoch: epochs done, int32 scalar.
     """
 
     params: jax.Array
@@ -89,13 +87,13 @@ _SIDE_BY_SIDE = EvalState(params=0, stats=0, velocity=0, key=0, epoch=None)
 
 
 class Evaluation(NamedTuple):
-    """What several fresh networks made of one synthetic set.
+    """The results of r networks trained on one synthetic set.
 
     Attributes:
-      accuracies: share of the test images classified correctly, float64 [r].
+      accuracies: share of the test images that is classified correctly, float64 [r].
       losses: mean training loss of the last epoch, float32 [r].
-      diverged: which networks ended with a parameter that is not finite,
-        bool [r]. Their accuracy is that of the argmax of their logits.
+      diverged: whether a weight is not finite at the end, bool [r]. Such a network's accuracy is
+        still that of the largest logits.
     """
 
     accuracies: np.ndarray
@@ -108,7 +106,7 @@ class Evaluation(NamedTuple):
 
     @property
     def std(self) -> float:
-        """Population standard deviation (divisor r), as in the papers' programs."""
+        """Population standard deviation (divisor r), as in the released programs."""
         return float(np.std(self.accuracies))
 
     def __str__(self) -> str:
@@ -120,12 +118,12 @@ class Evaluation(NamedTuple):
 
 
 def schedule(protocol: Protocol, learning_rate: Any, epoch: Any) -> tuple[Any, Any, Any]:
-    """Learning rate, momentum and whether the velocity is emptied, at the start of an epoch."""
+    """Learning rate, momentum, and whether the velocity is set to zero, at an epoch's start."""
     late = jnp.asarray(epoch) >= protocol.decay_epoch
     rate = learning_rate * jnp.where(late, protocol.decay_factor, 1.0)
     momentum = jnp.where(late, protocol.decay_momentum, protocol.momentum)
-    dropped = jnp.asarray(epoch) == protocol.decay_epoch
-    return rate, momentum, dropped & (protocol.reset_momentum and protocol.decay_epoch > 0)
+    reset = jnp.asarray(epoch) == protocol.decay_epoch
+    return rate, momentum, reset & (protocol.reset_momentum and protocol.decay_epoch > 0)
 
 
 def init(network: Network, key: jax.Array) -> EvalState:
@@ -142,22 +140,22 @@ def init(network: Network, key: jax.Array) -> EvalState:
 
 
 def _loss(params, stats, images, label_logits, network):
-    """-mean_i sum_c softmax(y_i)_c log softmax(f(x_i))_c, and the statistics after the batch."""
+    """Mean soft cross entropy of a batch, and the running statistics after it."""
     logits, stats = network.apply_and_update(params, images, stats)
     return jnp.mean(soft_cross_entropy(logits, label_logits)), stats
 
 
 def _epoch(network, protocol, augmentation, state, images, label_logits, learning_rate, order):
-    """One pass over the images `order` [m]; returns the state and the mean loss of its batches."""
-    rate, momentum, emptied = schedule(protocol, learning_rate, state.epoch)
+    """One epoch on the images `order` [m]: the new state and the mean loss of its batches."""
+    rate, momentum, reset = schedule(protocol, learning_rate, state.epoch)
     order_key, augment_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
     if order is None:
         order = jax.random.permutation(order_key, len(images))
 
     def step(carry, batch):
         params, stats, velocity = carry
-        rows, place = batch
-        x = augment(jax.random.fold_in(augment_key, place), images[rows], augmentation)
+        rows, number = batch
+        x = augment(jax.random.fold_in(augment_key, number), images[rows], augmentation)
         (loss, stats), gradient = jax.value_and_grad(_loss, has_aux=True)(
             params, stats, x, label_logits[rows], network
         )
@@ -167,10 +165,10 @@ def _epoch(network, protocol, augmentation, state, images, label_logits, learnin
     size = min(protocol.batch_size, len(order))
     full, rest = divmod(len(order), size)
     batches = (order[: full * size].reshape(full, size), jnp.arange(full))
-    carry = (state.params, state.stats, jnp.where(emptied, 0.0, state.velocity))
+    carry = (state.params, state.stats, jnp.where(reset, 0.0, state.velocity))
     carry, losses = jax.lax.scan(step, carry, batches)
     if rest:
-        # A step of its own shape: padding would disturb norms over the batch.
+        # A step of another shape, because padding would change norms over the batch.
         carry, last = step(carry, (order[full * size :], full))
         losses = jnp.append(losses, last)
     params, stats, velocity = carry
@@ -178,7 +176,7 @@ def _epoch(network, protocol, augmentation, state, images, label_logits, learnin
 
 
 def epochs_a_call(protocol: Protocol) -> int:
-    """The `chunk` of `make_epochs` with which `evaluate` trains."""
+    """Epochs in one call of the compiled function (the `chunk` of `make_epochs`)."""
     return math.ceil(protocol.epochs / _REPORTS)
 
 
@@ -191,22 +189,18 @@ def make_epochs(
     *,
     side_by_side: bool,
 ) -> Callable:
-    """A jitted function that trains for `chunk` epochs, or fewer where the protocol ends.
-
-    The same arguments give the same function, so that it is compiled once.
+    """Compiles the training of up to `chunk` epochs, once for each set of arguments.
 
     Args:
       network, protocol, augmentation: what is trained, and how.
-      chunk: epochs a call.
-      side_by_side: whether the state holds several networks [r, ...], each
-        trained as it would be alone.
+      chunk: epochs per call.
+      side_by_side: whether the state holds several networks [r, ...].
 
     Returns:
-      epochs(state, images [n,h,w,c], label_logits [n,k], learning_rate,
-      orders) -> (state, losses). `losses` [chunk] ([r, chunk] for several
-      networks) are the epochs' mean training losses, NaN for those beyond the
-      protocol's end. `orders`, int32 [chunk, m], names the images of each epoch
-      in order of use, cut into batches from the front; None shuffles all n.
+      epochs(state, images [n, h, w, c], label_logits [n, k], learning_rate,
+      orders) -> (state, losses). `orders`, int32 [chunk, m], are the images of each epoch in order
+      of use; None shuffles all n. `losses`, [chunk] or [r, chunk], are the mean training losses of
+      the epochs. Epochs after the protocol's last do nothing and have loss NaN.
     """
 
     def epochs(state, images, label_logits, learning_rate, orders):
@@ -232,26 +226,53 @@ def _batch_logits(network, params, stats, images):
     return network.apply(params, images, stats)
 
 
-def logits(network: Network, params: Any, stats: Any, images: Any, batch_size: int) -> np.ndarray:
-    """Logits [m, k] of images [m, h, w, c] in model space, `batch_size` at a time.
+@functools.partial(jax.jit, static_argnames="network")
+def _batch_features(network, params, images):
+    return network.features(params, images)
 
-    Batch norm uses `stats`, or where there are none, as of an expert, the moments of
-    the `batch_size` images.
+
+def _in_batches(function: Callable, images: Any, size: int) -> np.ndarray:
+    """`function` of images, `size` at a time, as one array [m, ...]."""
+    # The last batch is padded with the first images, so that one compilation is enough.
+    rows = np.resize(np.arange(len(images)), (math.ceil(len(images) / size), size))
+    found = [function(jnp.asarray(images[row])) for row in rows]
+    return np.concatenate(jax.device_get(found))[: len(images)]
+
+
+def logits(network: Network, params: Any, stats: Any, images: Any, batch_size: int) -> np.ndarray:
+    """The logits of images without augmentation.
+
+    Args:
+      network: the network.
+      params: weights [P].
+      stats: running statistics; {} for an expert, whose batch norm, if any, then uses the moments
+        of each batch.
+      images: [m, h, w, c] in model space.
+      batch_size: images at a time; speed only, except for such a batch norm.
+
+    Returns:
+      float32 [m, k].
+
+    Raises:
+      UserError: if `batch_size` is below 1.
     """
-    _at_least_one("evaluate.test_batch", batch_size)
-    size = min(batch_size, len(images))
-    params, out = jnp.asarray(params), []
-    for start in range(0, len(images), size):
-        # A last short batch begins anew with the first images: one program serves all.
-        rows = np.arange(start, start + size) % len(images)
-        out.append(_batch_logits(network, params, stats, jnp.asarray(images[rows])))
-    return np.concatenate(jax.device_get(out))[: len(images)]
+    check_range("evaluate.test_batch", batch_size, "[1, inf)")
+    chex.assert_rank([params, images], [1, 4])
+    function = functools.partial(_batch_logits, network, jnp.asarray(params), stats)
+    return _in_batches(function, images, min(batch_size, len(images)))
+
+
+def features(network: Network, params: Any, images: Any, batch_size: int) -> np.ndarray:
+    """The classifier's inputs for images; otherwise as `logits`. Returns [m, f]."""
+    # Always whole batches: calls for classes of different sizes need one compilation.
+    return _in_batches(functools.partial(_batch_features, network, params), images, batch_size)
 
 
 def accuracy(
     network: Network, params: Any, stats: Any, images: Any, labels: Any, batch_size: int
 ) -> float:
-    """The exact share of images [m, h, w, c] whose largest logit is that of their label [m]."""
+    """The share of images [m, h, w, c] whose largest logit is that of their label [m]."""
+    chex.assert_shape(labels, (len(images),))
     predictions = np.argmax(logits(network, params, stats, images, batch_size), -1)
     return float(np.mean(predictions == np.asarray(labels)))
 
@@ -277,50 +298,52 @@ def evaluate(
     Args:
       network, protocol, augmentation: what is trained, and how.
       images, label_logits: the set, [n, h, w, c] in model space and [n, k].
-      learning_rate: of the first epochs; papers use the learned step size.
-      test_images, test_labels: [m, h, w, c] in model space and [m].
-      key: network i is a function of `fold_in(key, i)`, whatever `at_once` is.
+      learning_rate: before the drop; the papers use the learned step size.
+      test_images, test_labels: [m, h, w, c] in model space and int [m].
+      key: randomness; network i uses `fold_in(key, i)`.
       num_networks: r, how many networks.
-      at_once: how many train side by side; the numbers agree to rounding.
-      test_batch: test images a call.
-      progress: called with the share of the work done and a few words.
+      at_once: how many train side by side; speed only, up to rounding.
+      test_batch: test images at a time; speed only.
+      progress: called with the share of the work that is done and a short text.
 
     Raises:
-      UserError: if the learning rate is not positive and finite, or the set
-        does not fit the network.
+      UserError: if the learning rate is not positive and finite, or the set does not fit the
+        network.
     """
     _check(network, images, label_logits, learning_rate)
-    _at_least_one("evaluate.num_networks", num_networks)
-    _at_least_one("evaluate.at_once", at_once)
+    check_range("evaluate.num_networks", num_networks, "[1, inf)")
+    check_range("evaluate.at_once", at_once, "[1, inf)")
+    chex.assert_shape(test_images, (None, *network.image_shape))
+    chex.assert_shape(test_labels, (len(test_images),))
     images, label_logits = jnp.asarray(images), jnp.asarray(label_logits)
     accuracies, losses, diverged = [], [], []
 
-    def tell(first: int, count: int, share: float, text: str) -> None:
+    def report(first: int, count: int, share: float, text: str) -> None:
         if progress:
-            who = f"network {first + 1}" + (f"-{first + count}" if count > 1 else "")
-            progress((first + count * share) / num_networks, f"{who} of {num_networks}, {text}")
+            name = f"network {first + 1}" + (f"-{first + count}" if count > 1 else "")
+            progress((first + count * share) / num_networks, f"{name} of {num_networks}, {text}")
 
     for first in range(0, num_networks, at_once):
         count = min(at_once, num_networks - first)
-        places = jnp.arange(first, first + count)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, places)
-        told = functools.partial(tell, first, count)
+        numbers = jnp.arange(first, first + count)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+        report_group = functools.partial(report, first, count)
         for params, stats, loss in _train(
-            network, protocol, augmentation, images, label_logits, learning_rate, keys, told
+            network, protocol, augmentation, images, label_logits, learning_rate, keys, report_group
         ):
             accuracies.append(
                 accuracy(network, params, stats, test_images, test_labels, test_batch)
             )
             losses.append(loss)
             diverged.append(not bool(jnp.isfinite(params).all()))
-            told(1.0, f"accuracy {100 * accuracies[-1]:.2f} %")
+            report_group(1.0, f"accuracy {100 * accuracies[-1]:.2f} %")
     return Evaluation(np.array(accuracies), np.array(losses, np.float32), np.array(diverged))
 
 
 def _train(
-    network, protocol, augmentation, images, label_logits, learning_rate, keys, told
+    network, protocol, augmentation, images, label_logits, learning_rate, keys, report
 ) -> Iterator[tuple[jax.Array, Any, float]]:
-    """Trains one network a key, side by side, and yields (params, stats, last loss) of each."""
+    """Trains one network per key, side by side, and yields (params, stats, last loss) of each."""
     several = len(keys) > 1
     if several:
         state = jax.vmap(functools.partial(init, network), out_axes=_SIDE_BY_SIDE)(keys)
@@ -332,7 +355,7 @@ def _train(
         done = min(begin + chunk, protocol.epochs)
         state, losses = epochs(state, images, label_logits, learning_rate, None)
         last = np.atleast_2d(losses)[:, done - begin - 1]
-        told(done / protocol.epochs, f"epoch {done} of {protocol.epochs}, loss {last.mean():.4g}")
+        report(done / protocol.epochs, f"epoch {done} of {protocol.epochs}, loss {last.mean():.4g}")
     for i, loss in enumerate(last):
         trained = (state.params, state.stats)
         if several:
@@ -344,7 +367,7 @@ def _check(network: Network, images: Any, label_logits: Any, learning_rate: floa
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise UserError(
             f"the evaluation's learning rate is {learning_rate}, but must be positive and finite. "
-            "It is evaluate.learning_rate, or where that is 0 the set's learned step size: a step "
+            "It is evaluate.learning_rate, or the learned step size if that is 0. A learned step "
             "size like this comes from a distillation that diverged."
         )
     expected = (len(images), *network.image_shape), (len(images), network.num_classes)
@@ -354,8 +377,3 @@ def _check(network: Network, images: Any, label_logits: Any, learning_rate: floa
             f"{np.shape(label_logits)} does not fit a network for images {network.image_shape} "
             f"and {network.num_classes} classes."
         )
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"{name} = {value} must be at least 1.")

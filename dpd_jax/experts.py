@@ -1,8 +1,8 @@
-"""Experts: networks trained on the real images, whose weights after every epoch are the targets.
+"""Experts: networks trained on the real images. Their weights after each epoch are the targets.
 
-An epoch is one jitted loop over a matrix of image indices. All randomness of
-expert k comes from `fold_in(root, k)`; that of its epoch e (0: the fresh
-weights) from `fold_in` of that key with e. The same key gives the same bits.
+An epoch is one jitted loop over a matrix of image indices. All randomness of an expert comes from
+its key: `fold_in(key, 0)` gives the first weights, `fold_in(key, e)` the batches and the
+augmentation of epoch e.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,78 +19,70 @@ import optax
 
 from dpd_jax import compilation
 from dpd_jax.augment import Augmentation, augment
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_choice, check_range
 from dpd_jax.gsam import gsam_gradient
 from dpd_jax.networks import Network
-from dpd_jax.smoothing import Smoothing, smoothed
+from dpd_jax.smoothing import NO_SMOOTHING, Smoothing, smoothed
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How an expert is trained.
+    """How an expert is trained. The default is FTD's flat experts, which DATM, PAD and DPD use.
 
     Attributes:
-      optimizer: whose gradient moves the weights: "sgd" or "gsam".
-      learning_rate: of SGD.
-      decay_epoch: epochs at that rate; 0 keeps it for all.
-      decay_factor: of the rate, after them.
-      reset_momentum: whether the momentum starts anew there.
-      momentum: heavy ball, PyTorch's form v <- m v + g.
-      weight_decay: coupled L2 on every parameter, norms and biases included.
-      rho: radius of GSAM's perturbation; sgd has no use for it, nor for the next two.
-      gsam_alpha: how much of the part of the gradient that is vertical to the
-        perturbed one GSAM takes away; 0 is (A)SAM.
-      adaptive: whether the perturbation scales with the weights (ASAM).
-      batch_size: images a step; the last batch of an epoch may be smaller.
-      smoothing: what is done to the loss (AST).
+      optimizer: "sgd" or "gsam".
+      learning_rate: of SGD; GSAM replaces the gradient only.
+      decay_epoch: epochs at this rate; 0 means all.
+      decay_factor: factor on the rate after them, in (0, 1].
+      reset_momentum: whether the momentum is set to zero when the rate changes.
+      momentum: heavy-ball momentum in PyTorch's form, v <- m v + g.
+      weight_decay: coupled L2 on every parameter, including norms and biases.
+      rho: radius of GSAM's perturbation. SGD uses neither this nor the next two.
+      gsam_alpha: GSAM subtracts this share of the part of the gradient that is orthogonal to the
+        perturbed gradient; 0 is SAM or ASAM.
+      adaptive: whether the perturbation is scaled by the weights (ASAM).
+      batch_size: images per step; the last batch of an epoch may be smaller.
+      smoothing: AST's changes to the loss.
 
     Raises:
       UserError: for an unknown optimiser or values out of range.
     """
 
-    optimizer: str
-    learning_rate: float
-    decay_epoch: int
-    decay_factor: float
-    reset_momentum: bool
-    momentum: float
-    weight_decay: float
-    rho: float
-    gsam_alpha: float
-    adaptive: bool
-    batch_size: int
-    smoothing: Smoothing
+    optimizer: str = "gsam"
+    learning_rate: float = 0.01
+    decay_epoch: int = 0
+    decay_factor: float = 1.0
+    reset_momentum: bool = False
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    rho: float = 0.01
+    gsam_alpha: float = 0.3
+    adaptive: bool = True
+    batch_size: int = 256
+    smoothing: Smoothing = NO_SMOOTHING
 
     def __post_init__(self):
-        if self.optimizer not in _RULES:
-            raise UserError(
-                f"experts.optimizer: unknown optimiser {self.optimizer!r}; known are "
-                f"{', '.join(_RULES)}."
-            )
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(f"experts.learning_rate = {self.learning_rate} must be positive.")
-        if self.decay_epoch < 0 or not 0 < self.decay_factor <= 1:
-            raise UserError(
-                "experts: decay_epoch must not be negative and decay_factor must lie in (0, 1], "
-                f"but they are {self.decay_epoch} and {self.decay_factor}."
-            )
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"experts.momentum = {self.momentum} must lie in [0, 1).")
-        for name in ("weight_decay", "rho", "gsam_alpha"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"experts.{name} = {value} must be finite and not negative.")
-        if self.batch_size < 1:
-            raise UserError(f"experts.batch_size = {self.batch_size} must be at least 1.")
+        check_choice("experts.optimizer", self.optimizer, _RULES)
+        for name, interval in (
+            ("learning_rate", "(0, inf)"),
+            ("decay_epoch", "[0, inf)"),
+            ("decay_factor", "(0, 1]"),
+            ("momentum", "[0, 1)"),
+            ("weight_decay", "[0, inf)"),
+            ("rho", "[0, inf)"),
+            ("gsam_alpha", "[0, inf)"),
+            ("batch_size", "[1, inf)"),
+        ):
+            check_range(f"experts.{name}", getattr(self, name), interval)
 
 
 class ExpertState(NamedTuple):
-    """An expert in training; several side by side have a leading axis.
+    """An expert in training; several experts have a leading axis.
 
     Attributes:
-      params: [P].
+      params: weights [P].
       velocity: momentum buffer [P].
-      epoch: epochs done, int32.
+      epoch: epochs done, int32 scalar.
     """
 
     params: jax.Array
@@ -98,19 +91,19 @@ class ExpertState(NamedTuple):
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """The values of a recipe that determine its experts, for the facts of their store."""
+    """The values of a recipe that determine its experts, for their provenance."""
     unused = {name for rule in _RULES.values() for name in rule.options}
     unused -= set(_RULES[recipe.optimizer].options)
     if not recipe.decay_epoch:
         unused |= {"decay_epoch", "decay_factor", "reset_momentum"}
     values = dataclasses.asdict(recipe) | {"smoothing": None}
-    unused.add("smoothing")  # Told field by field, and only where it does something.
+    unused.add("smoothing")  # Its fields are added one by one, if they have an effect.
     used = {name: value for name, value in values.items() if name not in unused}
     return used | recipe.smoothing.describe()
 
 
 class _Rule(NamedTuple):
-    """A way to a gradient: a function of (loss, params, recipe), and the options it reads."""
+    """The gradient of an optimiser, (loss, params, recipe) -> (loss, gradient), and its options."""
 
     gradient: Callable
     options: tuple[str, ...]
@@ -135,14 +128,21 @@ def init(network: Network, key: jax.Array) -> ExpertState:
 
 
 def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: int) -> jax.Array:
-    """The batches of one epoch: a random order of `indices` [m], cut from the front.
+    """The batches of one epoch: the images in random order.
 
-    An index of -1 stands for none and comes last, so that epochs on other images
-    need no other program.
+    Args:
+      key: randomness of the order.
+      indices: image indices [m]; -1 is padding, so that epochs on fewer images have the same
+        shapes and need no second compilation.
+      batch_size: images per step.
+      steps: number of batches.
 
     Returns:
-      int32 [steps, batch_size]; -1 fills the last batch, and whole rows beyond
-      it, so that epochs on fewer images have the same shape.
+      int32 [steps, batch_size]. Padding (-1) comes last: in the last batch, and in whole rows
+      after it.
+
+    Raises:
+      ValueError: if the indices do not fit the batches.
     """
     room = steps * batch_size - len(indices)
     if room < 0:
@@ -162,17 +162,20 @@ def batch_loss(
     network: Network,
     augmentation: Augmentation,
 ) -> jax.Array:
-    """Mean cross entropy of one augmented batch, over its images only.
+    """Mean cross entropy of one augmented batch.
 
-    The places of a short batch repeat its images in turn and weigh nothing.
-    They are seen by norms over the batch alone, whose moments then count some
-    images once more than others.
+    Short batches are padded with repeated images of weight 0. Only norms over the batch depend on
+    them: their moments count some images more often than others.
 
     Args:
       params: weights [P].
-      images, labels: all of the training set, [n, h, w, c] in model space and int [n].
-      index: the batch, int32 [b], with -1 for none at its end.
-      key: of the augmentation.
+      images, labels: the whole training set, [n, h, w, c] in model space and int [n].
+      index: images of the batch, int32 [b], with padding of -1 at the end.
+      key: randomness of the augmentation.
+      network, augmentation: what is trained, and how its images are augmented.
+
+    Returns:
+      A scalar, the mean over the images that are not padding.
     """
     valid = index >= 0
     count = jnp.maximum(jnp.sum(valid), 1)
@@ -186,21 +189,18 @@ def batch_loss(
 def make_epoch(
     network: Network, recipe: Recipe, augmentation: Augmentation, *, side_by_side: bool
 ) -> Callable:
-    """A jitted function that trains for one epoch.
-
-    The same arguments give the same function, so that it is compiled once; the
-    number of rows used in `order` may change without compiling again.
+    """Compiles the training of one epoch, once for each set of arguments.
 
     Args:
       network, recipe, augmentation: what is trained, and how.
-      side_by_side: whether state, order and key have a leading axis, an expert
-        each, all with equally many rows. Each is trained as it would be alone.
+      side_by_side: whether state, order and key have a leading axis of experts. All experts must
+        have the same number of batches.
 
     Returns:
-      epoch(state, images, labels, order, key) -> (state, loss), with images
-      [n, h, w, c] in model space, int labels [n], `order` as of `epoch_order`,
-      and the loss (with what the recipe's smoothing adds) the mean over the
-      epoch's images, each before its step.
+      epoch(state, images, labels, order, key) -> (state, loss), with images [n, h, w, c] in model
+      space, int labels [n], `order` from `epoch_order`, and the mean loss over the images of the
+      epoch, including the terms of the recipe's smoothing. The number of batches used in `order`
+      may change without a new compilation.
     """
 
     def epoch(state, images, labels, order, key, steps):
@@ -242,7 +242,7 @@ def make_epoch(
 
     @compilation.jit
     def counted(state, images, labels, order, key):
-        # One count for all experts: under vmap a count of each would mask every step.
+        # One count for all experts: with a count for each, vmap would mask every step.
         steps = jnp.max(jnp.sum(order[..., 0] >= 0, axis=-1))
         return epoch(state, images, labels, order, key, steps)
 
@@ -250,7 +250,7 @@ def make_epoch(
 
 
 def _at_epoch(recipe: Recipe, state: ExpertState) -> tuple[jax.Array | float, jax.Array]:
-    """The rate of the epoch that begins, and the velocity it begins with."""
+    """Learning rate and velocity at the start of an epoch."""
     if not recipe.decay_epoch:
         return recipe.learning_rate, state.velocity
     factor = jnp.where(state.epoch >= recipe.decay_epoch, recipe.decay_factor, 1.0)
@@ -269,7 +269,7 @@ def train(
     key: jax.Array,
     epochs: int,
 ) -> Iterator[tuple[int, jax.Array, jax.Array | None]]:
-    """Trains one expert; see `train_many`, whose key axis this has not."""
+    """Trains one expert from one key; otherwise as `train_many`, without its axis [k]."""
     for epoch, params, loss in train_many(
         network, recipe, augmentation, images, labels, key[None], epochs
     ):
@@ -286,43 +286,42 @@ def train_many(
     epochs: int,
     seen: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[tuple[int, jax.Array, jax.Array | None]]:
-    """Trains several experts side by side.
-
-    Each equals the one trained alone from its key, to rounding.
+    """Trains several experts side by side; each equals the expert trained alone, up to rounding.
 
     Args:
       network, recipe, augmentation: what is trained, and how.
       images, labels: the training set, float32 [n, h, w, c] in model space and int [n].
-      keys: one of each expert [k].
+      keys: one key per expert [k].
       epochs: how many.
-      seen: the images of an epoch, counted from 0: int32 [n], each its own index or
-        -1 (see `schedule`); None shows all of them to every epoch.
+      seen: epoch, from 0 -> its images: int32 [n], each its own index or -1
+        (see `DataSchedule.seen`). None means that every epoch sees all images.
 
     Yields:
-      (epoch, weights [k, P], mean training loss [k]) for epochs 0, before any
-      training and with the loss None, to `epochs`. An epoch may still be
-      computing when it is yielded.
+      (epoch, weights [k, P], mean training loss [k]) for epoch 0, the first weights with loss
+      None, to `epochs`. The arrays may still be in computation.
     """
     images, labels = jnp.asarray(images), jnp.asarray(labels)
+    chex.assert_rank([images, keys], [4, 1])
+    chex.assert_shape(labels, (len(images),))
     several = len(keys) > 1
     keys = keys if several else keys[0]
 
-    def lead(x: jax.Array) -> jax.Array:
+    def with_axis(x: jax.Array) -> jax.Array:
         return x if several else x[None]
 
     size = min(recipe.batch_size, len(images))
     run = make_epoch(network, recipe, augmentation, side_by_side=several)
     state = _start(network, keys)
-    yield 0, lead(state.params), None
+    yield 0, with_axis(state.params), None
     for epoch in range(1, epochs + 1):
         indices = np.arange(len(images)) if seen is None else seen(epoch - 1)
         order, step_keys = _draws(keys, epoch, indices, batch_size=size)
         state, loss = run(state, images, labels, order, step_keys)
-        yield epoch, lead(state.params), lead(loss)
+        yield epoch, with_axis(state.params), with_axis(loss)
 
 
 def _each(function: Callable, keys: jax.Array) -> Any:
-    """A function of one key, of the one there is or of every one [k]."""
+    """Applies a function of one key to one key or to several keys [k]."""
     return (jax.vmap(function) if keys.ndim else function)(keys)
 
 
@@ -333,7 +332,7 @@ def _start(network: Network, keys: jax.Array) -> ExpertState:
 
 @functools.partial(jax.jit, static_argnames="batch_size")
 def _draws(keys, epoch, indices, *, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """The batches of an epoch on `indices`, and its steps' key; for one expert or several."""
+    """The batches of an epoch and the key of its steps, for one expert or several."""
     steps = math.ceil(len(indices) / batch_size)
 
     def one(key):

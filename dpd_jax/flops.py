@@ -1,17 +1,14 @@
-"""Work counted from shapes, to be held against the rate of the machine's matrix product.
+"""Floating-point operations (FLOPs), counted from shapes.
 
-Convolutions and matrix products count, a multiplication and an addition as two
-operations. Norms, activations, pooling, augmentation and whatever a method
-computes a second time to save memory count nothing: their cost shows as a
-smaller share of the product's rate.
+Only convolutions and matrix products count; a multiplication and an addition are two operations.
+Norms, activations, pooling, augmentation and recomputation do not count: they make the measured
+share of the machine's matrix-product rate smaller.
 
-The unit of a derivative is the forward pass of its batch, F. The gradient of a
-loss is 3 F: each product comes forward once, and backward once for the weights
-and once for what went in (the first layer's, the images, is not subtracted
-where nobody asks for it). The derivative of that gradient in one direction,
-which is what a student step passes backwards, has two products for each of
-those: 6 F. So a student step with its exact derivative is 9 F, and 7 F with
-TESLA's, which leaves out the derivative of the weights' gradient.
+Let F be the forward pass of a batch. The gradient of a loss is 3 F: one product forward, one
+backward for the weights and one for the inputs (those of the first layer are always counted). The
+derivative of this gradient in one direction, which the backward pass of a student step needs, has
+two products for each of these: 6 F. So a student step with its exact derivative is 9 F. With
+TESLA's derivative it is 7 F, because the derivative of the weights' gradient is left out.
 """
 
 import math
@@ -28,19 +25,19 @@ EXPERT_STEP = {"sgd": GRADIENT, "gsam": 2 * GRADIENT}
 
 
 def forward(network: Network) -> int:
-    """Operations of one image's way through a network: the products in its traced program."""
+    """FLOPs of a forward pass of one image, from the products in the traced network."""
     params = jax.ShapeDtypeStruct((network.num_params,), jnp.float32)
     images = jax.ShapeDtypeStruct((1, *network.image_shape), jnp.float32)
     return _products(jax.make_jaxpr(network.apply)(params, images).jaxpr)
 
 
 def student(network: Network, gradient: str, *, steps: int, batch: int) -> int:
-    """Operations of `steps` student steps on `batch` images each, and of their derivative."""
+    """FLOPs of `steps` student steps on `batch` images each, and of their derivative."""
     return STUDENT_STEP[gradient] * steps * batch * forward(network)
 
 
 def expert(network: Network, optimizer: str, *, steps: int, batch: int) -> int:
-    """Operations of `steps` training steps by a `Recipe.optimizer`, without AST's penalty."""
+    """FLOPs of `steps` expert steps with a `Recipe.optimizer`, without AST's penalty."""
     return EXPERT_STEP[optimizer] * steps * batch * forward(network)
 
 

@@ -1,4 +1,4 @@
-"""The guard of the outer loop: when a step counts as gone wrong, and what happens then."""
+"""Detects diverging outer steps and rolls them back."""
 
 import dataclasses
 from typing import NamedTuple
@@ -6,56 +6,58 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_range
 from dpd_jax.synthetic import SyntheticSet
 
 
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """When a step counts as gone wrong, and what happens then.
+    """The limits beyond which a step is bad, and what follows.
 
-    A bad step is undone: set, average and momenta stay those before it, and the
-    outer updates are multiplied by `backoff`; `recovery` good steps in a row
-    take one such factor back. Three bad steps in a row return to a snapshot,
-    taken every `snapshot_every` steps while all was well. A run that made no
-    update for `patience` steps has to stop: see `Health.idle`.
+    A bad step is undone: set, average and optimiser state stay as before, and later updates are
+    multiplied by `backoff`. Every `recovery` good steps divide by it again. The third bad step in
+    a row restores the last snapshot. The caller must stop a run whose set did not change for
+    `patience` steps: see `Health.idle`.
 
     Attributes:
-      max_loss: a matching loss above this is runaway (1 is standing still, also of
-        several losses, which are taken as their weighted mean).
-      max_step_size_change: largest factor the step size may change by in a step.
-      max_step_size_ratio: largest factor, up or down, from the first step size.
-      max_image_change: largest root-mean-square move of the images in a step,
-        in model space units.
-      backoff, recovery, snapshot_every, patience: as above.
+      max_loss: largest matching loss; 1 is the loss of a student that stays at its start. With
+        intermediate matching it is the weighted mean of the losses.
+      max_step_size_change: largest factor by which one step may change the step size.
+      max_step_size_ratio: largest factor between the step size and its initial value.
+      max_image_change: largest root mean square change of the images in one step, in model space.
+      backoff: factor on the updates after a bad step, in (0, 1].
+      recovery: good steps after which one factor `backoff` is taken back.
+      snapshot_every: steps between two snapshots.
+      patience: steps without an update after which a run should stop.
+
+    Raises:
+      UserError: for values out of range.
     """
 
-    max_loss: float
-    max_step_size_change: float
-    max_step_size_ratio: float
-    max_image_change: float
-    backoff: float
-    recovery: int
-    snapshot_every: int
-    patience: int
+    max_loss: float = 10.0
+    max_step_size_change: float = 2.0
+    max_step_size_ratio: float = 100.0
+    max_image_change: float = 1.0
+    backoff: float = 0.5
+    recovery: int = 100
+    snapshot_every: int = 100
+    patience: int = 500
 
     def __post_init__(self):
-        if not 0 < self.backoff <= 1 or min(self.recovery, self.snapshot_every, self.patience) < 1:
-            raise UserError(
-                "guard: backoff must lie in (0, 1] and recovery, snapshot_every and patience must "
-                "be at least 1."
-            )
+        check_range("guard.backoff", self.backoff, "(0, 1]")
+        for name in ("recovery", "snapshot_every", "patience"):
+            check_range(f"guard.{name}", getattr(self, name), "[1, inf)")
 
 
 class Health(NamedTuple):
-    """The guard's memory.
+    """State of the guard.
 
     Attributes:
-      scale: factor on the outer updates, 1 while all is well.
-      good: applied steps since the last change of scale.
+      scale: factor on the updates; 1 if no step was bad.
+      good: applied steps since the last change of `scale`.
       undone: bad steps in a row.
-      idle: steps in a row without an update, bad or above the threshold.
-      snapshot: the set, its average and the optimiser state to return to.
+      idle: steps in a row without an update, because they were bad or above the threshold.
+      snapshot: the set, its average and the optimiser state that can be restored.
     """
 
     scale: jax.Array
@@ -65,10 +67,10 @@ class Health(NamedTuple):
     snapshot: tuple
 
 
-# The guard's factor shrinks no further: below it a run stands still anyway.
-_LEAST_SCALE = 2.0**-10
+# The smallest factor on the updates; with less the set would hardly change.
+_MIN_SCALE = 2.0**-10
 
-# What went wrong, and the knob most likely to mend it; one bit of Metrics.trouble each.
+# What is wrong, and the settings to change; one bit of Metrics.trouble each.
 TROUBLES = (
     (
         "the matching loss is not finite",
@@ -78,7 +80,7 @@ TROUBLES = (
     ("the gradient of the labels is not finite", "lower synthetic.step_size or student.syn_steps"),
     ("the gradient of the step size is not finite", "lower synthetic.step_size"),
     (
-        "the matching loss is above guard.max_loss: the student ran away from the expert",
+        "the matching loss is above guard.max_loss: the student diverged from the expert",
         "lower distill.lr_img, distill.lr_lr or synthetic.step_size",
     ),
     (
@@ -86,9 +88,9 @@ TROUBLES = (
         "lower distill.lr_lr",
     ),
     (
-        "the step size left its bounds (guard.max_step_size_ratio around its start), or is not "
+        "the step size is more than guard.max_step_size_ratio away from its initial value, or not "
         "positive",
-        "lower distill.lr_lr; a step size that keeps shrinking means the set cannot follow the "
+        "lower distill.lr_lr; if the step size keeps shrinking, the student cannot follow the "
         "expert: lower curriculum.max_start_epoch or distill.lr_img",
     ),
     ("the images moved by more than guard.max_image_change in one step", "lower distill.lr_img"),
@@ -96,13 +98,12 @@ TROUBLES = (
 
 
 def explain(trouble: int) -> str:
-    """The bits of `Metrics.trouble` in words: which quantity, and the knob likely to help."""
-    seen = [pair for bit, pair in enumerate(TROUBLES) if trouble >> bit & 1]
-    if not seen:
-        return "nothing went wrong"
-    # A non-finite loss makes everything after it non-finite: the first cause is the one to name.
-    quantity, knob = seen[0]
-    return f"{quantity} (likely to help: {knob})"
+    """The first cause in the bits of `Metrics.trouble`, and what to change."""
+    # The first only: a loss that is not finite makes the other quantities not finite too.
+    for bit, (cause, settings) in enumerate(TROUBLES):
+        if trouble >> bit & 1:
+            return f"{cause} (likely to help: {settings})"
+    return "the step is good"
 
 
 def trouble(
@@ -114,20 +115,24 @@ def trouble(
     initial_step_size: float,
     guard: Guard,
 ) -> jax.Array:
-    """What is wrong with one step, in bits, one for each of `TROUBLES`; int32 scalar.
+    """Checks one step.
 
     Args:
-      loss: L before the update.
-      gradients, updates: of the set, dL/d(.) and what would be added.
-      old, new: the set before and after.
-      initial_step_size: alpha before the first step.
+      loss: L before the update, a scalar.
+      gradients: dL/d(set).
+      updates: new - old.
+      old, new: the set before and after the step.
+      initial_step_size: alpha of the first set.
       guard: the limits.
+
+    Returns:
+      An int32 scalar with one bit for each of `TROUBLES`; 0 for a good step.
     """
     change = new.step_size / old.step_size
     ratio = new.step_size / initial_step_size
     image_change = jnp.sqrt(jnp.mean(jnp.square(updates.images)))
-    # Written as negations, so that a NaN counts as trouble. Order: as in TROUBLES.
-    signs = (
+    # Negated comparisons, so that NaN is trouble too. The order is that of TROUBLES.
+    found = (
         ~jnp.isfinite(loss),
         *(~jnp.all(jnp.isfinite(g)) for g in gradients),
         ~(loss <= guard.max_loss),
@@ -135,24 +140,28 @@ def trouble(
         ~((ratio <= guard.max_step_size_ratio) & (ratio >= 1 / guard.max_step_size_ratio)),
         ~(image_change <= guard.max_image_change),
     )
-    return sum(sign.astype(jnp.int32) << bit for bit, sign in enumerate(signs))
+    return sum(one.astype(jnp.int32) << bit for bit, one in enumerate(found))
 
 
-def after(
+def next_health(
     health: Health, bad: jax.Array, applied: jax.Array, guard: Guard
 ) -> tuple[Health, jax.Array]:
-    """The guard's next memory, its snapshot unchanged, and whether to return to that snapshot.
+    """The state of the guard after a step.
 
     Args:
-      health: the memory before the step.
-      bad, applied: whether the step went wrong, and whether the set moved; bool scalars.
+      health: the state before the step.
+      bad: whether the step has trouble, bool scalar.
+      applied: whether it changed the set, bool scalar.
       guard: the rules.
+
+    Returns:
+      The new state, with the old snapshot, and whether that snapshot must be restored.
     """
     undone = jnp.where(bad, health.undone + 1, 0)
-    back = bad & (undone % 3 == 0)
+    restore = bad & (undone % 3 == 0)
     good = jnp.where(bad, 0, health.good + applied)
     recovered = (good >= guard.recovery) & (health.scale < 1)
-    scale = jnp.where(bad, jnp.maximum(health.scale * guard.backoff, _LEAST_SCALE), health.scale)
+    scale = jnp.where(bad, jnp.maximum(health.scale * guard.backoff, _MIN_SCALE), health.scale)
     scale = jnp.where(recovered, jnp.minimum(scale / guard.backoff, 1.0), scale)
     idle = jnp.where(applied, 0, health.idle + 1)
-    return Health(scale, jnp.where(recovered, 0, good), undone, idle, health.snapshot), back
+    return Health(scale, jnp.where(recovered, 0, good), undone, idle, health.snapshot), restore

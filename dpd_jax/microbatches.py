@@ -1,4 +1,4 @@
-"""A sum over rows, computed a chunk of rows at a time."""
+"""A sum over the images of a batch, computed one microbatch at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,27 +8,26 @@ import jax.numpy as jnp
 
 
 def in_microbatches(function: Callable, size: int) -> Callable:
-    """`function` with memory for `size` rows, to rounding the same.
+    """The same function up to rounding, with memory for only `size` rows.
 
-    Together with the value the gradient is summed up, chunk by chunk, so that
-    nothing of a chunk outlives it. That code is plain JAX and may be
-    differentiated again: forward over reverse keeps the memory of one chunk.
+    The forward pass sums value and gradient together over the microbatches, so that no activation
+    is kept for a backward pass. It is plain JAX code and may be differentiated again in forward
+    mode, with the memory of one microbatch.
 
     Args:
-      function: (shared, rows, ..., weights) -> scalar, a sum over rows in which
-        a row of weight zero counts nothing. `rows` and the like have leading
-        axis b, `weights` is [b].
-      size: rows a chunk, at least 1. A short last chunk is filled up with
-        copies of rows, of weight zero.
+      function: (shared, rows, ..., weights) -> scalar, a sum over rows to which a row of weight 0
+        adds nothing. The row arguments have a leading axis b, `weights` is [b].
+      size: rows per microbatch, at least 1. The last one is padded with copies of rows, of weight
+        0.
 
     Returns:
-      A function of the same arguments, for reverse mode first.
+      A function of the same arguments. Reverse mode must come first.
     """
 
     def split(rows: jax.Array) -> jax.Array:
         total = rows.shape[0]
         missing = -total % size
-        # Copies, since a row of zeros may have no finite derivative (a norm of it, say).
+        # Copies, because a row of zeros may have no finite derivative (of a norm, for example).
         filled = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (missing, *rows.shape[1:]))])
         return filled.reshape(-1, size, *rows.shape[1:])
 

@@ -1,8 +1,7 @@
-"""The outer optimisers: one optax transformation for images, labels and step size.
+"""The optimisers of the synthetic set's images, labels and step size.
 
-The papers move all three by SGD with momentum. A plain step size alpha can
-cross zero, which ends a run; `multiplicative` keeps it positive by moving its
-logarithm instead.
+The papers use SGD with momentum for all three. SGD can make the step size alpha negative, which
+ends a run; `multiplicative` keeps it positive by updating its logarithm instead.
 """
 
 import dataclasses
@@ -11,36 +10,31 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice, check_range
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How one variable moves.
+    """The optimiser of one variable. By default the variable is not learned.
 
     Attributes:
       optimizer: "sgd" or "adam".
-      learning_rate: its rate; 0 leaves the variable as it is.
-      momentum: SGD's momentum (PyTorch's form, v <- m v + g), or Adam's b1.
+      learning_rate: 0 leaves the variable unchanged.
+      momentum: of SGD in PyTorch's form, v <- m v + g, or Adam's b1.
 
     Raises:
       UserError: for an unknown optimiser or a value out of range.
     """
 
-    optimizer: str
-    learning_rate: float
-    momentum: float
+    optimizer: str = "sgd"
+    learning_rate: float = 0.0
+    momentum: float = 0.5
 
     def __post_init__(self):
-        if self.optimizer not in _OPTIMIZERS:
-            raise UserError(
-                f"unknown optimizer {self.optimizer!r}; known are {', '.join(_OPTIMIZERS)}."
-            )
-        if self.learning_rate < 0 or not 0 <= self.momentum < 1:
-            raise UserError(
-                "a learning rate must not be negative and a momentum must lie in [0, 1), but they "
-                f"are {self.learning_rate} and {self.momentum}."
-            )
+        check_choice("distill.optimizer_*", self.optimizer, _OPTIMIZERS)
+        if self.learning_rate < 0:  # For NaN the check of the config names the field.
+            raise UserError(f"distill.lr_* = {self.learning_rate} must not be negative.")
+        check_range("distill.momentum_*", self.momentum, "[0, 1)")
 
 
 _OPTIMIZERS = {
@@ -49,20 +43,22 @@ _OPTIMIZERS = {
 }
 
 
+NOT_LEARNED = Rule()
+
+
 def build(rule: Rule) -> optax.GradientTransformation:
-    """The optax transformation of a rule."""
+    """The optax optimiser of a rule."""
     if rule.learning_rate == 0:
         return optax.set_to_zero()
     return _OPTIMIZERS[rule.optimizer](rule)
 
 
 def multiplicative(inner: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Applies `inner` to the logarithm of a positive variable.
+    """Applies `inner` to the logarithm u of a positive variable a = exp(u).
 
-    With a = exp(u): du = inner(a * dL/da), and a changes by a * (exp(du) - 1),
-    so that a stays positive whatever the gradient. A rate r on a itself near
-    a = a0 corresponds to the rate r / a0^2 here: the first step is then the
-    same to first order.
+    With du = inner(a * dL/da) the variable changes by a * (exp(du) - 1) and stays positive for
+    every gradient. A learning rate r for a corresponds to r / a0^2 for u near a = a0: the first
+    step is then the same to first order.
     """
 
     def init_fn(params):
@@ -77,21 +73,21 @@ def multiplicative(inner: optax.GradientTransformation) -> optax.GradientTransfo
 
 
 def for_step_size(rule: Rule, initial: float, update: str) -> optax.GradientTransformation:
-    """The step size's optimiser: `update` is "multiplicative" (positive) or "plain" (the papers').
+    """The optimiser of the step size.
 
-    `rule.learning_rate` is in the papers' units, those of the plain form.
+    Args:
+      rule: SGD's learning rate is the papers', that is, the one for "plain". Adam's is that of the
+        form in use.
+      initial: alpha of the first set, positive.
+      update: "multiplicative" keeps alpha positive; "plain" is the papers' form.
 
     Raises:
       UserError: for an unknown update or a step size that is not positive.
     """
-    if not initial > 0:
-        raise UserError(f"synthetic.step_size = {initial} must be positive.")
+    check_range("synthetic.step_size", initial, "(0, inf)")
+    check_choice("distill.step_size_update", update, ("multiplicative", "plain"))
     if update == "plain":
         return build(rule)
-    if update != "multiplicative":
-        raise UserError(
-            f"distill.step_size_update: unknown update {update!r}; known are multiplicative, plain."
-        )
     if rule.optimizer == "sgd":
         rule = dataclasses.replace(rule, learning_rate=rule.learning_rate / initial**2)
     return multiplicative(build(rule))

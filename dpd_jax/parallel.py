@@ -1,15 +1,12 @@
-"""Work spread over devices: segments of one outer step, or rows of one batch.
+"""Several devices: they share the segments of an outer step, or the rows of a batch.
 
-The only file that knows devices.
+The papers use one segment per step. With K segments the gradient is the mean over K independent
+draws of expert and start epoch. This is another estimator with less noise, so K is a setting like
+a batch size. The number of devices does not change it.
 
-The papers' estimator is one segment a step. With K segments the gradient is the
-mean over K independent draws of expert and start epoch: another estimator, with
-less noise, and so a setting like a batch size. Which devices share the work
-does not change the mean.
-
-A batch that does not fit one device can be shared instead, as the released
-programs do with DataParallel. Every device then does the whole outer step, and
-its share of what the network has to do.
+Alternatively the devices share a batch that does not fit one device, as the released programs do
+with DataParallel. Each device then computes the whole outer step, but only its share of the
+network.
 """
 
 from collections.abc import Callable
@@ -20,99 +17,102 @@ import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
 
-_ROWS = "rows"  # the axis along which devices share a batch
+_ROWS = "rows"  # the name of the axis along which devices share a batch
 
 
 def mean_over_segments(function: Callable, num_segments: int, num_devices: int) -> Callable:
-    """Maps `function(shared, one) -> tree` over a leading axis of K and averages.
+    """The mean of `function(shared, segment) -> tree` over K segments.
 
     Args:
-      function: pure; its result is averaged leaf by leaf.
+      function: pure; its results are averaged leaf by leaf.
       num_segments: K.
-      num_devices: D devices, each computing K / D of the K calls.
+      num_devices: D; each device computes K / D segments.
 
     Returns:
-      A function of (shared, many), `many` with leading axes [K, ...]. With one
-      device it can be called inside jit; with several it is a `pmap` and must
-      be called outside, `shared` replicated to each device.
+      A function of (shared, segments), where the segments have a leading axis K. With one device
+      it can be called inside jit. With several it is a `pmap`, which must be called outside of
+      jit.
 
     Raises:
-      UserError: if K is not a multiple of D or there are fewer than D devices.
+      UserError: if K is not a multiple of D, or there are fewer than D devices.
     """
     if num_segments < 1 or num_devices < 1 or num_segments % num_devices:
         raise UserError(
             f"distill.segments = {num_segments} must be a positive multiple of distill.devices = "
-            f"{num_devices}: each device takes an equal share."
+            f"{num_devices}: the devices share the segments equally."
         )
     _check_present("distill.devices", num_devices)
 
-    def average(shared: Any, many: Any) -> Any:
-        if jax.tree.leaves(many)[0].shape[0] == 1:
-            return function(shared, jax.tree.map(lambda x: x[0], many))
-        results = jax.vmap(function, in_axes=(None, 0))(shared, many)
+    def average(shared: Any, segments: Any) -> Any:
+        if jax.tree.leaves(segments)[0].shape[0] == 1:
+            return function(shared, jax.tree.map(lambda x: x[0], segments))
+        results = jax.vmap(function, in_axes=(None, 0))(shared, segments)
         return jax.tree.map(lambda x: jnp.mean(x, 0), results)
 
     if num_devices == 1:
         return average
 
-    def device_step(shared: Any, mine: Any) -> Any:
-        return jax.lax.pmean(average(shared, mine), "device")
+    def average_over_devices(shared: Any, own_segments: Any) -> Any:
+        return jax.lax.pmean(average(shared, own_segments), "device")
 
-    mapped = jax.pmap(device_step, "device", in_axes=(None, 0), out_axes=None)
+    mapped = jax.pmap(average_over_devices, "device", in_axes=(None, 0), out_axes=None)
 
-    def spread(shared: Any, many: Any) -> Any:
-        split = jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), many)
+    def split_and_average(shared: Any, segments: Any) -> Any:
+        split = jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), segments)
         return mapped(shared, split)
 
-    return spread
+    return split_and_average
 
 
 def sharing_rows(function: Callable, num_devices: int) -> Callable:
-    """Lets `function`, which calls `over_rows`, run on D devices at once.
+    """Runs a function that uses `over_rows` on D devices.
 
     Args:
-      function: (shared, many) -> tree, the same on every device.
+      function: (shared, segments) -> tree, the same on every device.
       num_devices: D.
 
     Returns:
-      A function of the same arguments, to be called outside jit.
+      A function of the same arguments, which must be called outside of jit.
 
     Raises:
       UserError: if there are fewer than D devices.
     """
     _check_present("student.batch_devices", num_devices)
     mapped = jax.pmap(
-        lambda _, shared, many: function(shared, many),
+        lambda _, shared, segments: function(shared, segments),
         _ROWS,
         in_axes=(0, None, None),
         out_axes=None,
         devices=jax.local_devices()[:num_devices],
     )
-    # Nothing differs between devices but their number; pmap wants to be told how many there are.
-    return lambda shared, many: mapped(jnp.arange(num_devices), shared, many)
+    # All devices have the same arguments; pmap finds their number in the additional array.
+    return lambda shared, segments: mapped(jnp.arange(num_devices), shared, segments)
 
 
 def over_rows(function: Callable, num_devices: int) -> Callable:
-    """`function`, a sum over rows, every device adding up its share of them.
+    """The same function, a sum over rows, where each device sums its share of the rows.
 
-    Value and gradient are summed over devices together, in a rule of their own,
-    and that rule may be differentiated forwards. (Backwards it may not: JAX
-    would count a sum over devices once for each of them.)
+    A custom rule sums value and gradient over the devices together. The rule may be differentiated
+    in forward mode. In reverse mode it may not: JAX would count a sum over devices D times.
 
     Args:
-      function: (shared, rows, ..., weights) -> scalar, as for `chunks.in_chunks`.
-      num_devices: D, those of `sharing_rows`, inside which this is called.
+      function: (shared, rows, ..., weights) -> scalar, as for `in_microbatches`.
+      num_devices: D, as for `sharing_rows`, inside which the result must be called.
     """
 
-    def mine(part: jax.Array, fill: jax.Array) -> jax.Array:
-        size = -(-part.shape[0] // num_devices)
-        missing = size * num_devices - part.shape[0]
-        whole = jnp.concatenate([part, jnp.broadcast_to(fill, (missing, *part.shape[1:]))])
-        return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(_ROWS) * size, size)
+    def own_part(rows: jax.Array, padding: jax.Array) -> jax.Array:
+        size = -(-rows.shape[0] // num_devices)
+        missing = size * num_devices - rows.shape[0]
+        padded = jnp.concatenate([rows, jnp.broadcast_to(padding, (missing, *rows.shape[1:]))])
+        return jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index(_ROWS) * size, size)
 
     def share(args: tuple) -> tuple:
         shared, *rows, weights = args
-        return (shared, *(mine(part, part[:1]) for part in rows), mine(weights, jnp.zeros(1)))
+        return (
+            shared,
+            *(own_part(each, each[:1]) for each in rows),
+            own_part(weights, jnp.zeros(1)),
+        )
 
     @jax.custom_vjp
     def summed(*args):
@@ -136,6 +136,6 @@ def over_rows(function: Callable, num_devices: int) -> Callable:
 def _check_present(field: str, num_devices: int) -> None:
     if num_devices > jax.local_device_count():
         raise UserError(
-            f"{field} = {num_devices}, but this machine shows {jax.local_device_count()}: "
+            f"{field} = {num_devices}, but this machine has {jax.local_device_count()} devices: "
             f"{jax.devices()[:4]}."
         )

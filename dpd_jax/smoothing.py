@@ -1,85 +1,76 @@
-"""Smooth experts: a loss that sets in gently and a penalty on steep outputs.
+"""AST's loss of smooth experts: a smaller loss in early epochs and a gradient penalty.
 
-Momentum makes better experts, whose weights move too fast for a student to
-follow. AST (Shen et al., "Efficient Dataset Distillation through Alignment with
-Smooth and High-Quality Expert Trajectories", eq. 1) holds them back:
+Momentum makes better experts, but their weights move too fast for a student. AST (Shen et al.,
+"Efficient Dataset Distillation through Alignment with Smooth and High-Quality Expert
+Trajectories", eq. 1) therefore trains them with
 
     lambda_e CE + mu E[(|grad_x sum of logits| - K)^2]
 
-with lambda_e rising to 1 over the first epochs. The gradient is taken at images
-that are not augmented, whatever the cross entropy sees.
+where lambda_e grows to 1 over the first epochs. The gradient penalty uses images without
+augmentation, although the cross entropy uses augmented ones.
 
-Paper: lambda from 0.5 over 5 epochs, mu = 1, K = 1, one norm for a whole image.
-Released program: lambda from 0.5 over 10 epochs, mu = 2, K = 1, a norm over the
-channels of each pixel.
+Paper: lambda from 0.5 over 5 epochs, mu = 1, K = 1, one norm per image.
+Released program: lambda from 0.5 over 10 epochs, mu = 2, K = 1, one norm per pixel,
+over its channels.
 """
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_choice, check_range
 from dpd_jax.networks import Network
 
-# Name -> the axes of images [b, h, w, c] that share one norm of the gradient.
+# Name -> the axes of images [b, h, w, c] over which the norm of the gradient is taken.
 NORMS = {"image": (1, 2, 3), "pixel": (3,)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Smoothing:
-    """What is added to the mean cross entropy of an expert's batch.
+    """Changes to an expert's mean cross entropy. By default there are none.
 
     Attributes:
       loss_scale: lambda in the first epoch, in (0, 1].
-      loss_scale_epochs: epochs until lambda, growing evenly, is 1; 0 is off.
+      loss_scale_epochs: epochs in which lambda grows linearly to 1; 0 is off.
       gradient_penalty: mu; 0 is off.
-      penalty_norm: a name out of `NORMS`.
-      penalty_target: K, the norm that costs nothing.
+      penalty_norm: a name from `NORMS`.
+      penalty_target: K, the norm without penalty.
 
     Raises:
       UserError: for an unknown norm or a value out of range.
     """
 
-    loss_scale: float
-    loss_scale_epochs: int
-    gradient_penalty: float
-    penalty_norm: str
-    penalty_target: float
+    loss_scale: float = 1.0
+    loss_scale_epochs: int = 0
+    gradient_penalty: float = 0.0
+    penalty_norm: str = "image"
+    penalty_target: float = 1.0
 
     def __post_init__(self):
-        if not 0 < self.loss_scale <= 1:
-            raise UserError(f"experts.loss_scale = {self.loss_scale} must lie in (0, 1].")
-        if self.loss_scale_epochs < 0:
-            raise UserError(
-                f"experts.loss_scale_epochs = {self.loss_scale_epochs} must not be negative."
-            )
-        for name in ("gradient_penalty", "penalty_target"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"experts.{name} = {value} must be finite and not negative.")
-        if self.penalty_norm not in NORMS:
-            raise UserError(
-                f"experts.penalty_norm: unknown norm {self.penalty_norm!r}; known are "
-                f"{', '.join(NORMS)}."
-            )
+        check_range("experts.loss_scale", self.loss_scale, "(0, 1]")
+        for name in ("loss_scale_epochs", "gradient_penalty", "penalty_target"):
+            check_range(f"experts.{name}", getattr(self, name), "[0, inf)")
+        check_choice("experts.penalty_norm", self.penalty_norm, NORMS)
 
     @property
     def scales(self) -> bool:
-        """Whether lambda is ever other than 1."""
+        """Whether lambda is below 1 in any epoch."""
         return self.loss_scale_epochs > 0 and self.loss_scale < 1
 
     def describe(self) -> dict[str, float | int | str]:
-        """The values that change an expert: {} if nothing is on."""
+        """The values that have an effect on an expert, for its provenance; {} if none has."""
         used = ["loss_scale", "loss_scale_epochs"] if self.scales else []
         if self.gradient_penalty:
             used += ["gradient_penalty", "penalty_norm", "penalty_target"]
         return {name: getattr(self, name) for name in used}
 
 
+NO_SMOOTHING = Smoothing()
+
+
 def cross_entropy_scale(epoch: jax.Array, smoothing: Smoothing) -> jax.Array:
-    """lambda after `epoch` whole epochs, a scalar: with 0.5 over 5 epochs .5 .6 .7 .8 .9 1 1 ..."""
+    """lambda after `epoch` whole epochs, a scalar: 0.5 over 5 epochs is .5 .6 .7 .8 .9 1 1 ..."""
     done = jnp.minimum(epoch / smoothing.loss_scale_epochs, 1.0)
     return smoothing.loss_scale + (1 - smoothing.loss_scale) * done
 
@@ -98,17 +89,17 @@ def gradient_penalty(
     Args:
       params: weights [P].
       images: [b, h, w, c] in model space.
-      valid: which of them count, bool [b].
-      network: whose logits.
-      norm: "image" for one norm an image (the paper), "pixel" for one of each
-        pixel over its channels, averaged over pixels (the released program).
+      valid: which images count, bool [b].
+      network: the network of the logits.
+      norm: "image" for one norm per image (paper), "pixel" for one norm per pixel, over its
+        channels, averaged over pixels (released program).
       target: K.
     """
-    slope = jax.grad(lambda x: jnp.sum(network.apply(params, x)))(images)
-    squares = jnp.sum(jnp.square(slope), NORMS[norm])
-    # The root has no slope at 0, where a pixel nothing looks at would make NaN of everything.
-    blind = squares == 0
-    norms = jnp.where(blind, 0.0, jnp.sqrt(jnp.where(blind, 1.0, squares)))
+    gradient = jax.grad(lambda x: jnp.sum(network.apply(params, x)))(images)
+    squares = jnp.sum(jnp.square(gradient), NORMS[norm])
+    # The root has no derivative at 0: a pixel without effect on the logits would give NaN.
+    zero = squares == 0
+    norms = jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squares)))
     each = jnp.mean(jnp.square(norms - target).reshape(len(images), -1), axis=1)
     return jnp.sum(jnp.where(valid, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1)
 
@@ -123,15 +114,18 @@ def smoothed(
     network: Network,
     smoothing: Smoothing,
 ) -> jax.Array:
-    """The objective of one batch, given its mean cross entropy.
+    """The loss of one batch (AST, eq. 1), given its mean cross entropy.
 
     Args:
       loss: the cross entropy, a scalar.
       params: weights [P].
-      images: all of the training set, [n, h, w, c] in model space.
-      index: the batch, int32 [b], with -1 for none.
+      images: the whole training set, [n, h, w, c] in model space.
+      index: images of the batch, int32 [b], with -1 as padding.
       epoch: whole epochs done before, int32 scalar.
-      network, smoothing: what is trained, and what is added.
+      network, smoothing: what is trained, and how its loss is changed.
+
+    Returns:
+      A scalar.
     """
     if smoothing.scales:
         loss = cross_entropy_scale(epoch, smoothing) * loss

@@ -1,17 +1,18 @@
 """The student: N steps of SGD on the synthetic set, and the gradient through them.
 
-The loop is one `jax.lax.scan`; what differs between the gradient modes is how
-the derivative of one step is obtained and what the loop remembers:
+The loop is one `jax.lax.scan`. The gradient modes differ in how they differentiate one step and in
+what they keep in memory:
 
     unroll   plain reverse mode through the scan: every activation of every step
-             stays in memory. The reference the others are tested against.
-    exact    the same gradient, but a step remembers only the weights it
-             started from. See `_second_order`.
-    nested   exact, and the weights themselves are kept only at about sqrt(N)
-             places; the stretches between are run again.
-    tesla    TESLA's first-order gradient: theta_i counts as a constant inside
-             the gradient of step i, so that later steps do not feel earlier
-             images. An approximation, although the paper calls it exact.
+             stays in memory. The others are tested against it.
+    exact    the same gradient, but each step keeps only the weights at its
+             start. See `_second_order`.
+    nested   the same as exact, but the weights are kept at only about sqrt(N)
+             steps; the steps between them are computed again.
+    tesla    TESLA's first-order gradient: the weights theta_i are a constant
+             in the gradient of step i, so that earlier images have no effect
+             on later steps. This is an approximation, although the paper
+             calls it exact.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ import functools
 import math
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,12 +28,15 @@ import optax
 from dpd_jax import parallel
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation, augment
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice, check_range
 from dpd_jax.microbatches import in_microbatches
 from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
 
 GRADIENTS = ("exact", "nested", "unroll", "tesla")
+
+_DSA = Augmentation()
+_NO_ALIGNMENT = Alignment(expert_epochs=1, max_start_epoch=0)  # Neither number is used.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +45,16 @@ class Student:
 
     Attributes:
       syn_steps: N, the number of SGD steps.
-      batch_syn: synthetic images a step; at least the set's size means all.
+      batch_syn: synthetic images per step; a number of at least the set's size means the whole
+        set.
       momentum: heavy-ball momentum; 0 in every paper, 0.9 in AST's released program.
       gradient: one of `GRADIENTS`.
-      unroll: how many steps of the scan XLA sees at once (speed only).
-      chunk: images the network sees at once, so that memory follows the chunk and
-        not the batch; 0 = the whole batch. The same sums, in another order; only
-        a norm over the batch would make them others.
+      unroll: scan steps that XLA compiles as one (speed only).
+      chunk: images in one microbatch, to save memory; 0 = the whole batch. The result is the same
+        up to rounding, unless the network normalises over the batch.
       batch_devices: devices that share each batch (see `parallel.sharing_rows`).
-      augmentation: DSA, drawn anew every step.
-      alignment: what keeps it near its expert (AST).
+      augmentation: DSA, drawn for each step.
+      alignment: AST's ways to keep the student near its expert.
 
     Raises:
       UserError: for values out of range.
@@ -57,53 +62,53 @@ class Student:
 
     syn_steps: int
     batch_syn: int
-    momentum: float
-    gradient: str
-    unroll: int
-    chunk: int
-    batch_devices: int
-    augmentation: Augmentation
-    alignment: Alignment
+    momentum: float = 0.0
+    gradient: str = "exact"
+    unroll: int = 1
+    chunk: int = 0
+    batch_devices: int = 1
+    augmentation: Augmentation = _DSA
+    alignment: Alignment = _NO_ALIGNMENT
 
     def __post_init__(self):
-        if self.gradient not in GRADIENTS:
-            raise UserError(
-                f"student.gradient: unknown mode {self.gradient!r}; known are "
-                f"{', '.join(GRADIENTS)}."
-            )
+        check_choice("student.gradient", self.gradient, GRADIENTS)
         for name in ("syn_steps", "batch_syn", "unroll", "batch_devices"):
-            if getattr(self, name) < 1:
-                raise UserError(f"student.{name} = {getattr(self, name)} must be at least 1.")
+            check_range(f"student.{name}", getattr(self, name), "[1, inf)")
+        check_range("student.chunk", self.chunk, "[0, inf)", "; 0 is the whole batch")
+        check_range("student.momentum", self.momentum, "[0, 1)")
         if self.batch_devices > 1 and self.gradient == "unroll":
             raise UserError(
-                f"student.batch_devices = {self.batch_devices} needs student.gradient=exact, nested "
-                "or tesla: the plain unroll cannot be derived through a sum over devices."
+                f"student.batch_devices = {self.batch_devices} needs student.gradient=exact, "
+                "nested or tesla: the plain unroll cannot differentiate through a sum over devices."
             )
-        if self.chunk < 0:
-            raise UserError(
-                f"student.chunk = {self.chunk} must be positive, or 0 for whole batches."
-            )
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"student.momentum = {self.momentum} must lie in [0, 1).")
         if self.matched_steps[0] < 1:
             raise UserError(
                 f"alignment.intermediate = {self.alignment.intermediate!r} matches the student at "
-                f"{len(self.matched_steps)} of its steps, curriculum.expert_epochs, but student.syn_steps "
-                f"= {self.syn_steps} are fewer. Raise syn_steps, or set "
+                f"{len(self.matched_steps)} of its steps (curriculum.expert_epochs), but "
+                f"student.syn_steps = {self.syn_steps} are fewer. Raise syn_steps, or set "
                 "alignment.intermediate=none."
             )
 
     @property
     def matched_steps(self) -> tuple[int, ...]:
-        """The steps at which it is matched with its expert; the last is N."""
+        """The steps after which the student is matched with its expert; the last is N."""
         return self.alignment.matched_steps(self.syn_steps)
 
 
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:
-    """Image indices of each step, int32 [N, min(batch_syn, n)]; -1 fills a short row.
+    """The synthetic images of each step, as the released programs choose them.
 
-    As in the released programs: a random permutation of the set is cut into
-    chunks, and a last short chunk is used first; then comes the next permutation.
+    A random permutation of the set is cut into batches; a short batch comes first. Then follows
+    the next permutation.
+
+    Args:
+      key: randomness of the permutations.
+      num_images: n, the size of the set.
+      batch_syn: images per step.
+      syn_steps: N.
+
+    Returns:
+      Indices, int32 [N, min(batch_syn, n)]; a short batch is padded with -1.
     """
     size = min(batch_syn, num_images)
     short = num_images % size
@@ -120,7 +125,15 @@ def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> 
 
 
 def soft_cross_entropy(logits: jax.Array, label_logits: jax.Array) -> jax.Array:
-    """-sum_c softmax(y)_c log softmax(f)_c for rows [b, k]: [b] (DATM's loss, temperature 1)."""
+    """Cross entropy with soft labels, at temperature 1 (DATM).
+
+    Args:
+      logits: f, [b, k].
+      label_logits: y, [b, k].
+
+    Returns:
+      -sum_c softmax(y)_c log softmax(f)_c, [b].
+    """
     return optax.softmax_cross_entropy(logits, jax.nn.softmax(label_logits))
 
 
@@ -139,12 +152,15 @@ def inner_loss(
 
     Args:
       params: weights [P].
-      images, labels: the whole synthetic set, [n,h,w,c] and logits [n,k].
-      index: the batch's rows, int32 [b]; -1 stands for none.
-      key: the batch's augmentation key, as raw data: the backward pass draws the
-        same augmentation once more, which is no reuse of a key by mistake.
-      scale: a factor on the loss (AST's balance; 1 otherwise), a scalar.
-      student: its augmentation, and how the batch is divided.
+      images, labels: the whole synthetic set, [n, h, w, c] and logits [n, k].
+      index: images of the batch, int32 [b]; -1 is padding.
+      key: raw data of the augmentation key. It is no typed key because the backward pass uses it
+        again on purpose, which JAX's check of key reuse would report.
+      scale: factor on the loss (AST's balance; 1 otherwise), a scalar.
+      network, student: what is trained, and how.
+
+    Returns:
+      A scalar.
     """
     valid = (index >= 0).astype(images.dtype)
     rows = jnp.maximum(index, 0)
@@ -162,7 +178,7 @@ def inner_loss(
 
 
 def _plain(loss: Callable, momentum: float) -> Callable:
-    """One SGD step as it is written in the papers; differentiable by JAX."""
+    """One SGD step, differentiated by JAX."""
 
     def step(params, velocity, synthetic, index, key, scale):
         gradient = jax.grad(loss)(params, synthetic.images, synthetic.labels, index, key, scale)
@@ -174,14 +190,14 @@ def _plain(loss: Callable, momentum: float) -> Callable:
 
 
 def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Callable:
-    """The step of `_plain` with a derivative that remembers its start only.
+    """The step of `_plain`, whose derivative keeps only the inputs of the step in memory.
 
-    Backwards, theta' = theta - alpha g(theta, X, Y) needs the gradient of
-    <g, c> with respect to theta, X and Y for one vector c. The second
-    derivatives commute, so it is also the derivative, in direction c of theta,
-    of the whole gradient of the loss: one forward-mode pass over one
-    reverse-mode pass, whose value is g itself. `through_weights=False` drops
-    the theta part: TESLA's gradient.
+    The backward pass of theta' = theta - alpha g(theta, X, Y) needs the gradient of <g, c> with
+    respect to theta, X and Y for one vector c. Second derivatives commute, so this is the
+    derivative of the whole gradient of the loss in direction c of theta: one forward-mode pass
+    over one reverse-mode pass, which also computes g. See Kemaev et al., "Scalable Meta-Learning
+    via Mixed-Mode Differentiation", ICML 2025. `through_weights=False` leaves out the theta part,
+    which gives TESLA's gradient.
     """
     plain = _plain(loss, momentum)
 
@@ -208,10 +224,10 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
 
         (_, (gradient, _, _)), (along, seconds) = jax.jvp(whole, (params,), (direction,))
         curvature, to_images, to_labels = (factor * second for second in seconds)
-        # <g, direction> is the loss's own derivative: without momentum g is never formed.
+        # <g, direction> is the derivative of the loss: without momentum g is not needed.
         moved = jnp.vdot(momentum * velocity + gradient, to_params) if momentum else along
         back_velocity = momentum * direction if momentum else jnp.zeros_like(velocity)
-        # The scale is a constant of the segment; nothing learns through it.
+        # The scale is a constant of the segment and needs no gradient.
         return (
             to_params + curvature if through_weights else to_params,
             back_velocity,
@@ -234,16 +250,16 @@ def _scan(step: Callable, carry, synthetic, scale, xs, unroll: int):
 
 
 def _nested_scan(step: Callable, carry, synthetic, scale, xs, unroll: int):
-    """`_scan` in about sqrt(N) stretches, of which only the starts are remembered."""
+    """`_scan` in about sqrt(N) parts, of which only the first weights are kept."""
     steps = xs[0].shape[0]
-    stretch = math.isqrt(steps)
-    whole = steps // stretch * stretch
+    length = math.isqrt(steps)
+    whole = steps // length * length
 
     @jax.checkpoint
     def run(carry, xs):
         return _scan(step, carry, synthetic, scale, xs, unroll)
 
-    grouped = jax.tree.map(lambda x: x[:whole].reshape(-1, stretch, *x.shape[1:]), xs)
+    grouped = jax.tree.map(lambda x: x[:whole].reshape(-1, length, *x.shape[1:]), xs)
     carry = jax.lax.scan(lambda c, x: (run(c, x), None), carry, grouped)[0]
     if whole < steps:
         carry = run(carry, jax.tree.map(lambda x: x[whole:], xs))
@@ -261,32 +277,37 @@ def train(
     student: Student,
     matched_steps: tuple[int, ...],
 ) -> jax.Array:
-    """Trains the student and returns its weights at some of its steps.
+    """Trains the student and returns its weights after the matched steps.
 
     Args:
       params: the start, an expert's weights [P].
-      synthetic: the set; the result is differentiable in all three of its parts.
-      index: the batches, int32 [N, b] with -1 for none (see `batches`).
+      synthetic: the set; the result is differentiable in images, labels and step size.
+      index: the batches, int32 [N, b], padded with -1 (see `batches`).
       keys: augmentation keys [N].
-      scale: a factor on every step's loss, a scalar.
+      scale: factor on the loss of every step, a scalar.
       network, student: what is trained, and how.
-      points: step counts at which to look, increasing, the last one N.
+      matched_steps: increasing step counts, the last one N.
 
     Returns:
-      Weights [len(points), P]; the last row is theta-hat after N steps.
+      Weights [len(matched_steps), P]; the last row is theta-hat after N steps.
     """
+    chex.assert_shape(params, (network.num_params,))
+    chex.assert_shape(synthetic.images, (None, *network.image_shape))
+    chex.assert_shape(synthetic.labels, (len(synthetic.images), network.num_classes))
+    chex.assert_rank([synthetic.step_size, scale, index], [0, 0, 2])
+    chex.assert_shape([index[:, 0], keys], (matched_steps[-1],))
     loss = functools.partial(inner_loss, network=network, student=student)
     if student.gradient == "unroll":
         step = _plain(loss, student.momentum)
     else:
         step = _second_order(loss, student.momentum, student.gradient != "tesla")
     scan = _nested_scan if student.gradient == "nested" else _scan
-    # Without momentum the velocity is an empty vector: the loop carries nothing for it.
+    # Without momentum the velocity is empty, so that it takes no memory.
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))
-    seen, done = [], 0
-    for point in matched_steps:
-        stretch = (index[done:point], jax.random.key_data(keys[done:point]))
-        carry = scan(step, carry, synthetic, scale, stretch, student.unroll)
-        seen.append(carry[0])
-        done = point
-    return jnp.stack(seen)
+    matched, first = [], 0
+    for last in matched_steps:
+        steps = (index[first:last], jax.random.key_data(keys[first:last]))
+        carry = scan(step, carry, synthetic, scale, steps, student.unroll)
+        matched.append(carry[0])
+        first = last
+    return jnp.stack(matched)

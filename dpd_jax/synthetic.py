@@ -1,29 +1,35 @@
-"""The synthetic set: the only thing that is learned, and where it starts.
+"""The synthetic set and its initialisation.
 
-Images are class-major: all of class 0, then all of class 1, and so on.
+Images are class-major: all images of class 0 come first, then those of class 1, and so on.
+
+`real_indices`, `correct_indices` and `representative_indices` choose `ipc` training images of each
+class, given a key and the training labels [m]. They return indices [num_classes * ipc],
+class-major, and raise UserError if a class is smaller than ipc.
 """
 
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.errors import UserError
 
-# A one-hot vector times this has, in float32, exactly the one-hot vector as its softmax.
-_CERTAIN = 1000.0
+# In float32 the softmax of this times a one-hot vector is exactly the one-hot vector.
+_HARD_LOGIT = 1000.0
 
 
 class SyntheticSet(NamedTuple):
     """A distilled set.
 
     Attributes:
-      images: [n, h, w, c] float32 in model space (whitened or normalised).
-      labels: [n, k] float32 logits; softmax makes probabilities of them.
-      step_size: the student's learning rate alpha, a float32 scalar.
+      images: float32 [n, h, w, c] in model space (whitened or normalised).
+      labels: logits, float32 [n, k]; their softmax is the label.
+      step_size: the student's learning rate alpha, float32 scalar.
     """
 
     images: jax.Array
@@ -38,34 +44,36 @@ def classes(num_classes: int, ipc: int) -> np.ndarray:
 
 def hard_labels(classes: np.ndarray, num_classes: int) -> jax.Array:
     """Logits [n, k] whose softmax is exactly the one-hot label."""
-    return _CERTAIN * jax.nn.one_hot(classes, num_classes)
+    return _HARD_LOGIT * jax.nn.one_hot(classes, num_classes)
 
 
 def onehot_labels(classes: np.ndarray, num_classes: int, scale: float) -> jax.Array:
-    """Logits [n, k] of `scale` at the class and 0 elsewhere: a soft start that can be learned."""
+    """Logits [n, k], `scale` at the class and 0 elsewhere: soft labels that can be learned."""
     return scale * jax.nn.one_hot(classes, num_classes)
 
 
 def expert_labels(logits: np.ndarray, classes: np.ndarray) -> jax.Array:
-    """DATM's soft labels: experts' logits averaged over those that are right.
+    """DATM's soft labels: the mean logits of the experts that classify the image correctly.
 
     Args:
-      logits: [e, n, k], every expert's logits on the synthetic images.
+      logits: z, the logits of every expert on the synthetic images, [e, n, k].
       classes: true classes [n].
 
     Returns:
-      Logits [n, k]: y_i = sum_e 1[e right on i] z_e(x_i) / sum_e 1[e right on i].
-      An image no expert gets right takes the mean over all experts (the
-      released program divides by zero there).
+      Logits [n, k]: y_i = sum_e 1[e correct on i] z_e(x_i) / sum_e 1[e correct on i]. If no expert
+      classifies an image correctly, the mean is over all experts (the released program divides by
+      zero there).
     """
-    right = np.argmax(logits, -1) == classes[None]
-    weights = np.where(right.any(0), right, True).astype(np.float32)
+    chex.assert_rank(logits, 3)
+    chex.assert_shape(classes, (logits.shape[1],))
+    correct = np.argmax(logits, -1) == classes[None]
+    weights = np.where(correct.any(0), correct, True).astype(np.float32)
     weights /= weights.sum(0)
     return jnp.einsum("en,enk->nk", weights, logits)
 
 
 def _members(labels: np.ndarray, label: int, ipc: int) -> np.ndarray:
-    """Indices of a class that has at least `ipc` images."""
+    """The indices of a class; raises UserError if there are fewer than `ipc`."""
     members = np.flatnonzero(labels == label)
     if len(members) < ipc:
         raise UserError(
@@ -82,11 +90,7 @@ def _shuffled_class(key: jax.Array, labels: np.ndarray, label: int, ipc: int) ->
 
 
 def real_indices(key: jax.Array, labels: np.ndarray, num_classes: int, ipc: int) -> np.ndarray:
-    """Indices [num_classes * ipc] of `ipc` random training images a class, class-major.
-
-    Raises:
-      UserError: if a class is smaller than ipc.
-    """
+    """Random training images."""
     chosen = [_shuffled_class(key, labels, c, ipc)[:ipc] for c in range(num_classes)]
     return np.concatenate(chosen)
 
@@ -99,30 +103,26 @@ def correct_indices(
     predictions: Callable[[int], np.ndarray],
     num_experts: int,
 ) -> np.ndarray:
-    """Indices of random training images that an expert classifies correctly (DATM).
+    """Random training images that an expert classifies correctly (DATM).
 
-    Classes are searched in order. Expert 0 selects first; where a class has too
-    few images it gets right, the next expert adds its own, and stays the
-    selector for the classes after, as in the released program.
+    Expert 0 selects first. If it classifies too few images of a class correctly, the next expert
+    adds images, and also selects for the following classes, as in the released program.
 
     Args:
-      key: randomness of the order within each class.
-      labels: training labels [m].
-      num_classes, ipc: how many to choose.
+      key, labels, num_classes, ipc: as above.
       predictions: expert -> its predicted classes of all training images [m].
-      num_experts: how many experts there are to ask.
+      num_experts: how many experts there are.
 
     Raises:
-      UserError: if a class is smaller than ipc, or all experts together get
-        too few of its images right.
+      UserError: also if all experts together classify too few images of a class correctly.
     """
     chosen, expert = [], 0
     for label in range(num_classes):
         order = _shuffled_class(key, labels, label, ipc)
         found: list[int] = []
         for _ in range(num_experts):
-            right = order[predictions(expert)[order] == label]
-            found += [i for i in right.tolist() if i not in found][: ipc - len(found)]
+            correct = order[predictions(expert)[order] == label]
+            found += [i for i in correct.tolist() if i not in found][: ipc - len(found)]
             if len(found) == ipc:
                 break
             expert = (expert + 1) % num_experts
@@ -144,53 +144,44 @@ def representative_indices(
     features: Callable[[np.ndarray], np.ndarray],
     clusters: int,
 ) -> np.ndarray:
-    """Indices of training images that stand for the clusters of their class (AST, 3.2.1).
+    """Representative training images: those nearest to the cluster centres of their class.
 
-    K-means divides the features of each class; the images nearest to each centre
-    are chosen. Clusters are served in turn, the largest first, so that any ipc
-    works and no image comes twice: with as many clusters as ipc each gives its
-    nearest, with 10 clusters and ipc 50 each gives five.
+    K-means clusters the features of each class (AST, section 3.2.1). The clusters give one image
+    each in turn, the largest cluster first. So every ipc is possible, and no image is chosen
+    twice.
 
-    The paper has K = ipc, but 10 at 50 images per class. The released program
-    has 10 always, and int(ipc / 10) images of each: none at all below ipc 10.
+    The paper has K = ipc, but 10 for 50 images per class. The released program always has K = 10
+    and takes int(ipc / 10) images of each cluster, that is none below ipc 10.
+
+    Within a class the nearest image of every cluster comes before the second nearest of any
+    cluster.
 
     Args:
-      key: randomness of the centres K-means begins with.
-      labels: training labels [m].
-      num_classes, ipc: how many to choose.
-      features: indices [j] -> vectors [j, d] of these training images.
-      clusters: K, of each class; 0 means ipc, and more than ipc count as ipc.
-
-    Returns:
-      Indices [num_classes * ipc], class-major; within a class the nearest image of
-      every cluster comes before the second nearest of any.
-
-    Raises:
-      UserError: if a class is smaller than ipc.
+      key, labels, num_classes, ipc: as above; the key is that of the first centres.
+      features: indices [j] -> feature vectors [j, d] of these training images.
+      clusters: K, per class, at most ipc; 0 means ipc.
     """
     chosen = []
     for label in range(num_classes):
         members = _members(labels, label, ipc)
         seed = int(jax.random.bits(jax.random.fold_in(key, label)))
-        count = min(clusters or ipc, ipc)
-        ranked = _nearest_first(np.asarray(features(members)), count, seed)
-        in_turn = [c[place] for place in range(len(members)) for c in ranked if place < len(c)]
-        chosen.append(members[in_turn[:ipc]])
+        order = _cluster_order(np.asarray(features(members)), min(clusters or ipc, ipc), seed)
+        chosen.append(members[order[:ipc]])
     return np.concatenate(chosen)
 
 
-def _nearest_first(features: np.ndarray, clusters: int, seed: int) -> list[np.ndarray]:
-    """The clusters of points [m, d], largest first, each as indices from its centre outwards."""
-    from sklearn import cluster  # Takes a second to import, and only this needs it.
+def _cluster_order(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Indices [m] of vectors [m, d]: the nearest of each cluster, the second nearest, ..."""
+    from sklearn import cluster  # Its import takes a second, and only this function needs it.
 
     with warnings.catch_warnings():
-        # Fewer distinct points than clusters leave empty ones, which is no harm here.
+        # With fewer distinct vectors than clusters some clusters are empty, which is harmless.
         warnings.filterwarnings("ignore", message="Number of distinct clusters")
         means = cluster.KMeans(clusters, n_init=1, random_state=seed).fit(features)
-    apart = np.linalg.norm(features - means.cluster_centers_[means.labels_], axis=1)
-    order = np.argsort(apart, kind="stable")
-    found = [order[means.labels_[order] == c] for c in range(clusters)]
-    return sorted(found, key=len, reverse=True)
+    distances = np.linalg.norm(features - means.cluster_centers_[means.labels_], axis=1)
+    by_size = np.argsort(-np.bincount(means.labels_, minlength=clusters), kind="stable")
+    size_rank = np.argsort(by_size)[means.labels_]
+    return np.lexsort((size_rank, rank_within_class(means.labels_, distances)))
 
 
 def noise_images(key: jax.Array, num_images: int, image_shape: tuple[int, ...]) -> jax.Array:

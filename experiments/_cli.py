@@ -1,7 +1,7 @@
-"""What every command shares: its flags, its way to fail, its caches.
+"""Flags, error messages and caches that all commands share.
 
-A person's mistake ends in one message on stderr and exit status 2, without a
-traceback. Ctrl-C ends with status 130 after the work done so far is saved.
+A user's mistake ends in one message on stderr and exit status 2, without a
+traceback. Ctrl-C ends in status 130, after the work done so far is saved.
 """
 
 import errno
@@ -19,6 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from dpd_jax import compilation
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
+from dpd_jax.runs import identity
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -42,7 +43,7 @@ EXPERTS_DIR = flags.DEFINE_string(
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     "~/.cache/dpd_jax",
-    "Folder for what can be computed again: compiled programs and whitening matrices.",
+    "Folder for compiled programs and whitening matrices, which can be computed again.",
 )
 
 
@@ -51,8 +52,8 @@ def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
 
     Args:
       main: the command.
-      *reads: flags of other modules that it reads, besides --config and --cache_dir, which all
-        do: --help shows them with its own.
+      *reads: the flags of other modules that it reads besides --config and --cache_dir, for
+        --help.
     """
     for flag in (CONFIG, CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -68,26 +69,27 @@ def cache_dir() -> pathlib.Path:
 
 def default_workdir() -> pathlib.Path:
     """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
-    file, overrides = _asked()
+    file, overrides = _config_flags()
     return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
 
 
 def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
-    """A folder's name for a run, another one for each set of values it cannot be continued with.
+    """A folder's name for a run; runs of different identity have different names.
 
     Args:
-      file: the config file, maybe with words after a colon.
-      config: what it holds.
-      overrides: field -> value, those that were set by flags.
+      file: the config file, with or without a method after a colon.
+      config: its contents.
+      overrides: field -> value, for the fields that were set by flags.
     """
-    values = {name: overrides[name] for name in sorted(overrides) if not fields.is_free(name)}
+    run = identity.of_run(config)
+    values = {name: overrides[name] for name in sorted(overrides) if name in run}
     stem = pathlib.Path(file.partition(":")[0]).stem
-    parts = [stem, config.method, "small" if config.reduced else "", fields.told(values, config)]
-    return fields.folder("-".join(filter(None, parts)))
+    parts = [stem, config.method, "small" if config.reduced else "", fields.summary(values, config)]
+    return fields.folder_name("-".join(filter(None, parts)))
 
 
 def line() -> str:
-    """The command, quoted so that a shell reads it again as it was."""
+    """The command, quoted for a shell."""
     module = pathlib.Path(sys.argv[0]).stem
     return shlex.join(["python", "-m", f"experiments.{module}", *sys.argv[1:]])
 
@@ -107,7 +109,7 @@ def _parse(argv: list[str]) -> list[str]:
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {files.known_names()}."
             )
-        _refuse_labels(*_asked())
+        _refuse_labels(*_config_flags())
     except UserError as error:
         fail(str(error))
     except flags.UnrecognizedFlagError as error:
@@ -120,32 +122,32 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _check_config_file(argv: list[str]) -> None:
-    """Reads the config file once by itself: ml_collections tells of a bad one late, or not."""
+    """Reads the config file once, because ml_collections reports errors in it late or never."""
     for argument, following in zip(argv, [*argv[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
         if name in ("--config", "-config"):
             files.load_config(value if equals else following)
 
 
-def _asked() -> tuple[str, dict[str, Any]]:
-    """The config file, with the words after its colon, and the values set by flags."""
+def _config_flags() -> tuple[str, dict[str, Any]]:
+    """The value of --config, and {field: value} of the --config.field flags."""
     flag = flags.FLAGS["config"]
     return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
 
 
 def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:
-    """Of the two fields that only report what the words after the colon did to the others."""
+    """Refuses flags for the two fields that only report what was chosen after the colon."""
     for field, word in (("method", overrides.get("method")), ("reduced", "small")):
         if field in overrides:
             raise UserError(
-                f"--config.{field} would change what the run is called, and nothing it does. "
-                "Methods are chosen after the colon, and so is the reduction for small machines: "
+                f"--config.{field} would change only the name of the run. Choose a method, or the "
+                f"reduction for small machines, after a colon: "
                 f"--config={file.partition(':')[0]}:{word}."
             )
 
 
 def _unknown_flag(error: flags.UnrecognizedFlagError, config: ConfigDict | None) -> str:
-    """What may have been meant: flags that are spelt nearly so, and fields of the config."""
+    """A message that suggests flags with a similar name and fields of the config."""
     name = error.flagname
     near = str(error).partition("Did you mean: ")[2].removesuffix(" ?").split(", ")
     same = fields.alike(name, config) if config else []
@@ -156,28 +158,23 @@ def _unknown_flag(error: flags.UnrecognizedFlagError, config: ConfigDict | None)
 
 
 def _flag_message(error: Exception) -> str:
-    """A flag error in words; ml_collections itself names the nearest field."""
-    words = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
-    _, near, rest = words.partition("Did you mean")
-    if near and words.startswith("'"):  # As ml_collections says it; absl names the flag itself.
+    """The message of a flag error; ml_collections names the nearest field in it."""
+    text = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
+    _, near, rest = text.partition("Did you mean")
+    if near and text.startswith("'"):  # From ml_collections; absl names the flag itself.
         return f"the config has no such field. {near}{rest.rstrip(chr(39))}"
-    return "the flags: " + " ".join(words.split())
+    return "the flags: " + " ".join(text.split())
 
 
 def _start_backend() -> None:
-    """Starts JAX on the devices it was asked for.
-
-    Raises:
-      UserError: if they cannot be used. JAX's own errors for this are of many types, and some are
-        empty.
-    """
+    """Starts JAX; raises UserError if the platform that the user asked for cannot be used."""
     try:
         jax.devices()
-    except Exception as error:
+    except Exception as error:  # JAX raises many types, some without a message.
         asked = jax.config.jax_platforms
-        told = f" ({lines[0]})" if (lines := str(error).splitlines()) else ""
+        reason = f" ({lines[0]})" if (lines := str(error).splitlines()) else ""
         raise UserError(
-            f"JAX cannot start {f'the platform {asked!r}' if asked else 'a device'} here{told}. "
+            f"JAX cannot start {f'the platform {asked!r}' if asked else 'a device'} here{reason}. "
             "JAX_PLATFORMS=cpu runs on the processor; for a GPU, install the matching extra of "
             "JAX, e.g. pip install -U 'jax[cuda12]'."
         ) from error
@@ -197,7 +194,7 @@ def _guarded(main: Callable[[], None]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
         fail(
-            f"{os.strerror(error.errno)}: {error.filename or 'while writing'}. What was finished "
-            f"is kept; free some space, or name another folder, and run the same command again:\n"
+            f"{os.strerror(error.errno)}: {error.filename or 'while writing'}. Finished work is "
+            "kept. Free some space, or name another folder, and run the same command again:\n"
             f"  {line()}"
         )

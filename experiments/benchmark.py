@@ -1,37 +1,37 @@
-"""How fast the work of a config is on this machine, and how much memory it takes.
+"""Measures the speed and the memory of the work of a config on this machine.
 
     python -m experiments.benchmark --config=configs/cifar10_ipc1.py --json=FILE
     python -m experiments.benchmark --config=configs/cifar10_ipc1.py \\
         --what=distill_step --gradient=exact --steps=10 --json=FILE
 
-Needs no data: shapes come from the config, images and weights are random. What
-is timed are the compiled functions a run uses:
+Needs no data: shapes come from the config, images and weights are random. It times
+the compiled functions of a run:
 
     distill_step     the outer step, for each of --gradient x --steps x --batch,
                      with the augmentation off and on
     expert_training  training steps of experts
-    evaluation       training epochs of an evaluation's networks, without their test
-    store_read       what an outer step reads of the experts; plain disk, no cache of ours
+    evaluation       training epochs of the networks of an evaluation, without their test
+    store_read       reading the segments of an outer step from disk, without our cache
 
 Each has a row in the table and an object in FILE, with at least
 
     what, gradient, steps, batch, width
     augmentation     whether it was on
-    seconds          median of `repetitions`, after one to warm up; of all `steps` and, where
-                     there are several, all `segments` or `networks` together
-    flops            the operations that are counted for it: `dpd_jax/flops.py` says which. For
-                     the exact gradient 9 forward passes of the batch in each student step
-    temp_bytes       temporary memory, by XLA's account
+    seconds          median of `repetitions`, after a warm-up; of all `steps` together, and of
+                     all `segments` or `networks` if there are several
+    flops            its operations, counted as in `dpd_jax/flops.py`: for the exact gradient,
+                     9 forward passes of the batch per student step
+    temp_bytes       temporary memory, as counted by XLA
     matmul_flops_per_second   rate of the float32 matrix product, measured in between
     fraction_of_matmul        flops / seconds / that rate
     compile_seconds  without the cache on disk that runs use
-    host_share       host_seconds / seconds: drawing a step's segments and reading them from disk,
-                     which a run does beside the step before; host_share_cached: from memory,
-                     where they stay once read (distill.cache_gigabytes)
-    noise            the range of four fifths of the product's rates in the run, over their median
-    error            why there are no seconds, if there are none
+    host_share       host_seconds / seconds: drawing the segments of a step and reading them from
+                     disk, which a run does during the step before; host_share_cached: reading
+                     them from memory (distill.cache_gigabytes)
+    noise            the range of the middle four fifths of the product's rates, over their median
+    error            the reason if there are no seconds
 
-XLA's own count of operations is not used: it counts a loop's body once.
+XLA's own count of operations is not used: it counts the body of a loop once.
 """
 
 import pathlib
@@ -39,8 +39,8 @@ import pathlib
 import jax
 from absl import flags
 
+from dpd_jax.benchmarks import device, timing
 from dpd_jax.benchmarks import table as table_lib
-from dpd_jax.benchmarks import timing
 from dpd_jax.benchmarks.cases import WORKS, Sweep
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console
@@ -49,21 +49,21 @@ from dpd_jax.runs.workdir import write_json
 from dpd_jax.student import GRADIENTS
 from experiments import _cli
 
-WHAT = flags.DEFINE_list("what", list(WORKS), "What is timed.")
-GRADIENT = flags.DEFINE_list("gradient", list(GRADIENTS), "distill_step: gradient modes.")
+WHAT = flags.DEFINE_list("what", list(WORKS), "The works to time.")
+GRADIENT = flags.DEFINE_list("gradient", list(GRADIENTS), "distill_step: the gradient modes.")
 STEPS = flags.DEFINE_list(
     "steps", None, "distill_step: student steps N (default: 10 and 20, or the config's if fewer)."
 )
 BATCH = flags.DEFINE_list(
     "batch", None, "distill_step: synthetic images a student step (default: the config's)."
 )
-JSON = flags.DEFINE_string("json", None, "The file the figures are written into.")
+JSON = flags.DEFINE_string("json", None, "The file for the figures.")
 
 
 def _only(known) -> dict:
     return {
-        "checker": lambda words: bool(words) and set(words) <= set(known),
-        "message": f"choose among {', '.join(known)}",
+        "checker": lambda names: bool(names) and set(names) <= set(known),
+        "message": f"choose from {', '.join(known)}",
     }
 
 
@@ -74,14 +74,18 @@ def _counts(texts: list[str] | None) -> bool:
 flags.register_validator("what", **_only(WORKS))
 flags.register_validator("gradient", **_only(GRADIENTS))
 for _name in ("steps", "batch"):
-    flags.register_validator(_name, _counts, message="give whole numbers above 0")
+    flags.register_validator(_name, _counts, message="must be whole numbers above 0")
 
 
 def main() -> None:
     experiment = Experiment.from_config(_cli.CONFIG.value)
-    path = _json_path()
+    path = JSON.value and pathlib.Path(JSON.value).expanduser()
+    if path:  # Checked before anything is measured.
+        if path.is_dir():
+            raise UserError(f"--json={path} is a folder; name a file for the figures.")
+        path.parent.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_enable_compilation_cache", False)  # Compilation is timed too.
-    product = timing.Product()
+    product = device.float32_product()
     rows = []
     for what in dict.fromkeys(WHAT.value):
         for group in WORKS[what](experiment, sweep(experiment)):
@@ -90,14 +94,14 @@ def main() -> None:
                 console.say(table_lib.sentence(row))
             for row in rows:
                 row["noise"] = product.spread
-            if path:  # After each, so that a run that is stopped leaves what it has.
+            if path:  # After each group, so that an interrupted benchmark keeps its rows.
                 write_json(path, rows)
     table = table_lib.text(rows)
-    console.result(f"{_cli.line()}\n{timing.device_name()}\n{product}\n\n{table}")
+    console.result(f"{_cli.line()}\n{device.name()}\n{product}\n\n{table}")
 
 
 def sweep(experiment: Experiment) -> Sweep:
-    """The sweep the flags ask for; what they leave out, the config decides."""
+    """The sweep of the flags; the config gives the default."""
     usual = {min(steps, experiment.student.syn_steps) for steps in (10, 20)}
     return Sweep(
         gradients=tuple(dict.fromkeys(GRADIENT.value)),
@@ -109,22 +113,11 @@ def sweep(experiment: Experiment) -> Sweep:
 
 
 def _finished(row: dict) -> dict:
-    row["device"] = timing.device_name()
+    row["device"] = device.name()
     for kind in ("", "_cached"):
         if row["seconds"] and f"host_seconds{kind}" in row:
             row[f"host_share{kind}"] = row[f"host_seconds{kind}"] / row["seconds"]
     return row
-
-
-def _json_path() -> pathlib.Path | None:
-    """Where the figures go; asked before anything is measured."""
-    if JSON.value is None:
-        return None
-    path = pathlib.Path(JSON.value).expanduser()
-    if path.is_dir():
-        raise UserError(f"--json={path} is a folder; name the file the figures are written into.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 if __name__ == "__main__":

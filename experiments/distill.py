@@ -1,9 +1,9 @@
-"""Distils a data set: experts, synthetic set, evaluation, everything in one command.
+"""Distills a data set in one command: trains experts, distills, evaluates.
 
     python -m experiments.distill --config=configs/digits_ipc1.py
 
-The same command again continues where it was stopped. `dpd_jax/runs/workdir.py`
-lists what it leaves.
+The same command again continues a run that was stopped. `dpd_jax/runs/workdir.py`
+lists the files that it writes.
 """
 
 import pathlib

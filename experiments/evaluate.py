@@ -1,4 +1,4 @@
-"""Trains fresh networks on a distilled set and says how well they do.
+"""Trains fresh networks on a distilled set and prints their test accuracy.
 
     python -m experiments.evaluate --config=configs/digits_ipc1.py \\
         --distilled=runs/digits_ipc1-dpd/distilled.npz
@@ -30,21 +30,21 @@ def main() -> None:
     if (shape, classes) != (tuple(config.image_shape), config.num_classes):
         raise UserError(
             f"{DISTILLED.value} holds images of shape {shape} for {classes} classes, but the "
-            f"config is about {tuple(config.image_shape)} and {config.num_classes}. Give the "
-            "config the set was made with."
+            f"config is for {tuple(config.image_shape)} and {config.num_classes}. Give the "
+            "config that the set was made with."
         )
     loaded = run_data.read(config, _cli.DATA_DIR.value)
-    # The file says how its model space is reached: the test images follow it, not the config.
+    # The preprocessing of the file, which may not be that of the config.
     test = made.to_model_space(loaded.test_images)
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
-    result = report.score(experiment, synthetic, test, loaded.test_labels, "evaluate")
+    result = report.score(experiment, synthetic, test, loaded.test_labels)
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
-    told = f"{DISTILLED.value}: test accuracy {result}\n  runs: {runs}"
-    console.result(told + stored(made.provenance))
+    text = f"{DISTILLED.value}: test accuracy {result}\n  runs: {runs}"
+    console.result(text + stored(made.provenance))
 
 
 def stored(provenance: dict[str, Any]) -> str:
-    """A line with the accuracy a set's file states of it; "" where it states none."""
+    """A line with the accuracy that the file of a set states; "" if it states none."""
     accuracy = provenance.get("accuracy")
     if accuracy is None:
         return ""

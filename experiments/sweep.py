@@ -1,17 +1,16 @@
-"""Runs an experiment for every point of a grid and every seed; one table, one plot.
+"""Runs an experiment for every setting of a grid and every seed; one table, one plot.
 
     python -m experiments.sweep --config=configs/digits_ipc1.py \\
         --over=matching.metric=absolute,relative --over=matching.pruning_rate=0,0.1 --seeds=3
     python -m experiments.sweep --config=configs/digits_ipc1.py \\
         --sweep=configs/sweeps/methods.py --seeds=3
 
-Each point and seed is an ordinary run in WORKDIR/<point>/seed=<n>. The same
-command again goes on where it was stopped, and knows what is finished; several
-of it at once (one a GPU, by CUDA_VISIBLE_DEVICES) share the runs out among
-themselves. Points whose experts are made in the same way share them. What is
-left besides:
+Each setting and seed is an ordinary run in WORKDIR/<setting>/seed=<n>. The same
+command again continues a stopped sweep and skips finished runs. Several processes
+can share a sweep, e.g. one per GPU by CUDA_VISIBLE_DEVICES. Settings with the same
+expert training share their experts. After every run WORKDIR gets new versions of
 
-    table.csv  table.md  plot.png    of all that is finished, new after every run
+    table.csv  table.md  plot.png
 """
 
 import pathlib
@@ -27,11 +26,11 @@ from experiments import _cli
 OVER = flags.DEFINE_multi_string(
     "over",
     [],
-    "A field and its values, e.g. matching.pruning_rate=0,0.1; or method=dpd,datm. Several of "
-    "these flags are multiplied.",
+    "A field and its values, e.g. matching.pruning_rate=0,0.1 or method=dpd,datm. Several flags "
+    "give all combinations.",
 )
-SWEEP = flags.DEFINE_string("sweep", None, "A file of configs/sweeps/: fields and their values.")
-SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each point, with seeds 0, 1, ...", lower_bound=1)
+SWEEP = flags.DEFINE_string("sweep", None, "A file of fields and values, see configs/sweeps/.")
+SEEDS = flags.DEFINE_integer("seeds", 1, "Runs per setting, with seeds 0, 1, ...", lower_bound=1)
 
 
 def main() -> None:
@@ -47,15 +46,15 @@ def main() -> None:
         pathlib.Path(_cli.EXPERTS_DIR.value or folder / "experts"),
         [setting.experiment for setting in grid],
     )
-    console.say(f"{len(grid)} points x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")
+    console.say(f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")
     runner.go(runs, folder, shared, loop.run, _cli.line())
 
 
 def _base() -> grid_lib.Base:
     flag = flags.FLAGS["config"]
-    path, _, words = config_flags.get_config_filename(flag).partition(":")
+    path, _, arg = config_flags.get_config_filename(flag).partition(":")
     overrides = config_flags.get_override_values(flag)
-    return grid_lib.Base(words, overrides, lambda words: flag.parser.parse(f"{path}:{words}"))
+    return grid_lib.Base(arg, overrides, lambda arg: flag.parser.parse(f"{path}:{arg}"))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,27 @@
-"""Strictness for every test: fake devices, rank promotion, key reuse.
+"""Settings for every test: quick compilation, fake devices, rank promotion, key reuse.
 
 Warnings are errors through `pytest.ini`, where each exception says why.
 """
 
 import os
 import pathlib
+import shutil
+import tempfile
 
-# Tests compile far more than they compute: XLA's cheapest code is the quickest here. JAX hands
-# this to XLA by name of its own, so that it means something, or nothing, to every version. In the
-# environment, since tests start processes.
+# Tests compile far more than they compute, so XLA's cheapest code is the fastest here. These are
+# environment variables because tests start processes. JAX itself hands the first one to XLA, so
+# every version accepts it.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+# One folder for the whole test run. Test processes inherit the variable from the first one.
+if "DPD_TEST_RUN" not in os.environ:
+    os.environ["DPD_TEST_RUN"] = tempfile.mkdtemp(prefix="dpd-tests-")
+SHARED = pathlib.Path(os.environ["DPD_TEST_RUN"])
+
+# Compiled programs, which JAX finds by their code, options and XLA_FLAGS. Commands that tests start
+# use the same folder: `--cache_dir` is SHARED.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(SHARED / "compiled")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -24,23 +36,41 @@ _REPOSITORY = pathlib.Path(__file__).parent.parent
 _SHIPPED = _REPOSITORY / "tests" / "golden" / "data"
 
 
+def pytest_collection_modifyitems(items):
+    # The longest tests first, so that the two test processes end at about the same time.
+    items.sort(key=lambda item: "end_to_end" not in item.nodeid)
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):  # The first process, which ends last.
+        shutil.rmtree(SHARED, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """The folder that all processes of this test run share."""
+    return SHARED
+
+
 @pytest.fixture(scope="session")
 def golden():
-    """A loader of golden numbers: `golden("pruned")` gives the arrays of that file.
+    """Loads golden numbers: `golden("pruned")` gives {name: array} of that file.
 
-    The full set is found through DPD_GOLDEN_DIR (default `../shared/parity`). A
-    small subset ships with the repository, so that a clone alone checks
-    something real. A file found in neither place skips the test, saying so.
+    `golden("pruned", "dpd")` also asks for a case, i.e. for arrays named "dpd/...". The full set
+    is found through DPD_GOLDEN_DIR (default `../shared/parity`). The repository has a part of it:
+    whole files, or whole cases of a file. A test whose file or case is missing is skipped.
     """
     full = pathlib.Path(os.environ.get("DPD_GOLDEN_DIR", _REPOSITORY.parent / "shared" / "parity"))
 
-    def load(name: str) -> dict[str, np.ndarray]:
+    def load(name: str, case: str = "") -> dict[str, np.ndarray]:
         for folder in (full, _SHIPPED):
             path = folder / f"{name}.npz"
             if path.is_file():
                 with np.load(path) as arrays:
-                    return dict(arrays)
-        pytest.skip(f"golden numbers {name}.npz are not in {full} (set DPD_GOLDEN_DIR)")
+                    if not case or any(array.startswith(f"{case}/") for array in arrays):
+                        return dict(arrays)
+        wanted = f"{case} of {name}.npz" if case else f"{name}.npz"
+        pytest.skip(f"the golden numbers {wanted} are not in {full} (set DPD_GOLDEN_DIR)")
 
     return load
 

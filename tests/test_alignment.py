@@ -1,4 +1,4 @@
-"""AST's balance, points on the way and perturbed start, and that the loss uses them."""
+"""AST's balance, intermediate matching and perturbed start, and that the loss uses them."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def test_balance_weighs_late_starts_more_and_is_off_by_choice():
         ),
     ],
 )
-def test_points_on_the_way(choices, steps, weights, offsets):
+def test_intermediate_matching(choices, steps, weights, offsets):
     chosen = toys.alignment(**choices)
     assert chosen.matched_steps(8) == steps
     assert chosen.weights == weights and chosen.offsets == offsets
@@ -66,7 +66,7 @@ def test_perturbation_moves_the_kernels_of_convolutions_by_its_share(form):
 
 
 def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
-    """With a student that ends where it is told: no network, nothing compiled."""
+    """With a student whose final weights are given: no network, nothing compiled."""
     chosen = toys.alignment(
         expert_epochs=3,
         balance="log5",
@@ -93,7 +93,7 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
             jax.random.key(key),
             network=NETWORK,
             student=student,
-            matching=toys.matching(masks=()),
+            matching=toys.matching(pruning_rate=0.0),
         )[0]
 
     first = loss(5)
@@ -123,12 +123,12 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
     ],
     ids=str,
 )
-def test_impossible_choices_are_refused_in_words(changes):
+def test_impossible_choices_are_refused_by_name(changes):
     with pytest.raises(UserError, match=f"alignment.{next(iter(changes))}"):
         toys.alignment(**changes)
 
 
-def test_points_that_are_not_there_are_refused_with_the_reason():
+def test_intermediate_matching_without_epochs_or_steps_is_refused_with_the_reason():
     with pytest.raises(UserError, match="expert_epochs = 1 leaves none"):
         toys.alignment(expert_epochs=1, intermediate="equal")
     many = toys.alignment(expert_epochs=5, intermediate="equal")

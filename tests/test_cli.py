@@ -1,4 +1,4 @@
-"""What every command shares: what it says of itself and of flags, without starting one."""
+"""What all commands share: folder names, flags and messages, without starting a process."""
 
 import pathlib
 import re
@@ -27,7 +27,7 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
         ("configs/digits_ipc1.py", {}, "digits_ipc1-dpd"),
         ("configs/digits_ipc1.py:small,mtt+", {}, "digits_ipc1-mtt+-small"),
         ("digits_ipc1.py", {"seed": 1}, "digits_ipc1-dpd-seed=1"),
-        # Sorted by the whole field, said in short; evaluate.learning_rate ends like the other.
+        # Sorted by the full name; evaluate.learning_rate ends like the other.
         (
             "digits_ipc1.py",
             {"seed": 1, "matching.pruning_rate": 0.2, "experts.learning_rate": 1.0},
@@ -43,7 +43,7 @@ def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name)
     assert _cli.run_name(file, config, overrides) == name
 
 
-def test_names_no_folder_can_have_are_changed_and_stay_apart():
+def test_names_that_no_folder_can_have_are_replaced_and_differ():
     config = digits_ipc1.get_config()
     splits = ["train[:50%]/../a", "train(:50%)/../a"]
     one, other = (_cli.run_name("my run.py", config, {"data.train_split": s}) for s in splits)
@@ -51,7 +51,7 @@ def test_names_no_folder_can_have_are_changed_and_stay_apart():
     assert one != other and len(one) == len(other)
 
 
-def test_long_names_are_cut_and_stay_apart():
+def test_long_names_are_cut_and_differ():
     config = cifar10_ipc1.get_config()
     splits = ["x" * 200 + end for end in "ab"]
     found = {_cli.run_name("c.py", config, {"data.train_split": split}) for split in splits}
@@ -61,14 +61,14 @@ def test_long_names_are_cut_and_stay_apart():
 @pytest.mark.parametrize(
     "overrides, instead", [({"method": "datm"}, ":datm"), ({"seed": 1, "reduced": True}, ":small")]
 )
-def test_fields_that_only_report_are_not_set(overrides, instead):
+def test_fields_that_only_report_are_refused(overrides, instead):
     with pytest.raises(UserError, match=f"--config=c.py{instead}"):
         _cli._refuse_labels("c.py:mtt", overrides)
     _cli._refuse_labels("c.py:mtt", {"seed": 1})
 
 
 @pytest.mark.parametrize(
-    "name, near, words",
+    "name, near, expected",
     [
         ("seed", ["seeds"], ["no flag --seed. Did you mean --seeds or --config.seed?"]),
         ("batch_size", [], ["--config.evaluate.batch_size or --config.experts.batch_size?"]),
@@ -77,11 +77,11 @@ def test_fields_that_only_report_are_not_set(overrides, instead):
         ("qwerty", [], ["no flag --qwerty. --help"]),
     ],
 )
-def test_an_unknown_flag_may_be_a_field_of_the_config(name, near, words):
+def test_an_unknown_flag_may_be_a_field_of_the_config(name, near, expected):
     error = flags.UnrecognizedFlagError(name, suggestions=near)
-    told = _cli._unknown_flag(error, digits_ipc1.get_config())
-    for word in words:
-        assert word in told, told
+    message = _cli._unknown_flag(error, digits_ipc1.get_config())
+    for text in expected:
+        assert text in message
     assert "config." not in _cli._unknown_flag(error, None)
 
 
@@ -91,7 +91,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
-def test_help_is_told_every_flag_of_other_modules_that_is_read(path):
+def test_help_shows_every_flag_that_a_command_reads(path):
     source = path.read_text(encoding="utf-8")
     read = set(re.findall(r"\b[a-z_]+\.[A-Z_]+(?=\.value)", source)) - {"_cli.CONFIG"}
     shown = re.search(r"_cli\.run\(main(.*)\)", source)[1]

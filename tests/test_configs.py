@@ -1,4 +1,4 @@
-"""Config files: published values, presets, the small reduction, the command line."""
+"""Config files: published values, presets, the reduction for small machines, the command line."""
 
 import importlib
 import pathlib
@@ -18,7 +18,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
 PAPER = [f"{d}_ipc{i}" for d in ("cifar10", "cifar100", "tiny_imagenet") for i in (1, 10, 50)]
 
-# Sizes DPD has not: DATM's and PAD's.
+# Sizes of DATM and PAD that DPD does not have.
 LARGE = ["cifar10_ipc500", "cifar10_ipc1000", "cifar100_ipc100"]
 
 # DPD's Table 3 as printed, columns in the order of PAPER; "-" means that T does not grow.
@@ -104,8 +104,8 @@ AST_VALUES = {
 }
 
 
-def load(name: str, words: str = "") -> config_dict.ConfigDict:
-    return importlib.import_module(f"configs.{name}").get_config(words)
+def load(name: str, presets: str = "") -> config_dict.ConfigDict:
+    return importlib.import_module(f"configs.{name}").get_config(presets)
 
 
 def flat(config: config_dict.ConfigDict) -> dict:
@@ -125,6 +125,12 @@ def changes(config: config_dict.ConfigDict, other: config_dict.ConfigDict) -> di
     return {name: after[name] for name in after if after[name] != before[name]}
 
 
+def assert_values(config: dict, expected: dict, label: str) -> None:
+    """Asserts that these fields have these values."""
+    found = {field: config[field] for field in expected}
+    assert found == expected, label
+
+
 def rows(table: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in table.strip().splitlines()}
 
@@ -134,123 +140,137 @@ def test_every_data_set_and_size_is_there():
     assert FILES == sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"])
 
 
-@pytest.mark.parametrize("words", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
-@pytest.mark.parametrize("name", FILES)
-def test_every_file_and_preset_is_a_valid_plan(name, words):
-    config = load(name, words)
-    assert config.is_locked
-    assert flat(config).keys() == flat(base.get_config()).keys()
-    assert None not in flat(config).values()
-    assert f"{config.data.name}_ipc{config.ipc}" == name
-    experiment = Experiment.from_config(
-        config
-    )  # what the commands build first; refuses impossible values
-    first, last = config.curriculum.min_start_epoch, config.curriculum.current_max_start_epoch
-    assert 0 <= first <= last <= config.curriculum.max_start_epoch
-    assert experiment.num_images == config.num_classes * config.ipc
-    assert config.evaluate.num_networks >= 3
+@pytest.mark.parametrize("presets", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
+def test_every_file_is_a_valid_experiment_with_every_preset(presets):
+    known = flat(base.get_config()).keys()
+    for name in FILES:
+        label, config = f"{name}:{presets}", load(name, presets)
+        assert config.is_locked, label
+        assert flat(config).keys() == known, label
+        assert None not in flat(config).values(), label
+        assert f"{config.data.name}_ipc{config.ipc}" == name, label
+        try:  # The commands do this first. It refuses impossible values.
+            experiment = Experiment.from_config(config)
+        except UserError as error:
+            pytest.fail(f"{label}: {error}")
+        first, last = config.curriculum.min_start_epoch, config.curriculum.current_max_start_epoch
+        assert 0 <= first <= last <= config.curriculum.max_start_epoch, label
+        assert experiment.num_images == config.num_classes * config.ipc, label
+        assert config.evaluate.num_networks >= 3, label
 
 
-@pytest.mark.parametrize("place", range(9), ids=PAPER)
-def test_values_are_those_of_table_3_and_of_datm_where_it_is_silent(place):
-    config = flat(load(PAPER[place]))
-    for row, printed in rows(DPD_TABLE_3).items():
-        expected = 0 if printed[place] == "-" else float(printed[place])
-        assert config[FIELDS[row]] == expected, row
-    assert config["student.batch_syn"] == DATM_BATCH[place]
-    assert config["distill.lr_lr"] == DATM_LR_LR[place]
-    assert config["distill.threshold"] == DATM_THRESHOLD[place]
-    assert (config["distill.momentum_img"], config["distill.momentum_y"]) == (0.5, 0.9)
-    assert (config["distill.momentum_lr"], config["distill.iterations"]) == (0.5, 10_000)
-    assert (config["synthetic.init"], config["synthetic.labels"]) == ("correct", "experts")
-    assert (config["synthetic.step_size"], config["data.preprocessing"]) == (0.01, "zca")
-    assert (config["experts.optimizer"], config["matching.masks"]) == ("gsam", ("difference",))
+def test_values_are_those_of_table_3_and_of_datm_where_it_is_silent():
+    for place, name in enumerate(PAPER):
+        table = {FIELDS[row]: values[place] for row, values in rows(DPD_TABLE_3).items()}
+        expected = {field: 0 if text == "-" else float(text) for field, text in table.items()}
+        expected |= {
+            "student.batch_syn": DATM_BATCH[place],
+            "distill.lr_lr": DATM_LR_LR[place],
+            "distill.threshold": DATM_THRESHOLD[place],
+            "distill.momentum_img": 0.5,
+            "distill.momentum_y": 0.9,
+            "distill.momentum_lr": 0.5,
+            "distill.iterations": 10_000,
+            "synthetic.init": "correct",
+            "synthetic.labels": "experts",
+            "synthetic.step_size": 0.01,
+            "data.preprocessing": "zca",
+            "experts.optimizer": "gsam",
+            "matching.masks": (),
+        }
+        assert_values(flat(load(name)), expected, name)
 
 
-@pytest.mark.parametrize("place", range(3), ids=LARGE)
-def test_large_sets_have_the_values_of_datm_and_pad(place):
-    config, pad = flat(load(LARGE[place])), flat(load(LARGE[place], "pad"))
-    for field, value in {
-        "student.syn_steps": 80,
-        "curriculum.expert_epochs": 2,
-        "curriculum.min_start_epoch": (40, 40, 30)[place],
-        "curriculum.max_start_epoch": (60, 60, 70)[place],
-        "curriculum.expansion_interval": 0,
-        "student.batch_syn": 1000,
-        "distill.lr_y": 10,
-        "distill.lr_img": 50,
-        "distill.lr_lr": 1e-5,
-        "distill.threshold": 1.0,
-    }.items():
-        assert config[field] == value, field
-    assert pad["matching.depth_ratio"] == (0.5, 0.75, 0.5)[place]
-    assert pad["data_schedule.addition_end_epoch"] == (20, 20, 40)[place]
-    assert pad["curriculum.min_start_epoch"] == 40
-    assert pad["curriculum.max_start_epoch"] == (60, 60, 80)[place]
-    assert {pad[f"curriculum.{x}max_start_epoch"] for x in ("", "current_")} == {
-        (60, 60, 80)[place]
-    }
+def test_large_sets_have_the_values_of_datm_and_pad():
+    for place, name in enumerate(LARGE):
+        expected = {
+            "student.syn_steps": 80,
+            "curriculum.expert_epochs": 2,
+            "curriculum.min_start_epoch": (40, 40, 30)[place],
+            "curriculum.max_start_epoch": (60, 60, 70)[place],
+            "curriculum.expansion_interval": 0,
+            "student.batch_syn": 1000,
+            "distill.lr_y": 10,
+            "distill.lr_img": 50,
+            "distill.lr_lr": 1e-5,
+            "distill.threshold": 1.0,
+        }
+        assert_values(flat(load(name)), expected, name)
+        expected = {
+            "matching.depth_ratio": (0.5, 0.75, 0.5)[place],
+            "data_schedule.addition_end_epoch": (20, 20, 40)[place],
+            "curriculum.min_start_epoch": 40,
+            "curriculum.max_start_epoch": (60, 60, 80)[place],
+            "curriculum.current_max_start_epoch": (60, 60, 80)[place],
+        }
+        assert_values(flat(load(name, "pad")), expected, f"{name}:pad")
 
 
-@pytest.mark.parametrize("place", range(9), ids=PAPER)
-def test_the_pruned_counts_follow(place):
-    config = load(PAPER[place])
-    network = networks.create(
-        image_shape=config.image_shape, num_classes=config.num_classes, **config.network.to_dict()
-    )
-    assert matching.count(network.num_params, config.matching.pruning_rate) == PRUNED[place]
+def test_the_pruned_counts_follow():
+    for name, pruned in zip(PAPER, PRUNED, strict=True):
+        config = load(name)
+        network = networks.create(
+            image_shape=config.image_shape,
+            num_classes=config.num_classes,
+            **config.network.to_dict(),
+        )
+        assert matching.count(network.num_params, config.matching.pruning_rate) == pruned, name
 
 
-@pytest.mark.parametrize("place", range(8), ids=PAPER[:8])
-def test_ftd_has_its_table_7(place):
-    config = flat(load(PAPER[place], "ftd"))
-    for field, printed in rows(FTD_TABLE_7).items():
-        assert config[field] == float(printed[place]), field
-    assert config["experts.optimizer"] == "gsam"
+def test_ftd_has_its_table_7():
+    for place, name in enumerate(PAPER[:8]):
+        expected = {field: float(texts[place]) for field, texts in rows(FTD_TABLE_7).items()}
+        expected["experts.optimizer"] = "gsam"
+        assert_values(flat(load(name, "ftd")), expected, name)
 
 
-@pytest.mark.parametrize("place", range(9), ids=PAPER)
-def test_mtt_has_its_authors_values(place):
-    config = flat(load(PAPER[place], "mtt"))
-    values = rows(MTT_VALUES)
-    whitened = {"yes": "zca", "no": "per_channel"}[values.pop("ZCA")[place]]
-    assert config["data.preprocessing"] == whitened
-    for field, printed in values.items():
-        assert config[field] == float(printed[place]), field
-    bounds = ("min_start_epoch", "current_max_start_epoch", "expansion_interval")
-    largest = config["curriculum.max_start_epoch"]
-    assert [config[f"curriculum.{bound}"] for bound in bounds] == [0, largest, 0]
-    assert (config["synthetic.init"], config["synthetic.labels"]) == ("real", "hard")
-    assert (config["experts.optimizer"], config["distill.lr_y"]) == ("sgd", 0)
-    assert config["distill.threshold"] == 0
+def test_mtt_has_its_authors_values():
+    for place, name in enumerate(PAPER):
+        values = {field: texts[place] for field, texts in rows(MTT_VALUES).items()}
+        whitened = {"yes": "zca", "no": "per_channel"}[values.pop("ZCA")]
+        expected = {field: float(text) for field, text in values.items()}
+        expected |= {
+            "data.preprocessing": whitened,
+            "curriculum.min_start_epoch": 0,
+            "curriculum.current_max_start_epoch": expected["curriculum.max_start_epoch"],
+            "curriculum.expansion_interval": 0,
+            "synthetic.init": "real",
+            "synthetic.labels": "hard",
+            "experts.optimizer": "sgd",
+            "distill.lr_y": 0,
+            "distill.threshold": 0,
+        }
+        assert_values(flat(load(name, "mtt")), expected, name)
 
 
-@pytest.mark.parametrize("place", range(9), ids=PAPER)
-def test_pad_has_its_table_9_and_is_datm_otherwise(place):
-    config = flat(load(PAPER[place], "pad"))
+def test_pad_has_its_table_9_and_is_datm_otherwise():
     table = rows(PAD_TABLE_9)
-    for field, printed in table.items():
-        expected = 0 if printed[place] == "-" else float(printed[place])
-        assert config[field] == expected, field
     own = {"method", "matching.masks", "data_schedule.kind", "data_schedule.removal_epochs"}
-    other = changes(load(PAPER[place], "datm"), load(PAPER[place], "pad"))
-    assert other.keys() <= own | table.keys()
-    assert config["matching.masks"] == ("depth",)
-    assert config["data_schedule.removal_ratios"] == (0.1,)
-    (removal,) = config["data_schedule.removal_epochs"]
-    assert removal == config["data_schedule.addition_end_epoch"] + 20
+    for place, name in enumerate(PAPER):
+        texts = {field: values[place] for field, values in table.items()}
+        expected = {field: 0 if text == "-" else float(text) for field, text in texts.items()}
+        expected |= {
+            "matching.masks": ("depth",),
+            "data_schedule.removal_ratios": (0.1,),
+            "data_schedule.removal_epochs": (expected["data_schedule.addition_end_epoch"] + 20,),
+        }
+        assert_values(flat(load(name, "pad")), expected, name)
+        assert changes(load(name, "datm"), load(name, "pad")).keys() <= own | table.keys(), name
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_ddpp_is_mtt_with_a_mask_whitened_and_with_more_experts(name):
+def test_ddpp_is_mtt_with_a_mask_whitened_and_with_more_experts():
     own = {"method", "matching.masks", "data.preprocessing", "experts.num_experts"}
     own |= {"curriculum.inclusive"}  # i < I+ in its Algorithm 1
-    assert changes(load(name, "mtt"), load(name, "ddpp")).keys() <= own
-    config = load(name, "ddpp")
-    assert not config.curriculum.inclusive
-    assert (config.matching.masks, config.matching.ratio_epsilon) == (("ratio",), 0.1)
-    if name in PAPER and name.startswith("cifar"):
-        assert (config.data.preprocessing, config.experts.num_experts) == ("zca", 200)
+    for name in FILES:
+        assert changes(load(name, "mtt"), load(name, "ddpp")).keys() <= own, name
+        expected = {
+            "curriculum.inclusive": False,
+            "matching.masks": ("ratio",),
+            "matching.ratio_epsilon": 0.1,
+        }
+        if name in PAPER and name.startswith("cifar"):
+            expected |= {"data.preprocessing": "zca", "experts.num_experts": 200}
+        assert_values(flat(load(name, "ddpp")), expected, name)
 
 
 def test_tesla_has_the_two_settings_its_program_names():
@@ -280,12 +300,8 @@ def test_experts_are_trained_as_far_as_in_the_papers_where_their_predictions_are
     assert Experiment.from_config(load("cifar100_ipc50", "small")).epochs_read == tuple(range(7))
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_ast_has_its_papers_choices_and_mtts_values_where_it_is_silent(name):
-    config, mtt = flat(load(name, "ast")), flat(load(name, "mtt"))
+def test_ast_has_its_papers_choices_and_mtts_values_where_it_is_silent():
     fields = ("data.preprocessing", *list(rows(MTT_VALUES))[1:])
-    expected = AST_VALUES.get(name, tuple(mtt[field] for field in fields))
-    assert tuple(config[field] for field in fields) == expected
     paper = {
         "experts.num_experts": 50,
         "experts.decay_epoch": 25,
@@ -295,7 +311,6 @@ def test_ast_has_its_papers_choices_and_mtts_values_where_it_is_silent(name):
         "experts.gradient_penalty": 1.0,
         "experts.penalty_target": 1.0,
         "synthetic.init": "kmeans",
-        "synthetic.clusters": 10 if name.endswith("ipc50") else 0,
         "student.momentum": 0.0,
         "alignment.balance": "log",
         "alignment.balance_offset": 8.0,
@@ -304,9 +319,14 @@ def test_ast_has_its_papers_choices_and_mtts_values_where_it_is_silent(name):
         "distill.threshold": 0.0,
         "distill.lr_y": 0.0,
     }
-    assert {field: config[field] for field in paper} == paper
-    experiment = Experiment.from_config(load(name, "ast"))
-    assert len(experiment.student.matched_steps) == config["curriculum.expert_epochs"]
+    for name in PAPER:
+        config, mtt = load(name, "ast"), flat(load(name, "mtt"))
+        own = AST_VALUES.get(name, tuple(mtt[field] for field in fields))
+        own = dict(zip(fields, own, strict=True))
+        clusters = {"synthetic.clusters": 10 if name.endswith("ipc50") else 0}
+        assert_values(flat(config), paper | own | clusters, name)
+        student = Experiment.from_config(config).student
+        assert len(student.matched_steps) == config.curriculum.expert_epochs, name
 
 
 def test_ast_without_an_epoch_between_is_refused():
@@ -316,68 +336,74 @@ def test_ast_without_an_epoch_between_is_refused():
         Experiment.from_config(config)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_datm_is_dpd_without_pruning(name):
-    own = {"method": "datm", "matching.masks": (), "matching.pruning_rate": 0.0}
-    assert changes(load(name), load(name, "datm")) == own
-    assert changes(load(name), load(name, "dpd")) == {}
-
-
-@pytest.mark.parametrize("name", ["cifar10_ipc10", "tiny_imagenet_ipc50", "digits_ipc1"])
-@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd", "ast", "pad"])
-def test_a_plus_adds_pruning_at_the_rate_of_the_file_and_nothing_else(name, method):
-    assert changes(load(name, method), load(name, f"{method}+")) == {
-        "method": f"{method}+",
-        "matching.masks": (*load(name, method).matching.masks, "difference"),
-        "matching.pruning_rate": load(name).matching.pruning_rate,
-    }
-
-
-@pytest.mark.parametrize("method", methods.METHODS)
-def test_no_method_touches_the_evaluation_or_the_seeds(method):
+def test_datm_is_dpd_without_pruning():
+    own = {"method": "datm", "matching.pruning_rate": 0.0}
     for name in FILES:
-        touched = {field.split(".")[0] for field in changes(load(name), load(name, method))}
-        assert not touched & {"evaluate", "seed", "network", "augment", "guard"}
+        assert changes(load(name), load(name, "datm")) == own, name
+        assert changes(load(name), load(name, "dpd")) == {}, name
 
 
-@pytest.mark.parametrize("method", ["", "mtt", "ftd+", "ast", "pad"])
-@pytest.mark.parametrize("ipc", [1, 10, 50])
-def test_fashion_mnist_has_the_values_of_cifar10(ipc, method):
-    other = changes(load(f"cifar10_ipc{ipc}", method), load(f"fashion_mnist_ipc{ipc}", method))
+@pytest.mark.parametrize("method", ["mtt", "tesla", "ftd", "ast", "pad"])
+def test_a_plus_adds_pruning_at_the_rate_of_the_file_and_nothing_else(method):
+    for name in ("cifar10_ipc10", "tiny_imagenet_ipc50", "digits_ipc1"):
+        expected = {
+            "method": f"{method}+",
+            "matching.pruning_rate": load(name).matching.pruning_rate,
+        }
+        assert changes(load(name, method), load(name, f"{method}+")) == expected, name
+
+
+def test_no_method_touches_the_evaluation_or_the_seeds():
+    for name in FILES:
+        plain = load(name)
+        for method in methods.METHODS:
+            touched = {field.split(".")[0] for field in changes(plain, load(name, method))}
+            forbidden = touched & {"evaluate", "seed", "network", "augment", "guard"}
+            assert not forbidden, f"{name}:{method}"
+
+
+def test_fashion_mnist_has_the_values_of_cifar10():
     own = {"image_shape", "data.name", "data.preprocessing", "data.mean", "data.std"}
-    assert other.keys() <= own | {"network.stem_padding"}
-    config = load(f"fashion_mnist_ipc{ipc}", method)
-    assert config.data.preprocessing == "per_channel"
-    assert (config.data.mean, config.data.std) == ((0.2861,), (0.3530,))
-    assert "flip" in config.augment.families
+    for method in ("", "mtt", "ftd+", "ast", "pad"):
+        for ipc in (1, 10, 50):
+            cifar10 = load(f"cifar10_ipc{ipc}", method)
+            config = load(f"fashion_mnist_ipc{ipc}", method)
+            label = f"ipc{ipc}:{method}"
+            assert changes(cifar10, config).keys() <= own | {"network.stem_padding"}, label
+            assert config.data.preprocessing == "per_channel", label
+            assert (config.data.mean, config.data.std) == ((0.2861,), (0.3530,)), label
+            assert "flip" in config.augment.families, label
 
 
 def test_digits_are_never_mirrored():
     assert "flip" not in load("digits_ipc1").augment.families
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_small_lowers_and_never_raises(name):
-    full, less = load(name), load(name, "small")
-    assert less.reduced and not full.reduced and less.method == "dpd"
-    for field, limit in small.AT_MOST.items():
-        assert flat(less)[field] == min(flat(full)[field], limit)
-    for field in ("network.width", "experts.num_experts", "distill.iterations", "evaluate.epochs"):
-        assert flat(less)[field] <= flat(full)[field]
-    # The same algorithm: what is computed does not change.
-    assert less.matching == full.matching and less.synthetic.init == full.synthetic.init
-    assert less.student.gradient == full.student.gradient and less.augment == full.augment
-    assert changes(load(name, "datm,small"), load(name, "small, datm")) == {}
+def test_small_lowers_and_never_raises():
+    lowered = ("network.width", "experts.num_experts", "distill.iterations", "evaluate.epochs")
+    for name in FILES:
+        full, less = load(name), load(name, "small")
+        assert less.reduced and not full.reduced and less.method == "dpd", name
+        before, after = flat(full), flat(less)
+        at_most = {field: min(before[field], limit) for field, limit in small.AT_MOST.items()}
+        assert_values(after, at_most, name)
+        assert all(after[field] <= before[field] for field in lowered), name
+        # The same algorithm: only its size changes.
+        assert less.matching == full.matching, name
+        assert less.synthetic.init == full.synthetic.init, name
+        assert less.student.gradient == full.student.gradient, name
+        assert less.augment == full.augment, name
+        assert changes(load(name, "datm,small"), load(name, "small, datm")) == {}, name
 
 
-def test_a_wrong_word_is_told_with_the_nearest_right_one():
+def test_a_wrong_preset_is_refused_with_the_nearest_right_one():
     with pytest.raises(UserError, match="'dtam'.* Did you mean datm.*Known are.*mtt.*small"):
         load("digits_ipc1", "dtam,small")
     with pytest.raises(UserError, match="mtt and datm are both methods"):
         load("digits_ipc1", "mtt,datm")
 
 
-def test_a_file_that_leaves_a_value_out_is_told_which():
+def test_a_file_that_leaves_values_out_is_refused_with_their_names():
     config = base.get_config()
     config.update(image_sets.DIGITS)
     with pytest.raises(UserError, match=r"ipc, .*matching\.pruning_rate.*student\.syn_steps"):
@@ -417,7 +443,7 @@ def test_the_command_line_reaches_a_value(monkeypatch):
         "program",
         f"--config={FOLDER / 'cifar10_ipc1.py'}:datm,small",
         "--config.matching.pruning_rate=0.2",
-        "--config.matching.masks=('difference',)",
+        "--config.matching.masks=('loss',)",
         "--config.image_shape=(16,16,3)",
     ]
     monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
@@ -426,5 +452,5 @@ def test_the_command_line_reaches_a_value(monkeypatch):
     values(arguments)
     assert (values.config.method, values.config.reduced) == ("datm", True)
     assert values.config.matching.pruning_rate == 0.2
-    assert values.config.matching.masks == ("difference",)
+    assert values.config.matching.masks == ("loss",)
     assert values.config.image_shape == (16, 16, 3)

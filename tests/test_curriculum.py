@@ -17,7 +17,6 @@ GROWING = Curriculum(
     current_max_start_epoch=3,
     max_start_epoch=6,
     expansion_interval=10,
-    inclusive=True,
 )
 
 

@@ -1,4 +1,4 @@
-"""Reading data sets: the real ones in part, small odd ones in full, and every mistake."""
+"""Reads real data sets in part, small unusual ones in full, and invalid ones."""
 
 import json
 import pathlib
@@ -74,13 +74,13 @@ def prepare(data_dir, image=IMAGE, label=LABEL, rows=ROWS, version="1.2.0"):
 
 
 def test_cifar10(real_data_dir):
-    told = []
+    seen = []
     dataset = load(
         "cifar10",
         real_data_dir,
         train_split="train[:2500]",
         test_split="test[:100]",
-        progress=lambda fraction, *, doing: told.append((doing, fraction)),
+        progress=lambda fraction, *, doing: seen.append((doing, fraction)),
     )
     assert dataset.name == "cifar10:3.0.2"
     assert dataset.train_images.shape == (2500, 32, 32, 3)
@@ -88,7 +88,7 @@ def test_cifar10(real_data_dir):
     assert dataset.train_images.dtype == np.uint8
     assert dataset.train_labels.dtype == dataset.test_labels.dtype == np.int32
     assert dataset.class_names[:3] == ("airplane", "automobile", "bird")
-    assert told == [("reading cifar10:3.0.2", done / 2600) for done in (1000, 2000, 2600)]
+    assert seen == [("reading cifar10:3.0.2", done / 2600) for done in (1000, 2000, 2600)]
     mean = dataset.train_images.mean((0, 1, 2)) / 255
     np.testing.assert_allclose(mean, [0.4913, 0.4821, 0.4465], atol=0.02)
     # The records as TFDS gives them one by one.
@@ -153,7 +153,7 @@ def test_digits_need_neither_tfds_nor_jax():
     [
         ({"train_split": "training"}, 'no split "training"; it has: train, test'),
         ({"image_key": "picture"}, 'no feature "picture"'),
-        ({"source": "sklearn"}, "one of: tfds, npz, digits"),
+        ({"source": "sklearn"}, "is unknown; set it to tfds, npz or digits"),
     ],
 )
 def test_mistakes_about_digits(changes, match):
@@ -161,7 +161,7 @@ def test_mistakes_about_digits(changes, match):
         digits(**changes)
 
 
-# Files of a person's own
+# Users' own files
 
 OWN = dict(
     train_image=np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3),
@@ -256,17 +256,17 @@ def test_missing_arrays_are_named_beside_those_there(tmp_path):
 def test_other_files_are_no_npz(tmp_path, content):
     path = tmp_path / "own.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=f"{path} is no .npz file"):
+    with pytest.raises(UserError, match=f"{path} is not an .npz file"):
         load_own(path)
 
 
 def test_a_single_array_or_a_part_of_a_file_is_no_npz(tmp_path):
     np.save(tmp_path / "own.npy", OWN["train_image"])
-    with pytest.raises(UserError, match="own.npy is no .npz file"):
+    with pytest.raises(UserError, match="own.npy is not an .npz file"):
         load_own(tmp_path / "own.npy")
     path = own(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="no .npz file, or is cut short"):
+    with pytest.raises(UserError, match="not an .npz file, or is incomplete"):
         load_own(path)
 
 
@@ -286,7 +286,7 @@ def test_a_file_that_is_not_there(tmp_path, monkeypatch):
         load_own("own.npz")
     with pytest.raises(UserError, match="is a folder"):
         load_own(tmp_path)
-    # The source is forgotten more easily than the name.
+    # A user may set the name and forget the source.
     with pytest.raises(UserError, match='"own.npz" is not in .* data.source "npz"'):
         load("own.npz", tmp_path)
 
@@ -297,7 +297,7 @@ def test_a_file_is_the_same_set_wherever_it_lies():
 
 
 def test_the_readme_s_own_data(tmp_path, monkeypatch):
-    """The file the README writes becomes a problem by the command it gives."""
+    """The data file and the command of the README work together."""
     readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## Your own data")[2].partition("\n## ")[0]
     command = re.search(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)[1]
@@ -318,7 +318,7 @@ def test_the_readme_s_own_data(tmp_path, monkeypatch):
     assert np.corrcoef(loaded.train.ravel(), raw[:1437].ravel())[0, 1] > 0.999
     # Measured, since the command leaves mean and deviation empty.
     assert abs(loaded.train.mean()) < 1e-4 and abs(loaded.train.std() - 1) < 1e-4
-    assert expert_training.facts(experiment, loaded)["data"]["name"] == "own.npz"
+    assert expert_training.provenance(experiment, loaded)["data"]["name"] == "own.npz"
     assert experiment.title == "own.npz, 1 per class, dpd"
 
 
@@ -536,7 +536,7 @@ def test_subset_depends_on_the_seed_alone():
 def test_subset_of_all_is_all():
     whole = uneven()
     part = loading.subset(whole, train_per_class=0, test_images=0, seed=0)
-    assert part is whole
+    assert all(new is old for new, old in zip(part[1:5], whole[1:5], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -572,7 +572,7 @@ def test_fingerprint_sees_training_images_labels_and_order():
 
 
 def test_batches_are_smaller_than_the_sets(monkeypatch, tmp_path):
-    """The seams between batches lose, repeat and reorder nothing."""
+    """Reading in batches loses, repeats and reorders no record."""
     prepare(tmp_path)
     whole = load("toy", tmp_path)
     monkeypatch.setattr(prepared, "_BATCH", 4)

@@ -105,7 +105,7 @@ def test_the_snippet_of_the_documentation_runs_with_numpy_alone(tmp_path, monkey
     ours = distilled_set.make(synthetic, classes(10, 2), preprocessing, names, {})
     distilled_set.write(tmp_path / "distilled.npz", ours)
 
-    block = re.search(r"\n\n((?:    .*\n)+)\nThe way back", distilled_set.__doc__)[1]
+    block = re.search(r"\n\n((?:    .*\n)+)\nThe inverse of", distilled_set.__doc__)[1]
     lines = [line[4:] for line in block.splitlines()]
     assert len(lines) == 5
     printed = []
@@ -174,20 +174,11 @@ def test_a_changed_file_is_refused(tmp_path, changes, message):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"images": np.full((8, 4, 4, 3), np.nan, np.float32)}, "some numbers are not finite"),
-        ({"step_size": float("inf")}, "some numbers are not finite"),
-        ({"labels": np.full(8, 4, np.int32)}, "labels are not n classes"),
-        ({"label_logits": np.zeros((8, 3), np.float32)}, r"label_logits are not \[n, k\]"),
-        ({"matrix": np.eye(2, dtype=np.float32)}, "mean and matrix"),
-        ({"pictures": np.zeros((8, 4, 4, 3), np.float32)}, "pictures are not 8-bit"),
-        ({"images": np.zeros((8, 48), np.float32)}, r"images are not \[n, h, w, c\]"),
-    ],
+    "changes", [{"images": np.full((8, 4, 4, 3), np.nan, np.float32)}, {"step_size": float("inf")}]
 )
-def test_a_set_nobody_can_use_is_refused(tmp_path, changes, message):
+def test_a_set_that_is_not_finite_is_refused(tmp_path, changes):
     distilled_set.write(tmp_path / "distilled.npz", made()._replace(**changes))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match="some of its numbers are not finite"):
         distilled_set.read(tmp_path / "distilled.npz")
 
 
@@ -203,7 +194,7 @@ def test_other_files_are_no_distilled_sets(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_and_keeps_what_was_there(tmp_path, monkeypatch, code):
+def test_a_full_disk_is_an_error_and_keeps_the_old_file(tmp_path, monkeypatch, code):
     path = tmp_path / "distilled.npz"
     distilled_set.write(path, made())
     before = path.read_bytes()
@@ -228,8 +219,8 @@ def test_any_other_failure_is_left_alone_and_leaves_nothing(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stored_accuracy_is_told_where_there_is_one():
+def test_a_stored_accuracy_is_printed():
     accuracy = {"mean": 0.914, "std": 0.0121, "runs": [0.9, 0.92, 0.922], "diverged": 0}
-    told = evaluate.stored(PROVENANCE | {"accuracy": accuracy})
-    assert told == "\n  stored when it was made: 91.40 ± 1.21 % (3 networks)"
+    text = evaluate.stored(PROVENANCE | {"accuracy": accuracy})
+    assert text == "\n  stored when it was made: 91.40 ± 1.21 % (3 networks)"
     assert evaluate.stored(PROVENANCE) == evaluate.stored({}) == ""

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from configs import digits_ipc1
-from dpd_jax import el2n, evaluate, experts
-from dpd_jax.runs import el2n_scores as kept
-from dpd_jax.runs import expert_training
+from dpd_jax import data_schedule, el2n, evaluate, experts
+from dpd_jax.runs import el2n_scores, expert_training
 from dpd_jax.runs.experiment import Experiment
 from tests.test_experts import PLAIN, SGD, Perceptron, data
 
@@ -29,10 +28,11 @@ def test_el2n_by_hand():
     np.testing.assert_allclose(scores, [np.sqrt(0.5), 0.0, np.sqrt(2.0)], atol=1e-6)
 
 
-def test_places_count_within_the_class_and_break_ties_by_order():
+def test_ranks_count_within_the_class_and_break_ties_by_order():
     scores = np.array([0.3, 0.1, 0.2, 0.1, 0.9, 0.1])
     labels = np.array([0, 1, 0, 0, 1, 1])
-    np.testing.assert_array_equal(el2n.places(scores, labels), [2, 0, 1, 0, 2, 1])
+    ranks = data_schedule.rank_within_class(labels, scores)
+    np.testing.assert_array_equal(ranks, [2, 0, 1, 0, 2, 1])
 
 
 def test_scores_are_the_mean_over_the_epochs_asked_for():
@@ -53,7 +53,7 @@ def test_scores_are_the_mean_over_the_epochs_asked_for():
 
 
 class Setting:
-    """Ten images of two classes, PAD's plan, and a count of networks that were trained."""
+    """Ten images of two classes, a PAD experiment, and the keys of the networks it trained."""
 
     def __init__(self, monkeypatch, **changes):
         config = digits_ipc1.get_config("pad")
@@ -64,9 +64,9 @@ class Setting:
             dataset=types.SimpleNamespace(train_labels=np.repeat([0, 1], 5)),
             fingerprint="of these ten",
         )
-        self.facts = expert_training.facts(self.experiment, self.data)
+        self.provenance = expert_training.provenance(self.experiment, self.data)
         self.trained = []
-        monkeypatch.setattr(kept.el2n, "measure", self._measure)
+        monkeypatch.setattr(el2n_scores.el2n, "measure", self._measure)
 
     def _measure(self, network, recipe, augmentation, images, labels, keys, epochs, batch_size):
         seeds = [np.asarray(jax.random.key_data(key)) for key in keys]
@@ -76,14 +76,14 @@ class Setting:
         yield max(epochs), np.stack(draws).astype(np.float32)
 
     def scores(self, folder):
-        return kept.scores(self.experiment, self.data, folder, self.facts)
+        return el2n_scores.scores(self.experiment, self.data, folder, self.provenance)
 
 
 def test_scoring_goes_on_where_it_stopped(monkeypatch, tmp_path):
     setting = Setting(monkeypatch)
     first = setting.scores(tmp_path)
     assert len(set(setting.trained)) == len(setting.trained) == 3
-    # Another network for the same seed is another key, and no expert's.
+    # Scoring networks and experts of the same seed have different keys.
     root = jax.random.key(setting.experiment.config.experts.seed)
     own = {tuple(np.asarray(jax.random.key_data(jax.random.fold_in(root, e)))) for e in range(9)}
     assert not own & set(setting.trained)
@@ -97,45 +97,39 @@ def test_scoring_goes_on_where_it_stopped(monkeypatch, tmp_path):
     assert setting.trained[3:] == setting.trained[1:3]
 
 
-def test_scores_of_other_facts_are_none(monkeypatch, tmp_path):
+def test_scores_of_another_provenance_are_measured_again(monkeypatch, tmp_path):
     first = Setting(monkeypatch).scores(tmp_path)
     longer = Setting(monkeypatch, score_epochs=(7,))
     longer.scores(tmp_path)
     assert len(longer.trained) == 3
-    # What is done with the scores is no fact of theirs.
+    # The use of the scores is not part of their provenance.
     other = Setting(monkeypatch, score_epochs=(7,), initial_ratio=0.5)
     other.scores(tmp_path)
     assert not other.trained
     assert first.shape == (10,)
 
 
-def test_what_experts_see(monkeypatch, tmp_path):
+def test_the_images_that_experts_see(monkeypatch, tmp_path):
     setting = Setting(monkeypatch, initial_ratio=0.6)
-    seen = kept.seen(setting.experiment, setting.data, tmp_path, setting.facts)
+    seen = el2n_scores.seen(setting.experiment, setting.data, tmp_path, setting.provenance)
     scores = setting.scores(tmp_path / "difficulty")
     easiest = [*np.argsort(scores[:5])[:3], *(5 + np.argsort(scores[5:])[:3])]
     assert sorted(i for i in seen(0) if i >= 0) == sorted(easiest)
     assert np.all(seen(4) == np.arange(10))
-    assert np.sum(seen(9) >= 0) == 10  # A tenth of five images is none.
+    assert np.sum(seen(9) >= 0) == 10  # A tenth of five images is rounded to none.
 
 
-def test_facts_tell_of_a_schedule_only_where_there_is_one(monkeypatch):
+def test_provenance_names_a_schedule_only_if_there_is_one(monkeypatch):
     setting = Setting(monkeypatch)
     plain = Experiment.from_config(digits_ipc1.get_config("datm"))
-    facts = expert_training.facts(plain, setting.data)
-    # As they were before there were schedules: stores of then are read still.
-    assert facts.keys() == {
-        "network",
-        "data",
-        "preprocessing",
-        "optimizer",
-        "augmentation",
-        "seed",
-    }
-    assert kept.seen(plain, setting.data, None, facts) is None
-    with_one = setting.facts.pop("data_schedule")
-    assert setting.facts == facts
-    assert with_one.keys() == {
+    provenance = expert_training.provenance(plain, setting.data)
+    # As before there were schedules, so that older stores are still read.
+    names = {"network", "data", "preprocessing", "optimizer", "augmentation", "seed"}
+    assert provenance.keys() == names
+    assert el2n_scores.seen(plain, setting.data, None, provenance) is None
+    schedule = setting.provenance.pop("data_schedule")
+    assert setting.provenance == provenance
+    assert schedule.keys() == {
         "initial_ratio",
         "addition_end_epoch",
         "removal_epochs",

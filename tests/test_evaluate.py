@@ -1,4 +1,4 @@
-"""Evaluation on toys: a linear classifier whose training is easy to write down, and small nets."""
+"""Evaluation of a linear classifier, whose training is easy to write down, and of ConvNets."""
 
 import dataclasses
 
@@ -213,7 +213,7 @@ def test_accuracy_counts_every_image_once(batch_size):
     assert evaluate.accuracy(Linear(), params, {}, images, labels, batch_size) == 22 / 31
 
 
-def test_a_diverged_network_is_told_and_still_counted():
+def test_a_diverged_network_is_reported_and_still_counted():
     result = run(Linear(), 6, rate=1e30, num_networks=2)
     assert result.diverged.all()
     test_labels = toy(31, seed=2)[2]
@@ -233,7 +233,7 @@ def test_progress_moves_forward_to_one():
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.01, float("nan"), float("inf")])
-def test_a_learning_rate_that_cannot_be_is_refused(rate):
+def test_an_impossible_learning_rate_is_refused(rate):
     with pytest.raises(UserError, match="learning rate is .*positive and finite"):
         run(Linear(), 6, rate=rate)
 

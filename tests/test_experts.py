@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,7 +121,7 @@ def test_orders_differ_by_key_and_keep_the_given_indices():
 )
 def test_an_epoch_is_a_plain_loop(changes):
     recipe = dataclasses.replace(SGD, **changes)
-    order = order_of(19)  # Batches of 8, 8 and 3; the 3 fill 8 places unevenly.
+    order = order_of(19)  # Batches of 8, 8 and 3. The 3 images are repeated unevenly up to 8.
     state, loss = one_epoch(recipe, order)
     params, expected_loss = by_hand(recipe, order)
     np.testing.assert_allclose(state.params, params, rtol=1e-4, atol=2e-6)
@@ -129,7 +130,7 @@ def test_an_epoch_is_a_plain_loop(changes):
 
 def test_a_short_batch_that_repeats_evenly_is_exact_under_batch_norm():
     network = toys.convnet(width=4, depth=1, norm="batch")
-    order = order_of(20)  # The last 4 fill the 8 places twice: the same moments.
+    order = order_of(20)  # The last 4 images are repeated evenly up to 8: the same moments.
     state, _ = one_epoch(SGD, order, network)
     np.testing.assert_allclose(state.params, by_hand(SGD, order, network)[0], rtol=1e-4, atol=1e-5)
 
@@ -142,8 +143,7 @@ def test_unused_rows_change_nothing_and_compile_nothing():
     tight = run(state, images, labels, order_of(20), key)
     compiled = run._cache_size()
     roomy = run(state, images, labels, order_of(20, steps=5), key)
-    for ours, theirs in zip(jax.tree.leaves(roomy), jax.tree.leaves(tight), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    chex.assert_trees_all_equal(roomy, tight)
     run(state, images, labels, order_of(13, steps=5), key)
     assert run._cache_size() == compiled + 1  # For the roomier matrix, once.
 
@@ -173,8 +173,8 @@ def test_the_rate_falls_and_the_momentum_starts_anew_after_the_epoch_that_says_s
 def test_smoothing_follows_the_epochs():
     # A cross entropy of almost no weight moves nothing in the first epoch, in the second half.
     gentle = toys.smoothing(loss_scale=1e-6, loss_scale_epochs=2)
-    way = train(dataclasses.replace(SGD, smoothing=gentle), epochs=2)
-    weights = [np.asarray(params) for _, params, _ in way]
+    trajectory = train(dataclasses.replace(SGD, smoothing=gentle), epochs=2)
+    weights = [np.asarray(params) for _, params, _ in trajectory]
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5, atol=1e-5)
     assert np.max(np.abs(weights[2] - weights[1])) > 1e-3
 
@@ -224,10 +224,10 @@ def train(recipe=SGD, augmentation=PLAIN, key=0, epochs=3):
 
 @pytest.mark.parametrize("recipe", [SGD, GSAM], ids=lambda recipe: recipe.optimizer)
 def test_training_learns(recipe):
-    way = train(recipe, epochs=15)
-    assert [epoch for epoch, _, _ in way] == list(range(16))
-    assert way[0][2] is None
-    assert way[15][2] < 0.3 * way[1][2]
+    trajectory = train(recipe, epochs=15)
+    assert [epoch for epoch, _, _ in trajectory] == list(range(16))
+    assert trajectory[0][2] is None
+    assert trajectory[15][2] < 0.3 * trajectory[1][2]
 
 
 def test_the_start_is_a_fresh_network():
@@ -270,12 +270,12 @@ def test_side_by_side_is_one_at_a_time(network, recipe, augmentation):
     keys = [jax.random.key(i) for i in (5, 6)]
     arguments = (network, recipe, augmentation, images, labels)
     together = list(experts.train_many(*arguments, jnp.stack(keys), 2))
-    for place, key in enumerate(keys):
+    for i, key in enumerate(keys):
         alone = experts.train(*arguments, key, 2)
         for (_, params, loss), (_, ours, our_loss) in zip(alone, together, strict=True):
-            np.testing.assert_allclose(ours[place], params, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(ours[i], params, rtol=1e-4, atol=1e-5)
             if loss is not None:
-                np.testing.assert_allclose(our_loss[place], loss, rtol=1e-4)
+                np.testing.assert_allclose(our_loss[i], loss, rtol=1e-4)
 
 
 def test_a_batch_larger_than_the_set():
@@ -284,7 +284,7 @@ def test_a_batch_larger_than_the_set():
 
 
 @pytest.mark.parametrize(
-    "changes, told",
+    "changes, message",
     [
         ({"optimizer": "adam"}, "'adam'; known are sgd, gsam"),
         ({"learning_rate": 0.0}, "experts.learning_rate = 0.0"),
@@ -293,12 +293,12 @@ def test_a_batch_larger_than_the_set():
         ({"rho": -1.0}, "experts.rho = -1.0"),
         ({"weight_decay": float("inf")}, "experts.weight_decay = inf"),
         ({"batch_size": 0}, "experts.batch_size = 0"),
-        ({"decay_epoch": -1}, "decay_epoch must not be negative"),
-        ({"decay_factor": 0.0}, "decay_factor must lie in"),
+        ({"decay_epoch": -1}, "experts.decay_epoch = -1"),
+        ({"decay_factor": 0.0}, "experts.decay_factor = 0.0"),
     ],
 )
-def test_recipes_that_cannot_be(changes, told):
-    with pytest.raises(UserError, match=told):
+def test_impossible_recipes_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
         dataclasses.replace(SGD, **changes)
 
 

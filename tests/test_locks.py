@@ -43,7 +43,7 @@ def test_a_folder_in_use_is_refused_until_its_holder_ends(tmp_path, other):
         pass
 
 
-def test_a_folder_in_use_is_waited_for_and_that_is_said(tmp_path, other, capsys, monkeypatch):
+def test_a_process_waits_for_a_folder_in_use_and_says_so(tmp_path, other, capsys, monkeypatch):
     acquired = locks._acquired
 
     def acquire(path, flag, blocking):
@@ -57,7 +57,7 @@ def test_a_folder_in_use_is_waited_for_and_that_is_said(tmp_path, other, capsys,
         assert said.startswith("waiting for another process, training experts in ")
 
 
-def test_nothing_is_said_and_nothing_left_where_nobody_waits(tmp_path, capsys):
+def test_a_free_folder_needs_no_message_and_an_empty_one_is_removed(tmp_path, capsys):
     for _ in range(2):
         with locks.in_turn(
             tmp_path / "a" / "b", "--experts_dir", "training experts", contextlib.nullcontext
@@ -73,7 +73,7 @@ def test_nothing_is_said_and_nothing_left_where_nobody_waits(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", pathlib.Path("/proc/nobody/run")):
         with pytest.raises(UserError, match=f"{folder} cannot be written or locked .*--workdir"):
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_is_told(tmp_path):
                 pass
 
 
-def test_what_another_process_did_meanwhile_is_not_done_again(tmp_path, monkeypatch):
+def test_work_of_another_process_is_not_repeated(tmp_path, monkeypatch):
     experiment = Experiment.from_config(digits_ipc1.get_config())
     store = expert_training.TrajectoryStore(tmp_path / "experts", {}, "float32")
     looks = [[0, 1], []]  # Lacking before the turn came, there after.

@@ -1,4 +1,4 @@
-"""Masks and the matching loss on vectors small enough to see through."""
+"""Masks and the matching loss on small vectors."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,9 @@ import pytest
 
 from dpd_jax import matching as matching_lib
 from dpd_jax.errors import UserError
+from dpd_jax.matching import Matching
 from dpd_jax.networks import layout
-from tests import toys
+from dpd_jax.presets import base
 
 
 def vectors(size=1000, seed=0):
@@ -24,7 +25,7 @@ def test_ten_numbers_by_hand():
     target = jnp.zeros(10)
     student = jnp.array([1.0, -9, 2, 3, 0, 8, -1, 0, 4, 5])
     start = jnp.full(10, 2.0)
-    matching = toys.matching(pruning_rate=0.2)
+    matching = Matching(pruning_rate=0.2)
     keep = matching_lib.keep_mask(student, target, start, matching, parameters(10))
     np.testing.assert_array_equal(np.flatnonzero(~keep), [1, 5])
     loss = matching_lib.matching_loss(student, target, start, matching)
@@ -35,7 +36,7 @@ def test_ten_numbers_by_hand():
 @pytest.mark.parametrize("metric", matching_lib.METRICS)
 def test_keeps_exactly_p_minus_b(rate, metric):
     student, target, start = vectors()
-    matching = toys.matching(pruning_rate=rate, metric=metric)
+    matching = Matching(pruning_rate=rate, metric=metric)
     keep = matching_lib.keep_mask(student, target, start, matching, parameters(400, 600))
     assert keep.sum() == 1000 - int(1000 * rate)
 
@@ -43,7 +44,7 @@ def test_keeps_exactly_p_minus_b(rate, metric):
 def test_keeps_exactly_p_minus_b_under_ties():
     student = jnp.concatenate([jnp.zeros(500), jnp.ones(500)])
     keep = matching_lib.keep_mask(
-        student, jnp.zeros(1000), jnp.ones(1000), toys.matching(pruning_rate=0.1), parameters(1000)
+        student, jnp.zeros(1000), jnp.ones(1000), Matching(pruning_rate=0.1), parameters(1000)
     )
     # Of the 500 equal largest the first 100 go: the sort is stable.
     np.testing.assert_array_equal(np.flatnonzero(~keep), np.arange(500, 600))
@@ -71,10 +72,7 @@ def test_count_is_the_floor_of_the_decimal(size, rate, pruned):
 def test_rate_zero_is_the_unpruned_loss_exactly():
     student, target, start = vectors()
     plain = jnp.sum((student - target) ** 2) / jnp.sum((start - target) ** 2)
-    assert (
-        matching_lib.matching_loss(student, target, start, toys.matching(pruning_rate=0)) == plain
-    )
-    assert matching_lib.matching_loss(student, target, start, toys.matching(masks=())) == plain
+    assert matching_lib.matching_loss(student, target, start, Matching()) == plain
 
 
 def test_squares_rank_as_magnitudes_and_the_others_do_not():
@@ -82,7 +80,11 @@ def test_squares_rank_as_magnitudes_and_the_others_do_not():
     masks = {
         metric: np.asarray(
             matching_lib.keep_mask(
-                student, target, start, toys.matching(metric=metric), parameters(10, 990)
+                student,
+                target,
+                start,
+                Matching(metric=metric, pruning_rate=0.1),
+                parameters(10, 990),
             )
         )
         for metric in matching_lib.METRICS
@@ -97,7 +99,7 @@ def test_squares_rank_as_magnitudes_and_the_others_do_not():
 def test_trees_and_vectors_agree():
     tree = lambda v: {"a": v[:600].reshape(20, 30), "b": v[600:]}  # noqa: E731
     student, target, start = vectors()
-    matching = toys.matching(metric="tensor")
+    matching = Matching(metric="tensor", pruning_rate=0.1)
     by_tree = matching_lib.matching_loss(tree(student), tree(target), tree(start), matching)
     keep = matching_lib.keep_mask(student, target, start, matching, parameters(600, 400))
     by_vector = matching_lib.normalised_distance(student, target, start, keep)
@@ -106,23 +108,23 @@ def test_trees_and_vectors_agree():
 
 def test_mask_is_a_constant_to_the_gradient():
     student, target, start = vectors()
-    matching = toys.matching(metric="relative", pruning_rate=0.3)
+    matching = Matching(metric="relative", pruning_rate=0.3)
     keep = matching_lib.keep_mask(student, target, start, matching, parameters(1000))
-    way = jnp.sum(jnp.where(keep, (start - target) ** 2, 0))
+    movement = jnp.sum(jnp.where(keep, (start - target) ** 2, 0))
     gradient = jax.grad(lambda s: matching_lib.matching_loss(s, target, start, matching))(student)
     np.testing.assert_allclose(
-        gradient, jnp.where(keep, 2 * (student - target) / way, 0), rtol=1e-5
+        gradient, jnp.where(keep, 2 * (student - target) / movement, 0), rtol=1e-5
     )
 
 
 def test_masks_compose():
     student, target, start = vectors()
-    depth = toys.matching(masks=("depth",), depth_ratio=0.25)
-    both = toys.matching(masks=("depth", "difference"), depth_ratio=0.25)
-    difference = toys.matching()
+    depth = Matching(masks=("depth",), depth_ratio=0.25)
+    both = Matching(masks=("depth",), depth_ratio=0.25, pruning_rate=0.1)
+    pruned = Matching(pruning_rate=0.1)
     keep = [
         np.asarray(matching_lib.keep_mask(student, target, start, m, parameters(1000)))
-        for m in (depth, difference, both)
+        for m in (depth, pruned, both)
     ]
     np.testing.assert_array_equal(keep[0] & keep[1], keep[2])
     np.testing.assert_array_equal(np.flatnonzero(~keep[0]), np.arange(250))
@@ -134,7 +136,7 @@ def test_ratio_zeros_and_signs():
     start = jnp.ones(6)
 
     def kept(**changes):
-        matching = toys.matching(masks=("ratio",), **changes)
+        matching = Matching(masks=("ratio",), **changes)
         return np.asarray(
             matching_lib.keep_mask(student, target, start, matching, parameters(6))
         ).tolist()
@@ -145,19 +147,20 @@ def test_ratio_zeros_and_signs():
 
 
 @pytest.mark.parametrize(
-    "changes, word",
+    "changes, message",
     [
         (dict(pruning_rate=1.0), "pruning_rate"),
         (dict(pruning_rate=-0.1), "pruning_rate"),
         (dict(metric="l2norm"), "absolute"),
-        (dict(masks=("differences",)), "difference"),
+        (dict(masks=("differences",)), "depth, loss, ratio"),
+        (dict(masks=("difference",)), "pruning_rate"),
         (dict(depth_ratio=1.5), "depth_ratio"),
         (dict(ratio_epsilon=0.0), "ratio_epsilon"),
     ],
 )
-def test_impossible_choices_are_refused_in_words(changes, word):
-    with pytest.raises(UserError, match=word):
-        toys.matching(**changes)
+def test_impossible_choices_are_refused_by_name(changes, message):
+    with pytest.raises(UserError, match=message):
+        Matching(**changes)
 
 
 def test_dropped_shares_are_those_counted_one_by_one():
@@ -172,3 +175,17 @@ def test_dropped_shares_are_those_counted_one_by_one():
         counted.append(dropped / size)
     shares = matching_lib.dropped_shares(jnp.asarray(keep), parameters(*sizes))
     np.testing.assert_allclose(shares, counted, rtol=1e-6)
+
+
+def test_vectors_of_different_length_are_refused():
+    with pytest.raises(AssertionError, match="shape"):
+        matching_lib.matching_loss(jnp.zeros(3), jnp.zeros(4), jnp.zeros(3), Matching())
+
+
+def test_a_config_of_an_earlier_version_means_the_same():
+    old = {"seed": 1, "matching": {"masks": ["depth", "difference"], "pruning_rate": 0.1}}
+    new = {"seed": 1, "matching": {"masks": ["depth"], "pruning_rate": 0.1}}
+    assert base.upgrade(old) == new
+    assert base.upgrade(new) == new
+    unpruned = base.upgrade({"matching": {"masks": ("difference",), "pruning_rate": 0.0}})
+    assert not Matching(**unpruned["matching"]).drops

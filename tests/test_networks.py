@@ -1,5 +1,6 @@
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -181,37 +182,38 @@ def test_convolution_methods_agree(method, size, padding):
 
     expected = results("lax")
     assert expected[0].shape == weights.shape
-    for ours, theirs in zip(jax.tree.leaves(results(method)), jax.tree.leaves(expected)):
-        np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.max(np.abs(theirs)))
+    scale = jax.tree.map(lambda x: np.max(np.abs(x)), expected)
+    relative = [jax.tree.map(np.divide, x, scale) for x in (results(method), expected)]
+    chex.assert_trees_all_close(*relative, rtol=1e-7, atol=2e-5)
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    "changes, messages",
     [
         (dict(norm="groupnorm"), ("network.norm", "groupnorm", "instance, batch, layer")),
         (dict(activation="tanh"), ("network.activation", "tanh", "relu, leaky_relu, sigmoid")),
         (dict(pooling="avg"), ("network.pooling", "avg", "average, max, none")),
         (dict(convolution="fft"), ("network.convolution", "fft", "auto, lax")),
         (dict(norm="group", width=6), ("network.width", "6", "multiple of 4")),
-        (dict(depth=4), ("network.depth is 4", "8x8", "1 to 3")),
-        (dict(depth=0), ("network.depth is 0", "1 to 3")),
-        (dict(depth=11, pooling="none"), ("network.depth is 11", "1 to 10")),
-        (dict(colour=1), ("no option colour", "width")),
+        (dict(depth=4), ("network.depth = 4", "8x8", "1 to 3")),
+        (dict(depth=0), ("network.depth = 0", "1 to 3")),
+        (dict(depth=11, pooling="none"), ("network.depth = 11", "1 to 10")),
     ],
 )
-def test_bad_options_are_told_in_words(changes, words):
+def test_bad_options_are_refused_by_name(changes, messages):
     with pytest.raises(UserError) as error:
         create(**changes)
-    for word in words:
-        assert word in str(error.value)
+    for message in messages:
+        assert message in str(error.value)
 
 
-def test_unknown_network_and_missing_option():
+def test_unknown_network_unknown_option_and_defaults():
     with pytest.raises(UserError, match="'resnet'.*convnet"):
         networks.create("resnet", image_shape=SHAPE, num_classes=5, **OPTIONS)
-    options = {k: v for k, v in OPTIONS.items() if k != "norm"}
-    with pytest.raises(UserError, match="needs the option norm"):
-        networks.create("convnet", image_shape=SHAPE, num_classes=5, **options)
+    with pytest.raises(TypeError, match="colour"):
+        create(colour=1)
+    published = networks.create("convnet", image_shape=(32, 32, 3), num_classes=10)
+    assert published.num_params == 320_010
 
 
 def test_places_in_pytorch_by_hand():
@@ -221,7 +223,7 @@ def test_places_in_pytorch_by_hand():
         "c": {"kernel": np.zeros((3, 2))},  # reads something else
     }
     places = layout.places_in_pytorch(layout.parameters(tree))
-    kernel = [0, 2, 1, 3]  # of each place the outputs, in PyTorch of each output the places
+    kernel = [0, 2, 1, 3]  # Ours: outputs of each position. PyTorch: positions of each output.
     first = [4, 5, *kernel]
     second = [14, 15, 6, 10, 8, 12, 7, 11, 9, 13]
     third = [16, 19, 17, 20, 18, 21]
@@ -234,6 +236,6 @@ def test_max_pooling_hands_each_gradient_to_the_first_of_the_largest():
     np.testing.assert_array_equal(jnp.ravel(pool(window)), [3.0, -1.0])
     gradient = jax.grad(lambda x: jnp.sum(pool(x)))(window)[..., 0]
     np.testing.assert_array_equal(gradient, [[[0, 1], [0, 0]], [[1, 0], [0, 0]]])
-    for place in range(4):
-        spoilt = window.at[0, place // 2, place % 2].set(jnp.nan)
+    for i in range(4):
+        spoilt = window.at[0, i // 2, i % 2].set(jnp.nan)
         assert np.isnan(pool(spoilt)[0]).all()

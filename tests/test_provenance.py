@@ -2,7 +2,7 @@ import pytest
 
 from dpd_jax.storage import provenance
 
-SGD = {"optimiser": {"rate": 0.01, "momentum": 0.0}, "seed": 0}
+SGD = {"optimizer": {"rate": 0.01, "momentum": 0.0}, "seed": 0}
 
 
 @pytest.mark.parametrize(
@@ -12,10 +12,10 @@ SGD = {"optimiser": {"rate": 0.01, "momentum": 0.0}, "seed": 0}
         (SGD, {**SGD, "seed": 1}, ["seed: stored 0, asked 1"]),
         (
             SGD,
-            {"optimiser": {"rate": 0.02}, "seed": 0},
+            {"optimizer": {"rate": 0.02}, "seed": 0},
             [
-                "optimiser.rate: stored 0.01, asked 0.02",
-                "optimiser.momentum: stored 0.0, asked nothing",
+                "optimizer.rate: stored 0.01, asked 0.02",
+                "optimizer.momentum: stored 0.0, asked nothing",
             ],
         ),
         ({}, {"data": {"name": "x"}}, ['data: stored nothing, asked {"name": "x"}']),

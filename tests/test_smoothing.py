@@ -1,4 +1,4 @@
-"""The loss of smooth experts, on networks small enough to write down."""
+"""The loss of smooth experts, on networks with a known gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ class Square:
         return params[0] * jnp.sum(jnp.square(images), (1, 2, 3))[:, None]
 
 
-def test_places_that_hold_no_image_do_not_count():
+def test_padding_does_not_count():
     images = jnp.arange(1.0, 4.0).reshape(3, 1, 1, 1)
     arguments = dict(network=Square(), norm="image", target=0.0)
     some = smoothing.gradient_penalty(
@@ -57,7 +57,7 @@ def test_places_that_hold_no_image_do_not_count():
     np.testing.assert_allclose(some, (2.0**2 + 4.0**2) / 2)
 
 
-def test_pixels_nobody_looks_at_leave_the_gradient_finite():
+def test_pixels_without_effect_leave_the_gradient_finite():
     params = jnp.zeros(12).at[:3].set(1.0)  # Only the first of four grey pixels counts.
     images = jnp.ones((2, 2, 2, 1))
     value, gradient = jax.value_and_grad(penalty)(params, images, norm="pixel")
@@ -75,6 +75,6 @@ def test_pixels_nobody_looks_at_leave_the_gradient_finite():
         dict(penalty_norm="channel"),
     ],
 )
-def test_impossible_choices_are_refused_in_words(changes):
+def test_impossible_choices_are_refused_by_name(changes):
     with pytest.raises(UserError, match=next(iter(changes))):
         toys.smoothing(**changes)

@@ -1,4 +1,4 @@
-"""The sweep's loop, table and plot, with runs that only pretend."""
+"""The loop, table and plot of a sweep, with simulated runs."""
 
 import csv
 import json
@@ -11,8 +11,9 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from dpd_jax.runs import expert_training, report, sources
+from dpd_jax.runs import report, sources
 from dpd_jax.storage import locks
+from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import runner
 from dpd_jax.sweeps import table as table_lib
@@ -22,21 +23,21 @@ RATES = ("matching.pruning_rate=0,0.1,0.2",)
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Leaves out the plot, which takes most of the time here."""
+    """Skips the plot, which takes most of the time here."""
     monkeypatch.setattr(runner.plot, "save", lambda *_, **__: None)
 
 
-def grid(*over, words=""):
-    base = grid_lib.Base(words, {}, digits_ipc1.get_config)
+def grid(*over, arg=""):
+    base = grid_lib.Base(arg, {}, digits_ipc1.get_config)
     return grid_lib.make(base, (grid_lib.parse(over),))
 
 
 def accuracy(experiment):
-    """What a pretended run ends with."""
+    """The accuracy of a simulated run."""
     return 0.5 + experiment.matching.pruning_rate + 0.01 * experiment.config.seed
 
 
-def pretend(experiment, workdir, shared):
+def simulate(experiment, workdir, shared):
     shared.append((experiment.matching.pruning_rate, experiment.config.seed))
     workdir.begin()
     score = lambda mean: {"mean": mean, "std": 0.02, "runs": [mean], "diverged": 0}  # noqa: E731
@@ -49,7 +50,7 @@ def pretend(experiment, workdir, shared):
     (workdir.path / "report.json").write_text(json.dumps(made))
 
 
-def go(tmp_path, do=pretend, over=RATES, seeds=2):
+def go(tmp_path, do=simulate, over=RATES, seeds=2):
     done = []
     runner.go(runner.plan_runs(grid(*over), seeds, tmp_path), tmp_path, done, do, "the command")
     return done
@@ -60,7 +61,7 @@ def lines(tmp_path):
         return {row["point"]: row for row in csv.DictReader(file)}
 
 
-def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, undrawn, capsys):
+def test_every_setting_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, undrawn, capsys):
     assert go(tmp_path) == [(r, s) for s in (0, 1) for r in (0, 0.1, 0.2)]
     table = lines(tmp_path)
     row = table["pruning_rate=0.1"]
@@ -76,25 +77,25 @@ def test_every_point_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path, 
     assert np.isclose(float(row["over_first_mean"]), 0.1) and row["over_first_std"]
     assert table["pruning_rate=0"]["over_first_mean"] == ""
     assert "sample standard deviation (n − 1) over runs" in text and "the command" in text
-    assert "mean over 5 fresh networks" in text
+    assert "mean over 5 new networks" in text
 
 
-def test_a_sweep_started_again_or_extended_does_what_is_missing(tmp_path, undrawn):
+def test_a_sweep_started_again_or_extended_runs_what_is_missing(tmp_path, undrawn):
     go(tmp_path, seeds=1)
     assert go(tmp_path, seeds=1) == []
     wider = ("matching.pruning_rate=0,0.1,0.2,0.3",)
     assert go(tmp_path, over=wider) == [(0.3, 0), (0, 1), (0.1, 1), (0.2, 1), (0.3, 1)]
 
 
-def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn):
+def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path, undrawn):
     def do(experiment, workdir, shared):
         if experiment.matching.pruning_rate == 0.1 and experiment.config.seed == 0:
             raise UserError("stopped at step 7: the\nimages moved.")
-        pretend(experiment, workdir, shared)
+        simulate(experiment, workdir, shared)
 
-    with pytest.raises(UserError, match="1 of 6 runs could not") as told:
+    with pytest.raises(UserError, match="1 of 6 runs could not") as caught:
         go(tmp_path, do)
-    assert "pruning_rate=0.1, seed 0: stopped at step 7" in str(told.value)
+    assert "pruning_rate=0.1, seed 0: stopped at step 7" in str(caught.value)
     row = lines(tmp_path)["pruning_rate=0.1"]
     assert (row["runs"], row["runs_asked"], row["accuracy_std"]) == ("1", "2", "")
     text = (tmp_path / "table.md").read_text()
@@ -103,19 +104,19 @@ def test_a_run_that_fails_is_told_and_does_not_stop_the_others(tmp_path, undrawn
     assert go(tmp_path) == [(0.1, 0)]
 
 
-def test_runs_of_another_process_are_left_to_it(tmp_path, undrawn, capsys):
+def test_runs_of_another_process_are_skipped(tmp_path, undrawn, capsys):
     def do(experiment, workdir, shared):
         if experiment.matching.pruning_rate == 0.1:
             raise locks.Busy("another process is at work")
-        if not shared:  # Meanwhile, elsewhere: the last run of all.
+        if not shared:  # Another process finishes the last run.
             runs = runner.plan_runs(grid(*RATES), 2, tmp_path)
-            pretend(runs[-1].experiment, runs[-1].workdir, [])
-        pretend(experiment, workdir, shared)
+            simulate(runs[-1].experiment, runs[-1].workdir, [])
+        simulate(experiment, workdir, shared)
 
     assert go(tmp_path, do) == [(0, 0), (0.2, 0), (0, 1)]
-    said = capsys.readouterr().err
-    assert said.count("finished by another process") == 1
-    assert "other processes took 2 of the runs" in said
+    text = capsys.readouterr().err
+    assert text.count("finished by another process") == 1
+    assert "other processes work on 2 of the runs" in text
     assert lines(tmp_path)["pruning_rate=0.2"]["runs"] == "2"
 
 
@@ -123,7 +124,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, undrawn):
     def do(experiment, workdir, shared):
         if len(shared) == 2:
             raise KeyboardInterrupt
-        pretend(experiment, workdir, shared)
+        simulate(experiment, workdir, shared)
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path, do)
@@ -140,20 +141,18 @@ def test_a_folder_of_another_config_is_refused_before_anything_runs(tmp_path, un
         runner.plan_runs(grid(*RATES), 2, tmp_path)
 
 
-def test_time_left_follows_runs_of_the_same_point():
-    waiting = [types.SimpleNamespace(setting=p) for p in grid(*RATES)]
-    clock = runner.Clock()
-    assert clock.left(waiting) == ""
-    clock.add(waiting[0], 60)
-    clock.add(waiting[1], 180)
-    assert clock.left(waiting) == ", about 6 min left"  # 1 + 3 + their mean
-    clock.add(waiting[2], 10_000)
-    assert clock.left(waiting).endswith(" h left")
+def test_time_left_follows_runs_of_the_same_setting():
+    waiting = [types.SimpleNamespace(setting=setting) for setting in grid(*RATES)]
+    first, second, third = (run.setting.name for run in waiting)
+    assert runner.time_left({}, waiting) == ""
+    seconds = {first: [50, 70], second: [180]}
+    assert runner.time_left(seconds, waiting) == ", about 6 min left"  # 1 + 3 + their mean
+    assert runner.time_left(seconds | {third: [10_000]}, waiting).endswith(" h left")
 
 
-def cells(over, seeds=(0,), words=""):
+def cells(over, seeds=(0,), arg=""):
     made = []
-    for setting in grid(*over, words=words):
+    for setting in grid(*over, arg=arg):
         for seed in seeds:
             base = 0.2 + 0.1 * setting.experiment.config.ipc
             made.append(
@@ -171,9 +170,8 @@ def cells(over, seeds=(0,), words=""):
 
 
 def test_baselines_of_different_data_are_not_mixed(tmp_path):
-    table = table_lib.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), words="small"))
-    told = {row.label: row.mean for row in table.random}
-    assert told == {
+    table = table_lib.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), arg="small"))
+    assert {row.label: row.mean for row in table.random} == {
         "random real images (ipc=1)": pytest.approx(0.3),
         "random real images (ipc=2)": pytest.approx(0.4),
     }
@@ -197,76 +195,59 @@ def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):
     }
 
 
-class Store:
-    """Pretends to be a store of experts up to an epoch, or of none."""
-
-    def __init__(self, directory, last=None):
-        self.directory, self.last = directory, last
-
-    def experts(self):
-        return [] if self.last is None else [0, 1]
-
-    def epochs(self, expert):
-        return range(self.last + 1)
+def shared_sources(folder, *over):
+    """(store, epochs to keep) of each setting of a sweep."""
+    experiments = [setting.experiment for setting in grid(*over)]
+    shared = sources.SharedSources(None, pathlib.Path(), folder, experiments)
+    data = types.SimpleNamespace(train=[0], fingerprint="abc")
+    return [shared.store(experiment, data) for experiment in experiments]
 
 
-@pytest.fixture
-def stores(monkeypatch):
-    """(directory -> last epoch of the store there, what was provided) without training any."""
-    there, provided = {}, []
-
-    def open_store(experiment, loaded, directory):
-        return Store(directory, there.get(directory))
-
-    def provide(experiment, loaded, store, epochs):
-        provided.append((store.directory.name, len(epochs) - 1))
-        return [0, 1]
-
-    monkeypatch.setattr(expert_training, "open_store", open_store)
-    monkeypatch.setattr(expert_training, "provide", provide)
-    return there, provided
+def test_settings_share_experts_trained_as_far_as_any_of_them_reads(tmp_path):
+    over = ("method=dpd,mtt", "curriculum.max_start_epoch=11,15")
+    stores = shared_sources(tmp_path, *over)
+    assert [epochs for _, epochs in stores] == [list(range(17))] * 4
+    folders = [store.directory for store, _ in stores]
+    assert folders[0] == folders[1] != folders[2] == folders[3]
+    assert all(folder.parent == tmp_path and not folder.exists() for folder in folders)
+    assert folders[0].name.startswith("gsam-") and folders[2].name.startswith("sgd-")
+    again = [store.directory for store, _ in shared_sources(tmp_path, *over)]
+    assert again == folders, "a sweep that was stopped finds its stores"
 
 
-def test_points_share_experts_of_one_kind_trained_as_far_as_any_reads(tmp_path, stores):
-    there, provided = stores
-    loaded = types.SimpleNamespace(train=[0], fingerprint="abc")
-    plans = [p.experiment for p in grid("method=dpd,mtt", "curriculum.max_start_epoch=11,15")]
-    shared = sources.SharedSources(None, pathlib.Path(), tmp_path, plans)
-    for experiment in plans:
-        shared.experts(experiment, loaded)
-    names = [name for name, _ in provided]
-    assert [last for _, last in provided] == [16] * 4
-    assert names[0] == names[1] != names[2] == names[3]
-    assert names[0].startswith("gsam-") and names[2].startswith("sgd-")
-    assert names[0].endswith("-16epochs")
-
-    # A longer store of an earlier sweep serves too; so does one in the folder itself.
-    longer = tmp_path / names[0].replace("16epochs", "30epochs")
-    longer.mkdir()
-    shared.experts(plans[0], loaded)
-    assert provided[-1] == (longer.name, 16)
-    # What only labels need is no stretch to match, and a store that lacks it is none of theirs.
-    (asks,) = grid(
-        "synthetic.labels=experts", "synthetic.label_epoch=40", "matching.pruning_rate=0.1"
-    )
-    labelled = sources.SharedSources(None, pathlib.Path(), tmp_path, [asks.experiment])
-    labelled.experts(asks.experiment, loaded)
-    assert provided[-1][0].endswith("-12+40epochs") and provided[-1][1] == 13
-    (tmp_path / provided[-1][0]).mkdir()
-    shared.experts(plans[0], loaded)
-    assert provided[-1][0] == longer.name
-    there[tmp_path] = 15
-    shared.experts(plans[0], loaded)
-    assert provided[-1][0] == longer.name
-    there[tmp_path] = 16
-    shared.experts(plans[0], loaded)
-    assert provided[-1] == (tmp_path.name, 16)
+def test_a_store_with_all_epochs_that_are_read_is_reused(tmp_path):
+    weights = {epoch: np.zeros(5, np.float32) for epoch in range(31)}
+    ((store, epochs),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
+    earlier = TrajectoryStore(tmp_path / "earlier", store._provenance, "float32")
+    for number, last in ((0, 16), (1, 30)):
+        earlier.write(number, {epoch: weights[epoch] for epoch in range(last + 1)})
+    ((found, _),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
+    assert found.directory == earlier.directory
+    # Expert 0 lacks epochs of this one, and the experts of this one are others.
+    for over in ("curriculum.max_start_epoch=20", "experts.seed=1"):
+        ((found, _),) = shared_sources(tmp_path, over)
+        assert found.directory not in (earlier.directory, store.directory)
+    # Epoch 40 is read for labels only, and no store has it.
+    labelled = ("synthetic.labels=experts", "synthetic.label_epoch=40")
+    ((found, epochs),) = shared_sources(tmp_path, *labelled, "matching.pruning_rate=0.1")
+    assert found.directory != earlier.directory and epochs == [*range(13), 40]
+    # The store with the most experts is used; the folder itself may be one.
+    itself = TrajectoryStore(tmp_path, store._provenance, "float32")
+    for number in range(3):
+        itself.write(number, weights)
+    ((found, _),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
+    assert found.directory == tmp_path
 
 
 def test_data_is_read_again_only_when_it_differs(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(sources.run_data, "load", lambda config, *_: read.append(config) or "data")
+    labels = np.repeat(np.arange(10), 3)
+    data = types.SimpleNamespace(dataset=types.SimpleNamespace(train_labels=labels))
+    monkeypatch.setattr(sources.run_data, "load", lambda config, *_: read.append(config) or data)
     one = sources.Sources(None, tmp_path, tmp_path)
-    for setting in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1"):
-        assert one.data(setting.experiment.config) == "data"
+    for setting in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1", "ipc=1,2"):
+        assert one.data(setting.experiment.config) is data
     assert [config.data.train_per_class for config in read] == [5, 6]
+    (too_many,) = grid("data.train_per_class=6", "ipc=4")
+    with pytest.raises(UserError, match=r"ipc = 4 is more than .* \(3 training images\)"):
+        one.data(too_many.experiment.config)

@@ -1,4 +1,4 @@
-"""The points of a sweep: what the flags and files mean, and what they refuse."""
+"""The settings of a sweep: what flags and files mean, and invalid ones."""
 
 import pathlib
 
@@ -12,8 +12,8 @@ from dpd_jax.sweeps import grid as grid_lib
 FOLDER = pathlib.Path(__file__).parent.parent / "configs" / "sweeps"
 
 
-def base(words="", load=digits_ipc1.get_config, **overrides):
-    return grid_lib.Base(words, {k.replace("__", "."): v for k, v in overrides.items()}, load)
+def base(arg="", load=digits_ipc1.get_config, **overrides):
+    return grid_lib.Base(arg, {k.replace("__", "."): v for k, v in overrides.items()}, load)
 
 
 def make(*over, **options):
@@ -32,18 +32,18 @@ def test_lists_are_multiplied_and_values_take_the_type_of_their_field():
     assert (last.matching.metric, last.matching.pruning_rate) == ("relative", 0.001)
     assert last.curriculum.inclusive is False and last.student.syn_steps == 7
     assert type(grid[0].experiment.config.matching.pruning_rate) is float
-    masked = make("matching.masks=none,depth,depth+difference,('loss','ratio')", words="datm")
-    masks = [(), ("depth",), ("depth", "difference"), ("loss", "ratio")]
+    masked = make("matching.masks=none,depth,depth+ratio,('loss','ratio')", arg="datm")
+    masks = [(), ("depth",), ("depth", "ratio"), ("loss", "ratio")]
     assert [setting.experiment.matching.masks for setting in masked] == masks
-    for points_ in (grid, masked):
-        assert len({setting.name for setting in points_}) == len(points_)
+    for settings in (grid, masked):
+        assert len({setting.name for setting in settings}) == len(settings)
 
 
 def test_a_name_depends_on_the_values_alone_and_can_be_typed_again():
     masks = "matching.masks=depth+ratio"
-    (setting,) = make(masks, "matching.depth_ratio=0.10", words="datm")
+    (setting,) = make(masks, "matching.depth_ratio=0.10", arg="datm")
     assert setting.name == "masks=depth+ratio,depth_ratio=0.1"
-    more = make(masks, "matching.depth_ratio=0,0.1,0.2", words="datm")
+    more = make(masks, "matching.depth_ratio=0,0.1,0.2", arg="datm")
     assert setting.name in {other.name for other in more}
     # experts.learning_rate and evaluate.learning_rate end alike.
     (setting,) = make("evaluate.learning_rate=0")
@@ -53,8 +53,8 @@ def test_a_name_depends_on_the_values_alone_and_can_be_typed_again():
     assert setting.name.startswith("train_split=train__50___a_b-") and setting.name != other.name
 
 
-def test_a_method_is_loaded_and_keeps_the_other_words_and_the_overrides():
-    grid = make("method=mtt,ftd+", "distill.lr_img=1,2", words="small", evaluate__epochs=7)
+def test_a_method_is_loaded_and_keeps_small_and_the_overrides():
+    grid = make("method=mtt,ftd+", "distill.lr_img=1,2", arg="small", evaluate__epochs=7)
     assert [setting.name for setting in grid[:2]] == ["method=mtt,lr_img=1", "method=mtt,lr_img=2"]
     for setting in grid:
         config = setting.experiment.config
@@ -76,8 +76,8 @@ def test_an_override_of_pruning_is_for_the_methods_that_prune():
         (0.3, "relative"),
         (0, "absolute"),
     ]
-    with pytest.raises(UserError, match="pruning_rate = 0.3 has no effect"):
-        make("student.syn_steps=5", words="mtt", matching__pruning_rate=0.3)
+    (alone,) = make("student.syn_steps=5", arg="mtt", matching__pruning_rate=0.3)
+    assert alone.experiment.matching.pruning_rate == 0.3  # Asked for by name.
 
 
 def test_seeds_differ_in_the_seed_alone():
@@ -91,7 +91,7 @@ def test_seeds_differ_in_the_seed_alone():
 
 
 @pytest.mark.parametrize(
-    "over, words",
+    "over, match",
     [
         (["matching.metrc=absolute"], r"no field matching\.metrc.* mean matching\.metric\?"),
         (["pruning_rate=0.1"], r"no field pruning_rate.* mean matching\.pruning_rate\?"),
@@ -102,26 +102,26 @@ def test_seeds_differ_in_the_seed_alone():
         (["matching.pruning_rate=high"], "'high' is no number"),
         (["curriculum.inclusive=maybe"], "true or false"),
         (["matching.pruning_rate=0,1"], r"pruning_rate=1.*must lie in \[0, 1\)"),
-        (["matching.metric=l2"], "unknown metric 'l2'"),
+        (["matching.metric=l2"], "unknown value 'l2'"),
         (["seed=1,2"], "--seeds"),
         (["matching.metric"], "--over=FIELD=VALUE"),
         (["matching.metric=absolute,,relative"], "--over=FIELD=VALUE"),
         (["matching.metric=absolute", "matching.metric=relative"], "given twice"),
-        (["evaluate.epochs=3"], r"by --config\.evaluate\.epochs too"),
+        (["evaluate.epochs=3"], r"also set by --config\.evaluate\.epochs"),
         ([], "nothing to sweep"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(over, words):
-    with pytest.raises(UserError, match=words):
+def test_mistakes_are_reported_before_anything_runs(over, match):
+    with pytest.raises(UserError, match=match):
         make(*over, evaluate__epochs=7) if over else grid_lib.make(base(), ())
 
 
 def test_a_method_in_the_config_and_in_the_sweep_is_refused():
     with pytest.raises(UserError, match="both methods"):
-        make("method=mtt", words="datm,small")
+        make("method=mtt", arg="datm,small")
 
 
-def test_the_same_point_of_two_products_is_one():
+def test_the_same_setting_of_two_products_is_one():
     rates = {"matching.pruning_rate": (0, 0.1)}
     assert len(grid_lib.make(base(), (rates, {"matching.pruning_rate": ("0.1", 0.2)}))) == 3
 
@@ -145,13 +145,13 @@ def test_named_sweeps_are_what_their_names_say():
     kept = [1 - p.matching.depth_ratio for p in plans("pad_table4b")]
     assert kept == [1, 0.75, 0.5, 0.25]
     matched = [p.matching for p in plans("pad_table4c")]
-    masks = [("depth",), ("loss",), ("depth",), ("depth", "difference")]
-    assert [m.masks for m in matched] == masks
+    assert [m.masks for m in matched] == [("depth",), ("loss",), ("depth",), ("depth",)]
+    assert [m.pruning_rate > 0 for m in matched] == [False, False, False, True]
     assert [m.depth_ratio for m in matched] == [0, 0, 0.25, 0]
     assert [m.loss_ratio for m in matched] == [0, 0.25, 0, 0]
     pairs = [p.config.method for p in plans("dpd_table4")]
     assert pairs == ["mtt", "mtt+", "tesla", "tesla+", "ftd", "ftd+"]
-    metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.masks]
+    metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.drops]
     assert len(set(metrics)) == len(metrics) == 4
 
 

@@ -40,12 +40,12 @@ def test_correct_images_come_from_the_next_expert_when_one_runs_out():
     assert asked == [0, 0, 1, 1]
 
 
-def test_too_few_correct_images_is_said():
+def test_too_few_correct_images_are_refused():
     with pytest.raises(UserError, match="class 0"):
         synthetic.correct_indices(jax.random.key(0), LABELS, 3, 4, lambda expert: np.full(60, 7), 2)
 
 
-def test_ipc_beyond_a_class_is_said():
+def test_more_images_than_a_class_has_are_refused():
     with pytest.raises(UserError, match="ipc = 21"):
         synthetic.real_indices(jax.random.key(0), LABELS, 3, 21)
 

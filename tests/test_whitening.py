@@ -121,7 +121,7 @@ def test_no_images_give_no_images():
 
 
 @pytest.mark.parametrize(
-    "call, words",
+    "call, match",
     [
         (lambda: whitening.fit_zca(pictures(5) / 255, epsilon=0.1), "8-bit .* float64"),
         (lambda: whitening.fit_zca(pictures(1), epsilon=0.1), "at least 2"),
@@ -140,6 +140,6 @@ def test_no_images_give_no_images():
         ),
     ],
 )
-def test_bad_input_is_told(call, words):
-    with pytest.raises(UserError, match=words):
+def test_bad_input_is_reported(call, match):
+    with pytest.raises(UserError, match=match):
         call()

@@ -1,4 +1,4 @@
-"""Small stand-ins the tests share: a network, an augmentation that does nothing, presets of choices."""
+"""Small networks and settings that the tests share."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ def student(**changes) -> Student:
 
 
 def alignment(**changes) -> Alignment:
-    """AST's offset, and nothing switched on."""
+    """AST's offset, with everything switched off."""
     plain = Alignment(
         expert_epochs=2,
         max_start_epoch=20,
@@ -78,7 +78,7 @@ def alignment(**changes) -> Alignment:
 
 
 def smoothing(**changes) -> Smoothing:
-    """AST's target, and nothing switched on."""
+    """AST's target, with everything switched off."""
     plain = Smoothing(
         loss_scale=1.0,
         loss_scale_epochs=0,
@@ -90,18 +90,8 @@ def smoothing(**changes) -> Smoothing:
 
 
 def matching(**changes) -> Matching:
-    plain = Matching(
-        masks=("difference",),
-        pruning_rate=0.1,
-        metric="absolute",
-        depth_ratio=0.0,
-        loss_ratio=0.0,
-        ratio_epsilon=0.1,
-        ratio_signed=True,
-        ratio_keep_zeros=True,
-        ranking="auto",
-    )
-    return dataclasses.replace(plain, **changes)
+    """DPD's pruning of a tenth of the weights."""
+    return Matching(**{"pruning_rate": 0.1} | changes)
 
 
 def outer(**changes) -> Outer:

@@ -1,12 +1,12 @@
-"""PAD, Table 4(b): the share of shallow weights left out of the matching loss.
+"""PAD, Table 4(b): the fraction of shallow weights removed from the matching loss.
 
     python -m experiments.sweep --config=configs/cifar10_ipc10.py \\
         --sweep=configs/sweeps/pad_table4b.py --seeds=3
 
-The paper has it for CIFAR-10 (test accuracy, %); its "ratio" is what is kept, ours
-what is left out:
+The paper shows CIFAR-10 (test accuracy, %). Its "ratio" is the fraction kept, ours the
+fraction removed:
 
-    left out      0   0.25    0.5   0.75
+    removed       0   0.25    0.5   0.75
     IPC 1     47.2   46.56  45.98  41.32
     IPC 10    67.2   67.34  66.86  65.15
     IPC 500   83.71  83.82  84.23  84.64

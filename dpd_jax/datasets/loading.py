@@ -1,10 +1,10 @@
 """Image data sets as arrays in memory.
 
-Any image-classification set that TFDS has prepared as array_record is read
-through `tfds`' data sources, which need no TensorFlow. Those named in
-`dpd_jax.datasets.builders.BUILDERS` are downloaded and prepared when they are missing.
-A person's own images come in one .npz file (`dpd_jax.datasets.npz`). scikit-learn's 8x8
-digits need no files at all.
+Any image-classification set that TFDS has prepared as array_record is read through
+TFDS's data sources, without TensorFlow. The sets in
+`dpd_jax.datasets.builders.BUILDERS` are downloaded and prepared if they are missing.
+Users' own images are read from one .npz file (`dpd_jax.datasets.npz`). scikit-learn's
+8x8 digits need no files.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.datasets import npz
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
@@ -26,11 +27,11 @@ class Dataset(NamedTuple):
     """A data set in memory.
 
     Attributes:
-      name: with its version where it has one, such as "cifar10:3.0.2"; of a file
-        its own name, such as "own.npz".
+      name: with the version if there is one, e.g. "cifar10:3.0.2"; the name of the
+        file for the source "npz", e.g. "own.npz".
       train_images, test_images: uint8 [n, h, w, c]; grey images have c = 1.
       train_labels, test_labels: int32 [n], from 0 to the number of classes - 1.
-      class_names: one for each class, in the order of the labels.
+      class_names: one per class, in the order of the labels.
     """
 
     name: str
@@ -55,42 +56,31 @@ def load(
     """Reads the training and the test split of a data set.
 
     Args:
-      name: as TFDS writes it: "cifar10", "cifar10:3.0.2" or "set/config:1.0.0".
-        Without a version the newest under `data_dir` is read. With the source
-        "npz" the path of the file.
-      source: "tfds", "npz" (see `dpd_jax.datasets.npz`), or "digits" for scikit-learn's
-        digits.
-      train_split, test_split: names of splits; from "tfds" also slices such as
+      name: a TFDS name, e.g. "cifar10", "cifar10:3.0.2" or "set/config:1.0.0"; without
+        a version the newest in `data_dir` is read. For "npz" the path of the file.
+      source: "tfds", "npz" (see `dpd_jax.datasets.npz`) or "digits" (scikit-learn's).
+      train_split, test_split: names of splits; for "tfds" also slices, e.g.
         "train[:10%]".
-      image_key, label_key: the features to read; "digits" has "image" and "label",
-        a file the arrays `<split>_<key>`.
-      data_dir: the folder that holds `name/version/`, for "tfds" alone; None for
-        `~/tensorflow_datasets`. A set of `builders.BUILDERS` that is not there is
-        downloaded into it, from its publisher or from the URL in the
-        environment variable DPD_DATA_MIRROR (see `builders.archives.fetch`).
-      progress: told how far downloading, preparing and reading are, or None.
+      image_key, label_key: the features to read; "image" and "label" for "digits"; the
+        arrays `<split>_<key>` for "npz".
+      data_dir: for "tfds", the folder that contains `name/version/`; None means
+        `~/tensorflow_datasets`. Missing sets of `builders.BUILDERS` are downloaded
+        into it (see `builders.archives.fetch`).
+      progress: called with the fraction downloaded, prepared and read, or None.
 
     Raises:
-      UserError: the set, a split or a feature does not exist; the files are
-        damaged; the records are no labelled 8-bit images of one size; a
-        download failed; as `npz.read`.
+      UserError: the set, a split or a feature does not exist; the files are damaged;
+        the records are not labelled 8-bit images of one size; a download failed; or
+        an error of `npz.read`.
     """
     splits, keys = (train_split, test_split), (image_key, label_key)
     if source == "digits":
         return _load_digits(name, splits, keys)
     if source == "tfds":
-        # TFDS takes seconds to import; digits need none of it.
-        from dpd_jax.datasets import prepared
-        from dpd_jax.datasets.builders import archives
+        from dpd_jax.datasets import prepared  # TFDS takes seconds to import.
 
-        name, (train, test), class_names = prepared.read(
-            name,
-            splits=splits,
-            keys=keys,
-            data_dir=pathlib.Path(data_dir or DEFAULT_DATA_DIR).expanduser(),
-            mirror=os.environ.get(archives.MIRROR_VARIABLE),
-            progress=progress,
-        )
+        folder = pathlib.Path(data_dir or DEFAULT_DATA_DIR).expanduser()
+        name, (train, test), class_names = prepared.read(name, splits, keys, folder, progress)
         return Dataset(name, *train, *test, class_names)
     if source == "npz":
         path = pathlib.Path(name).expanduser()
@@ -98,63 +88,54 @@ def load(
         if progress:
             progress(1.0, doing=f"reading {path.name}")
         return Dataset(path.name, *train, *test, class_names)
-    raise UserError(
-        f'there is no data source "{source}"; set data.source to one of: tfds, npz, digits'
-    )
+    raise UserError(f'data.source = "{source}" is unknown; set it to tfds, npz or digits')
 
 
 def bare_name(name: str, source: str) -> str:
-    """What a set is called wherever it lies: its name without version, or file without folder."""
+    """The name without version, or the file name without folder."""
     return pathlib.Path(name).name if source == "npz" else name.partition(":")[0]
 
 
 def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: int) -> Dataset:
-    """Keeps a random part of a data set, in its order.
+    """Keeps a random part of a data set, in the same order.
 
     Args:
-      train_per_class: training images kept of each class; 0 keeps all.
-      test_images: test images kept, spread over the classes as evenly as
-        they allow; 0 keeps all.
-      seed: decides which.
+      train_per_class: training images to keep per class; 0 keeps all.
+      test_images: test images to keep, as balanced over classes as possible; 0 keeps
+        all.
+      seed: of the random choice.
 
     Raises:
-      UserError: there are fewer images than asked for.
+      UserError: a number is negative or larger than the number of images.
     """
-    k = len(dataset.class_names)
-    if train_per_class < 0 or test_images < 0:
-        raise UserError(
-            f"data.train_per_class = {train_per_class} and data.test_images = {test_images} "
-            "must not be negative (0 keeps all)"
-        )
+    for field, number in (("train_per_class", train_per_class), ("test_images", test_images)):
+        if number < 0:
+            raise UserError(f"data.{field} = {number} must not be negative (0 keeps all)")
+    train, test = dataset[1:3], dataset[3:5]
     if train_per_class:
-        sizes = np.bincount(dataset.train_labels, minlength=k)
+        sizes = np.bincount(dataset.train_labels, minlength=len(dataset.class_names))
         if sizes.min() < train_per_class:
             raise UserError(
                 f"data.train_per_class = {train_per_class}, but class "
                 f'"{dataset.class_names[sizes.argmin()]}" of {dataset.name} has only '
-                f"{sizes.min()} training images; ask for no more"
+                f"{sizes.min()} training images; set a smaller number"
             )
-        rank = _rank_in_class(dataset.train_labels, np.random.default_rng((seed, 0)))
-        keep = np.flatnonzero(rank < train_per_class)
-        dataset = dataset._replace(
-            train_images=dataset.train_images[keep], train_labels=dataset.train_labels[keep]
-        )
+        rank = _random_rank(dataset.train_labels, (seed, 0))
+        train = [array[rank < train_per_class] for array in train]
     if test_images:
         if test_images > len(dataset.test_labels):
             raise UserError(
                 f"data.test_images = {test_images}, but {dataset.name} has only "
-                f"{len(dataset.test_labels)} test images; ask for no more"
+                f"{len(dataset.test_labels)} test images; set a smaller number"
             )
-        rank = _rank_in_class(dataset.test_labels, np.random.default_rng((seed, 1)))
+        rank = _random_rank(dataset.test_labels, (seed, 1))
         keep = np.sort(np.lexsort((dataset.test_labels, rank))[:test_images])
-        dataset = dataset._replace(
-            test_images=dataset.test_images[keep], test_labels=dataset.test_labels[keep]
-        )
-    return dataset
+        test = [array[keep] for array in test]
+    return Dataset(dataset.name, *train, *test, dataset.class_names)
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """16 hexadecimal digits that change with any training image or label, or their order."""
+    """A hash (16 hexadecimal digits) of the training images and labels in their order."""
     digest = hashlib.blake2b(digest_size=8)
     for array in (dataset.train_images, dataset.train_labels):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -162,38 +143,31 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _rank_in_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The place of each image in a random order of its class, from 0; [n]."""
-    order = rng.permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    starts = np.searchsorted(labels[order], labels[order])
-    rank = np.empty(len(labels), np.int64)
-    rank[order] = np.arange(len(labels)) - starts
-    return rank
+def _random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    """The rank of each image in a random order of its class, from 0; [n]."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return rank_within_class(labels, np.argsort(order))
 
 
 def _load_digits(name: str, splits: tuple[str, str], keys: tuple[str, str]) -> Dataset:
-    """The 1,797 digits of scikit-learn, 8x8 pixels of 0 to 16 scaled to 0 to 255.
+    """The 1,797 digits of scikit-learn: 8x8 pixels, scaled from 0..16 to 0..255.
 
-    They come without a split. The third of every five images of a class, in
-    scikit-learn's order, is a test image: 1,438 to train and 359 to test, with
-    35 to 37 of each class.
+    scikit-learn gives no split. Here the third of every five images of a class, in
+    scikit-learn's order, is a test image. This gives 1,438 training images and 359
+    test images, 35 to 37 per class.
     """
-    import sklearn.datasets  # Takes a second; nobody else needs it.
+    import sklearn.datasets  # Takes a second, and other sources do not need it.
 
     if name != "digits":
-        raise UserError(f'data.source "digits" has one data set, "digits", and no "{name}"')
+        raise UserError(f'data.source "digits" has only the data set "digits", not "{name}"')
     for key, known in zip(keys, ("image", "label"), strict=True):
         if key != known:
             raise UserError(f'digits has no feature "{key}"; it has: image, label')
     raw = sklearn.datasets.load_digits()
     images = np.rint(raw.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = raw.target.astype(np.int32)
-    place = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        place[members] = np.arange(len(members))
-    parts = {"train": place % 5 != 2, "test": place % 5 == 2}
+    rank = rank_within_class(labels, np.arange(len(labels)))
+    parts = {"train": rank % 5 != 2, "test": rank % 5 == 2}
     for split in splits:
         if split not in parts:
             raise UserError(f'digits has no split "{split}"; it has: train, test')

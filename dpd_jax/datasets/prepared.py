@@ -1,4 +1,4 @@
-"""Reading data sets that TFDS has prepared, without TensorFlow."""
+"""Reads data sets prepared by TFDS, without TensorFlow."""
 
 import difflib
 import pathlib
@@ -12,38 +12,36 @@ from dpd_jax.datasets import builders
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
-_BATCH = 1000  # records; one at a time takes half as long again
+_BATCH = 1000  # records; reading them one by one takes 1.5 times as long
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-_ANEW = (
-    "On a machine with TensorFlow, TFDS prepares a set in the array_record format needed here: "
-    "`tfds build NAME --file_format=array_record --data_dir=FOLDER`; then give --data_dir=FOLDER."
+_HELP = (
+    "On a machine with TensorFlow, prepare the set in the array_record format: "
+    "`tfds build NAME --file_format=array_record --data_dir=FOLDER`; then set --data_dir=FOLDER."
 )
 
 
 def read(
     name: str,
-    *,
     splits: Sequence[str],
     keys: tuple[str, str],
     data_dir: pathlib.Path,
-    mirror: str | None,
     progress: Progress | None,
 ) -> tuple[str, list[tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
-    """Reads splits of a set into memory, after downloading it if need be and possible.
+    """Reads splits of a set into memory. A missing set is downloaded if a builder exists.
 
     Args:
-      name, data_dir, mirror, progress: see `data.load`.
+      name, data_dir, progress: see `loading.load`.
       splits: in TFDS's notation.
-      keys: the features that hold image and label.
+      keys: the image feature and the label feature.
 
     Returns:
       The name with its version; images (uint8 [n, h, w, c]) and labels (int32
       [n]) of each split; the names of the classes.
 
     Raises:
-      UserError: see `data.load`.
+      UserError: see `loading.load`.
     """
-    folder = _locate(name, data_dir, mirror, progress)
+    folder = _locate(name, data_dir, progress)
     full_name = f"{name.partition(':')[0]}:{folder.name}"
     builder = _open(folder)
     _check_features(builder.info.features, keys, full_name)
@@ -59,7 +57,7 @@ def read(
             if image.shape != images.shape[1:]:
                 raise UserError(
                     f"image {i} of {where} has shape {image.shape}, the first has "
-                    f"{images.shape[1:]}. All must have one size: resize them when preparing."
+                    f"{images.shape[1:]}. All must have one size; resize them in the set."
                 )
             images[i], labels[i] = image, label
             done += 1
@@ -82,18 +80,18 @@ def _records(source, keys: tuple[str, str], where: str) -> Iterator[tuple[np.nda
             for record in source.__getitems__(range(start, stop)):
                 image, label = np.asarray(record[image_key], np.uint8), int(record[label_key])
                 batch.append((image[..., None] if image.ndim == 2 else image, label))
-        # array_record, protobuf and Pillow each have their own errors; a truncated file
-        # can also give records without content, in which image and label are None.
+        # array_record, protobuf and Pillow have their own errors. A truncated file may also give
+        # empty records, whose image and label are None.
         except Exception as error:
             raise UserError(
                 f"records {start} to {stop - 1} of {where} cannot be read: {error}. The files are "
-                "damaged or incomplete: delete the folder and prepare or copy the set again."
+                "damaged or incomplete; delete the folder and prepare or copy the set again."
             ) from error
         yield from batch
 
 
 def _class_names(label, arrays, full_name: str) -> tuple[str, ...]:
-    """The names the set gives its classes; numbers, where it says nothing of classes."""
+    """The class names of the set, or numbers if it has none."""
     labels = np.concatenate([labels for _, labels in arrays])
     k = getattr(label, "num_classes", None) or max(int(labels.max()), 0) + 1
     if labels.min() < 0 or labels.max() >= k:
@@ -128,8 +126,8 @@ def _check_features(features, keys: tuple[str, str], full_name: str) -> None:
 def _open(folder: pathlib.Path):
     try:
         return tfds.builder_from_directory(folder, file_format="array_record")
-    except Exception as error:  # Whatever a damaged or foreign description leads to.
-        raise UserError(f"cannot read the data set in {folder}: {error}. {_ANEW}") from error
+    except Exception as error:  # A damaged description may raise anything.
+        raise UserError(f"cannot read the data set in {folder}: {error}. {_HELP}") from error
 
 
 def _open_split(builder, split: str, full_name: str):
@@ -143,10 +141,8 @@ def _open_split(builder, split: str, full_name: str):
         ) from error
 
 
-def _locate(
-    name: str, data_dir: pathlib.Path, mirror: str | None, progress: Progress | None
-) -> pathlib.Path:
-    """The folder of a prepared set; makes it where one of our builders can."""
+def _locate(name: str, data_dir: pathlib.Path, progress: Progress | None) -> pathlib.Path:
+    """The folder of a prepared set, which is built if it is missing and has a builder."""
     bare, _, version = name.partition(":")
     there = _prepared_in(data_dir)
     if bare in there and version in ("", *there[bare]):
@@ -154,14 +150,15 @@ def _locate(
     builder = builders.BUILDERS.get(bare)
     if builder is None or version not in ("", str(builder.VERSION)):
         raise UserError(_unknown(name, data_dir, there))
+    missing = _missing(name, data_dir, there)
     try:
-        return builders.prepare(bare, data_dir, mirror=mirror, progress=progress)
+        return builders.prepare(bare, data_dir, progress)
     except UserError as error:
-        raise UserError(f"{_nothing(name, data_dir, there)}; and {error}") from error
+        raise UserError(f"{missing}; and {error}") from error
 
 
 def _prepared_in(data_dir: pathlib.Path) -> dict[str, list[str]]:
-    """Name (and config) of each set below a folder -> its versions, newest last."""
+    """The sets in a folder: name (with config) -> versions, newest last."""
     there = {}
     for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
         for path in data_dir.glob(pattern):
@@ -175,7 +172,7 @@ def _prepared_in(data_dir: pathlib.Path) -> dict[str, list[str]]:
     }
 
 
-def _nothing(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> str:
+def _missing(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> str:
     if not data_dir.is_dir():
         state = "is a file" if data_dir.exists() else "does not exist"
     elif there:
@@ -188,10 +185,10 @@ def _nothing(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> 
 def _unknown(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> str:
     known = sorted({*there, *builders.BUILDERS})
     close = difflib.get_close_matches(name.partition(":")[0], [*known, "digits"], n=1)
-    meant = f' Did you mean "{close[0]}"?' if close and close[0] != name else ""
+    hint = f' Did you mean "{close[0]}"?' if close and close[0] != name else ""
     own = ", ".join(f"{key}:{value.VERSION}" for key, value in builders.BUILDERS.items())
     return (
-        f"{_nothing(name, data_dir, there)}.{meant} Downloaded when missing: {own}. Without any "
-        f'files: digits (with data.source "digits"). {_ANEW} Images of your own need no TFDS: '
-        'data.source "npz" reads them from a file, data.name being its path (README.md).'
+        f"{_missing(name, data_dir, there)}.{hint} Downloaded if missing: {own}. Needs no files: "
+        f'digits (data.source "digits"). {_HELP} Your own images need no TFDS: data.source "npz" '
+        "reads them from the file data.name (README.md)."
     )

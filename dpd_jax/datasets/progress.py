@@ -1,9 +1,9 @@
-"""How long work on a data set tells of its progress."""
+"""Reports the progress of work on a data set."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told how far the work has come; `fraction` rises to 1 once for each thing `doing`."""
+    """Called with the fraction done; it rises to 1 once for each task `doing`."""
 
     def __call__(self, fraction: float, *, doing: str) -> None: ...

@@ -1,8 +1,8 @@
-"""From 8-bit images to the space networks see, and back.
+"""Maps 8-bit images to model space and back.
 
-Either ZCA whitening, fitted on the training images of a data set as the
-published programs do it (kornia's ZCAWhitening with eps 0.1), or a mean and a
-standard deviation for each channel, given or measured.
+Either ZCA whitening, fitted on the training images as in the published programs
+(kornia's ZCAWhitening with eps 0.1), or a mean and a standard deviation per channel,
+given or measured.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ import numpy as np
 
 from dpd_jax.errors import UserError
 
-# Enough rows for the matrix product to run at full rate; 98 MB in float64 for CIFAR-10.
+# Enough rows for a fast matrix product; 98 MB in float64 for CIFAR-10.
 _ROWS_AT_ONCE = 4000
 
 
 class Preprocessing(NamedTuple):
-    """An affine map of images scaled to [0, 1], and its inverse. All are float32.
+    """An affine map of images scaled to [0, 1], and its inverse, in float32.
 
     Attributes:
       mean: [d], d = h * w * c in (h, w, c) order, or [c].
-      matrix: ZCA's symmetric matrix [d, d], or one factor for each channel [c].
-      inverse: the inverse of `matrix`, in its shape.
+      matrix: ZCA's symmetric matrix [d, d], or one factor per channel [c].
+      inverse: the inverse of `matrix`, in the same shape.
     """
 
     mean: np.ndarray
@@ -34,12 +34,11 @@ def fit_zca(images: np.ndarray, *, epsilon: float) -> Preprocessing:
     """ZCA whitening of images scaled to [0, 1].
 
     With mean mu and unbiased covariance U diag(s) U^T, the matrix is
-    W = U diag(s + epsilon)^(-1/2) U^T. Mean, covariance and eigenvectors are
-    found in float64.
+    W = U diag(s + epsilon)^(-1/2) U^T. All is computed in float64.
 
     Args:
-      images: uint8 [n, h, w, c], the training images. Fewer than h * w * c of
-        them, or pixels that never change, do no harm.
+      images: uint8 [n, h, w, c], the training images. n may be less than h * w * c,
+        and pixels may be constant.
       epsilon: added to the eigenvalues; positive.
 
     Raises:
@@ -51,8 +50,8 @@ def fit_zca(images: np.ndarray, *, epsilon: float) -> Preprocessing:
         raise UserError(f"ZCA needs at least 2 training images; the data set has {count}.")
     if not epsilon > 0:
         raise UserError(
-            f"data.zca_epsilon is {epsilon}; it must be positive, or directions in which the "
-            "images never differ would be divided by zero. The published value is 0.1."
+            f"data.zca_epsilon is {epsilon}; it must be positive, because the images may be "
+            "constant in some directions. The published value is 0.1."
         )
     pixels = images.reshape(count, -1)
     mean = pixels.sum(axis=0, dtype=np.int64) / (255 * count)
@@ -63,7 +62,7 @@ def fit_zca(images: np.ndarray, *, epsilon: float) -> Preprocessing:
         covariance += centred.T @ centred
     covariance /= count - 1
     variances, directions = np.linalg.eigh(covariance)
-    # Zero variances come out as tiny negative ones, which a tiny epsilon would not lift.
+    # Zero variances are computed as tiny negative ones, which a tiny epsilon would not correct.
     deviations = np.sqrt(np.maximum(variances, 0) + epsilon)
     matrix = (directions / deviations) @ directions.T
     inverse = (directions * deviations) @ directions.T
@@ -74,7 +73,7 @@ def per_channel(mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
     """(x - mean) / std in each channel.
 
     Args:
-      mean, std: [c], of images scaled to [0, 1].
+      mean, std: [c], for images scaled to [0, 1].
 
     Raises:
       UserError: the lengths differ, or a deviation is not positive.
@@ -82,8 +81,8 @@ def per_channel(mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
     mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     if mean.ndim != 1 or mean.shape != std.shape:
         raise UserError(
-            f"data.mean has shape {mean.shape} and data.std {std.shape}; give one number per "
-            "channel for each."
+            f"data.mean has shape {mean.shape} and data.std {std.shape}; both need "
+            "one number per channel."
         )
     if not np.all(std > 0):
         raise UserError(f"data.std is {std.tolist()}; every entry must be positive.")
@@ -91,13 +90,13 @@ def per_channel(mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
 
 
 def fit_per_channel(images: np.ndarray) -> Preprocessing:
-    """(x - mean) / std in each channel, both over all pixels of the images.
+    """(x - mean) / std in each channel, measured over all pixels of the images.
 
     Args:
       images: uint8 [n, h, w, c], the training images.
 
     Raises:
-      UserError: the images are not 8-bit, or a channel has one value everywhere.
+      UserError: the images are not 8-bit, or a channel is constant.
     """
     _check_images(images)
     mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
@@ -106,41 +105,36 @@ def fit_per_channel(images: np.ndarray) -> Preprocessing:
     std = np.sqrt(np.maximum(squares - mean**2, 0))
     if not np.all(std > 0):
         raise UserError(
-            f"channel {std.argmin()} is {mean[std.argmin()]:g} in every training image, so that "
-            "its standard deviation is 0. Leave the channel out, or give data.mean and data.std."
+            f"channel {std.argmin()} is {mean[std.argmin()]:g} in every training image, so its "
+            "standard deviation is 0. Remove the channel, or set data.mean and data.std."
         )
     return per_channel(mean / 255, std / 255)
 
 
 def transform(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
-    """8-bit images [n, h, w, c] in model space: (x / 255 - mean) W, float32.
+    """Maps 8-bit images [n, h, w, c] to model space: (x / 255 - mean) W, float32.
 
     Raises:
-      UserError: the images are not 8-bit, or not of the shape the map is for.
+      UserError: the images are not 8-bit or have another shape than in the fit.
     """
     _check_images(images)
-
-    def forward(rows):
-        scaled = rows / np.float32(255) - preprocessing.mean
-        return _apply(preprocessing.matrix, scaled)
-
+    mean, matrix, _ = preprocessing
+    forward = lambda rows: _apply(matrix, rows / np.float32(255) - mean)  # noqa: E731
     return _in_chunks(preprocessing, images, forward)
 
 
 def restore(preprocessing: Preprocessing, x: np.ndarray) -> np.ndarray:
-    """The inverse of `transform`: x W^-1 + mean, float32, images in [0, 1], not clipped.
+    """The inverse of `transform`: x W^-1 + mean, float32, in [0, 1] but not clipped.
 
     Args:
-      preprocessing: as `transform` was given.
+      preprocessing: the same as for `transform`.
       x: [n, h, w, c] in model space.
 
     Raises:
-      UserError: the images are not of the shape the map is for.
+      UserError: the images have another shape than in the fit.
     """
-
-    def backward(rows):
-        return _apply(preprocessing.inverse, rows.astype(np.float32)) + preprocessing.mean
-
+    mean, _, inverse = preprocessing
+    backward = lambda rows: _apply(inverse, rows.astype(np.float32)) + mean  # noqa: E731
     return _in_chunks(preprocessing, np.asarray(x), backward)
 
 
@@ -149,18 +143,14 @@ def _apply(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _in_chunks(preprocessing: Preprocessing, images: np.ndarray, function) -> np.ndarray:
-    """Applies `function` to images as rows [., d] (ZCA) or [., c], a few at a time."""
+    """Applies `function` to chunks of the images as rows [., d] (ZCA) or [., c]."""
     size = preprocessing.mean.size
     whole = preprocessing.matrix.ndim == 2
     if (int(np.prod(images.shape[1:])) if whole else images.shape[-1]) != size:
         raise UserError(
             f"The preprocessing is for images of {size} {'numbers' if whole else 'channels'}, but "
-            f"these are {'x'.join(str(n) for n in images.shape[1:])}. "
-            + (
-                "It was fitted on another data set."
-                if whole
-                else "Give data.mean and data.std one number per channel."
-            )
+            f"these are {'x'.join(map(str, images.shape[1:]))}. "
+            f"{'It was fitted on another data set' if whole else 'Check data.mean and data.std'}."
         )
     out = np.empty(images.shape, np.float32)
     for start in range(0, len(images), _ROWS_AT_ONCE):

@@ -1,21 +1,21 @@
-"""Networks as pure functions of one flat parameter vector."""
+"""Networks as pure functions of one flat vector of parameters."""
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_choice
 from dpd_jax.networks import alexnet, convnet, layout, lenet, mlp, resnet, vgg
 from dpd_jax.networks.layout import Parameter
 
-# A builder takes `image_shape`, `num_classes` and its own options, all by keyword.
+# Name -> function of `image_shape`, `num_classes` and the network's own options, all by keyword.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": alexnet.build,
     "convnet": convnet.build,
@@ -28,14 +28,13 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A linen module seen through one flat vector [P] of its parameters.
+    """A linen module as a function of one flat vector [P] of its parameters.
 
-    The vector is the raveled parameter tree; its order runs from the layer
-    nearest the images to the classifier. Hashable, hence usable as a static
-    argument.
+    The vector is the raveled parameter tree, from the first layer to the classifier. A network is
+    hashable, so it can be a static argument of a jitted function.
 
     Attributes:
-      module: called as `module(images, use_running_stats=...)`.
+      module: a module that is called as `module(images, use_running_stats=...)`.
       image_shape: (height, width, channels).
       num_classes: number of logits.
     """
@@ -50,7 +49,7 @@ class Network:
 
     @functools.cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """All parameter arrays in the order of the flat vector, which they tile."""
+        """The parameter arrays in their order in the flat vector; together they are the vector."""
         return layout.parameters(self._shapes["params"])
 
     @property
@@ -59,11 +58,11 @@ class Network:
 
     @functools.partial(jax.jit, static_argnums=0)
     def init(self, key: jax.Array) -> jax.Array:
-        """Fresh parameters [P]."""
+        """Random parameters [P] before training."""
         return ravel_pytree(self._init_variables(key)["params"])[0]
 
     def init_stats(self) -> dict[str, Any]:
-        """Running statistics before any training; {} when the network has none."""
+        """Running statistics before training; {} if the network has none."""
         if "stats" not in self._shapes:
             return {}
         return self._init_variables(jax.random.key(0))["stats"]
@@ -71,14 +70,19 @@ class Network:
     def apply(
         self, params: jax.Array, images: jax.Array, stats: dict[str, Any] | None = None
     ) -> jax.Array:
-        """Logits [b, k] of images [b, h, w, c].
+        """The logits of images.
 
         Args:
           params: flat parameters [P].
-          images: [b, h, w, c].
-          stats: running statistics to normalise with. None means training
-            mode: norms over the batch use the moments of this batch.
+          images: [b, h, w, c] in model space.
+          stats: running statistics for norms over the batch. With None or {} such norms use the
+            moments of this batch.
+
+        Returns:
+          Logits [b, num_classes].
         """
+        chex.assert_shape(params, (self.num_params,))
+        chex.assert_shape(images, (None, *self.image_shape))
         variables = {"params": self._unravel(params)}
         if stats:
             variables["stats"] = stats
@@ -87,7 +91,7 @@ class Network:
     def apply_and_update(
         self, params: jax.Array, images: jax.Array, stats: dict[str, Any]
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """Logits in training mode, and the running statistics moved towards this batch."""
+        """Logits with the moments of this batch, and the running statistics after it."""
         variables = {"params": self._unravel(params), "stats": stats}
         logits, updated = self.module.apply(
             variables, images, use_running_stats=False, mutable=["stats"]
@@ -95,17 +99,17 @@ class Network:
         return logits, updated.get("stats", {})
 
     def features(self, params: jax.Array, images: jax.Array) -> jax.Array:
-        """What the classifier, the layer of that name, reads of images [b, h, w, c]: [b, f]."""
-        seen = []
+        """The inputs [b, f] of the layer named "classifier" for images [b, h, w, c]."""
+        inputs = []
 
-        def look(call, args, kwargs, context):
+        def record(call, args, kwargs, context):
             if context.module.name == "classifier" and context.method_name == "__call__":
-                seen.append(args[0])
+                inputs.append(args[0])
             return call(*args, **kwargs)
 
-        with nn.intercept_methods(look):
+        with nn.intercept_methods(record):
             self.apply(params, images)
-        return seen[-1].reshape(len(images), -1)
+        return inputs[-1].reshape(len(images), -1)
 
     def _init_variables(self, key: jax.Array) -> dict[str, Any]:
         return self.module.init(key, jnp.zeros((2, *self.image_shape)), use_running_stats=False)
@@ -113,7 +117,8 @@ class Network:
     def _unravel(self, params: jax.Array) -> dict[str, Any]:
         pieces = jnp.split(params, [parameter.offset for parameter in self.parameters[1:]])
         arrays = [
-            piece.reshape(parameter.shape) for piece, parameter in zip(pieces, self.parameters)
+            piece.reshape(parameter.shape)
+            for piece, parameter in zip(pieces, self.parameters, strict=True)
         ]
         return jax.tree.unflatten(jax.tree.structure(self._shapes["params"]), arrays)
 
@@ -121,32 +126,19 @@ class Network:
 def create(
     name: str, *, image_shape: tuple[int, int, int], num_classes: int, **options: Any
 ) -> Network:
-    """The network called `name`.
+    """Creates a network.
 
     Args:
-      name: a name in BUILDERS.
+      name: a name in `BUILDERS`.
       image_shape: (height, width, channels).
       num_classes: number of logits.
-      **options: exactly what that builder asks for; see its docstring.
+      **options: the options of this network, such as `convnet.ConvNet`'s.
 
     Raises:
-      UserError: for an unknown name or option, a missing option, or options
-        that do not fit together.
+      UserError: for an unknown name, or options that do not fit together or the images.
+      TypeError: for an unknown option.
     """
-    if name not in BUILDERS:
-        known = ", ".join(sorted(BUILDERS))
-        raise UserError(f"network.name is {name!r}; the known networks are: {known}.")
-    build = BUILDERS[name]
-    wanted = inspect.signature(build).parameters.keys() - {"image_shape", "num_classes"}
-    for complaint, names in (
-        ("has no option", options.keys() - wanted),
-        ("needs the option", wanted - options.keys()),
-    ):
-        if names:
-            raise UserError(
-                f"network {name!r} {complaint} {', '.join(sorted(names))}; "
-                f"its options are: {', '.join(sorted(wanted))}."
-            )
+    check_choice("network.name", name, BUILDERS)
     shape = tuple(image_shape)
-    module = build(image_shape=shape, num_classes=num_classes, **options)
+    module = BUILDERS[name](image_shape=shape, num_classes=num_classes, **options)
     return Network(module=module, image_shape=shape, num_classes=num_classes)

@@ -1,7 +1,7 @@
 """The ConvNet of the dataset-distillation papers (Zhao & Bilen, 2021).
 
-Every block is convolution 3x3 with bias, norm, activation, pooling 2x2. Layers
-are initialised as PyTorch does, since the papers' experts were.
+Each block is a 3x3 convolution with bias, a norm, an activation and 2x2 pooling. The
+initialisation is PyTorch's, as in the papers.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice
 from dpd_jax.networks import convolution as _convolution
 from dpd_jax.networks import norm_activate_pool
 
-# PyTorch's constants, part of what these layers mean rather than settings.
+# PyTorch's constants. They belong to the definition of these layers and are no settings.
 EPSILON = 1e-5
 STATS_MOMENTUM = 0.1
 GROUPS = 4
 LEAKY_SLOPE = 0.01
 
-MAX_DEPTH = 10  # block_10 would sort before block_2 in the raveled vector
+MAX_DEPTH = 10  # In the raveled vector block_10 would come before block_2.
 
 NORMS = ("instance", "batch", "layer", "group", "none")
 ACTIVATIONS: dict[str, Callable] = {
@@ -28,28 +28,27 @@ ACTIVATIONS: dict[str, Callable] = {
     "leaky_relu": lambda x: nn.leaky_relu(x, LEAKY_SLOPE),
     "sigmoid": nn.sigmoid,
 }
-SLOPES = {"relu": 0.0, "leaky_relu": LEAKY_SLOPE}  # below zero, of the piecewise linear ones
+SLOPES = {"relu": 0.0, "leaky_relu": LEAKY_SLOPE}  # of the piecewise linear activations, below zero
 
 
 def _windows(x: jax.Array) -> jax.Array:
-    """[b, h, w, c] -> [b, h // 2, 2, w // 2, 2, c]; an odd last row or column is left out."""
+    """[b, h, w, c] -> [b, h // 2, 2, w // 2, 2, c]; an odd last row or column is dropped."""
     b, h, w, c = x.shape
     x = x[:, : h // 2 * 2, : w // 2 * 2]
     return x.reshape(b, h // 2, 2, w // 2, 2, c)
 
 
 def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The larger of two arrays, the first of equal ones; NaN if either is NaN."""
+    """The larger of two values, the first if they are equal; NaN if either is NaN."""
     return jnp.where((a >= b) | (a != a), a, b)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """The largest pixel of each 2x2 window, the first of equal ones as in PyTorch.
+    """The largest pixel of each 2x2 window; of equal pixels the first, as in PyTorch.
 
-    `jnp.max` is differentiated by comparing its result with its operand for
-    equality. A compiler may compute the operand twice and round it differently;
-    then no pixel, or a wrong one, gets the gradient. A choice between two values
-    always hands the gradient to one of them.
+    The derivative of `jnp.max` compares the result with the operand. A compiler may compute the
+    operand twice and round it differently; then no pixel, or a wrong one, gets the gradient. The
+    choice between two values always gives it to one of them.
     """
     x = _windows(x)
     top, bottom = (_larger(x[:, :, i, :, 0], x[:, :, i, :, 1]) for i in (0, 1))
@@ -69,7 +68,7 @@ POOLINGS: dict[str, Callable] = {
 
 
 def uniform_init(fan_in: int) -> Callable:
-    """PyTorch's initialiser of kernels and biases: uniform within 1 / sqrt(fan_in)."""
+    """PyTorch's initialiser of kernels and biases: uniform in +-1 / sqrt(fan_in)."""
     bound = fan_in**-0.5
 
     def init(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -81,8 +80,8 @@ def uniform_init(fan_in: int) -> Callable:
 class Convolution(nn.Module):
     """3x3 convolution with bias: [b, h, w, i] -> [b, h', w', features].
 
-    `centred` says that a mean over pixels is taken off the result: adding the
-    bias would change nothing, so it is left out and its gradient is exactly zero.
+    `centred` means that the next layer subtracts the mean over pixels. The bias would have no
+    effect then, so it is not added, and its gradient is exactly zero.
     """
 
     features: int
@@ -102,12 +101,12 @@ class Convolution(nn.Module):
 class Norm(nn.Module):
     """Normalises maps [b, h, w, c], then scales and shifts them.
 
-    "instance" and "group" share moments over the pixels of one image and a
-    group of channels, "layer" over a whole image (with a scale per element),
-    "batch" over the batch and pixels. The variance is the biased one.
+    The moments are those of one image and one channel ("instance"), one image and a group of
+    channels ("group"), a whole image ("layer", with a scale per element), or one channel of the
+    whole batch ("batch"). The variance is the biased one.
 
-    `use_running_stats` replaces the moments of "batch" by the collection
-    "stats", which is updated whenever it is mutable.
+    With `use_running_stats` the moments of "batch" come from the collection "stats", which is
+    updated whenever it is mutable.
     """
 
     kind: str
@@ -130,7 +129,7 @@ class Norm(nn.Module):
             centred = grouped - mean
         else:
             mean = grouped.mean(axes, keepdims=True)
-            # The mean of squares less the squared mean would lose digits here.
+            # More precise than the mean of squares minus the squared mean.
             centred = grouped - mean
             variance = jnp.square(centred).mean(axes, keepdims=True)
             if self.kind == "batch":
@@ -151,7 +150,7 @@ class Norm(nn.Module):
 
 
 class NormActivatePool(nn.Module):
-    """`tail.norm_activate_pool` with the parameters of the norm."""
+    """The function `norm_activate_pool` with the parameters of the norm."""
 
     slope: float
 
@@ -177,8 +176,8 @@ class Block(nn.Module):
         x = Convolution(
             self.width, self.padding, self.convolution, self.norm == "instance", name="conv"
         )(x)
-        usual = (self.norm, self.pooling) == ("instance", "average") and self.activation in SLOPES
-        if usual and norm_activate_pool.fits(x.shape):
+        published = (self.norm, self.pooling) == ("instance", "average")
+        if published and self.activation in SLOPES and norm_activate_pool.fits(x.shape):
             return NormActivatePool(SLOPES[self.activation], name="norm")(x)
         if self.norm != "none":
             x = Norm(self.norm, name="norm")(x, use_running_stats=use_running_stats)
@@ -186,7 +185,7 @@ class Block(nn.Module):
 
 
 class Linear(nn.Module):
-    """[b, i] -> [b, features]."""
+    """A linear layer with bias: [b, i] -> [b, features]."""
 
     features: int
 
@@ -199,16 +198,28 @@ class Linear(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Images [b, h, w, c] -> logits [b, num_classes]."""
+    """Images [b, h, w, c] -> logits [b, num_classes]. The defaults are the papers' for 32x32.
+
+    Attributes:
+      num_classes: number of logits.
+      width: channels of every block.
+      depth: number of blocks, at most MAX_DEPTH.
+      norm: a name in NORMS.
+      activation: a name in ACTIVATIONS.
+      pooling: a name in POOLINGS.
+      stem_padding: zeros around the image before the first convolution. The papers use 3 for 28x28
+        images, which gives maps of 32x32.
+      convolution: "auto" or a name in convolution.METHODS.
+    """
 
     num_classes: int
-    width: int
-    depth: int
-    norm: str
-    activation: str
-    pooling: str
-    stem_padding: int
-    convolution: str
+    width: int = 128
+    depth: int = 3
+    norm: str = "instance"
+    activation: str = "relu"
+    pooling: str = "average"
+    stem_padding: int = 1
+    convolution: str = "auto"
 
     @nn.compact
     def __call__(self, images: jax.Array, *, use_running_stats: bool) -> jax.Array:
@@ -227,58 +238,30 @@ class ConvNet(nn.Module):
         return Linear(self.num_classes, name="classifier")(x.reshape(x.shape[0], -1))
 
 
-def build(
-    *,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    width: int,
-    depth: int,
-    norm: str,
-    activation: str,
-    pooling: str,
-    stem_padding: int,
-    convolution: str,
-) -> ConvNet:
-    """A ConvNet whose options are known to fit the images.
+def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:
+    """A ConvNet whose options fit the images.
 
     Args:
       image_shape: (height, width, channels).
-      num_classes: number of logits.
-      width: channels of every block.
-      depth: number of blocks, at most MAX_DEPTH.
-      norm: one of NORMS.
-      activation: a name in ACTIVATIONS.
-      pooling: a name in POOLINGS.
-      stem_padding: zeros around the image before the first convolution; 3
-        makes 28x28 images into 32x32 maps, as the papers do.
-      convolution: "auto" or a name in convolution.METHODS.
+      **options: the attributes of `ConvNet`.
 
     Raises:
-      UserError: for an unknown option, or more blocks than the images allow.
+      UserError: for an unknown option value, or more blocks than the images allow.
     """
-    for option, value, known in (
-        ("norm", norm, NORMS),
-        ("activation", activation, ACTIVATIONS),
-        ("pooling", pooling, POOLINGS),
-    ):
-        if value not in known:
-            raise UserError(f"network.{option} is {value!r}; choose one of {', '.join(known)}.")
-    if norm == "group" and width % GROUPS:
-        raise UserError(f"network.width is {width}; norm 'group' needs a multiple of {GROUPS}.")
-    grown = min(image_shape[:2]) + 2 * (stem_padding - 1)
-    deepest = MAX_DEPTH if pooling == "none" else min(MAX_DEPTH, grown.bit_length() - 1)
-    if not 1 <= depth <= deepest:
+    net = ConvNet(**options)
+    check_choice("network.norm", net.norm, NORMS)
+    check_choice("network.activation", net.activation, ACTIVATIONS)
+    check_choice("network.pooling", net.pooling, POOLINGS)
+    if net.norm == "group" and net.width % GROUPS:
         raise UserError(
-            f"network.depth is {depth}; images of {image_shape[0]}x{image_shape[1]} allow "
-            f"1 to {deepest} blocks with stem_padding {stem_padding} and pooling {pooling!r}."
+            f"network.width = {net.width}, but norm 'group' needs a multiple of {GROUPS}."
         )
-    return ConvNet(
-        num_classes=num_classes,
-        width=width,
-        depth=depth,
-        norm=norm,
-        activation=activation,
-        pooling=pooling,
-        stem_padding=stem_padding,
-        convolution=_convolution.resolve(convolution),
-    )
+    height, width = image_shape[:2]
+    side = min(height, width) + 2 * (net.stem_padding - 1)  # of the first maps
+    deepest = MAX_DEPTH if net.pooling == "none" else min(MAX_DEPTH, side.bit_length() - 1)
+    if not 1 <= net.depth <= deepest:
+        raise UserError(
+            f"network.depth = {net.depth}, but images of {height}x{width} allow 1 to {deepest} "
+            f"blocks with stem_padding {net.stem_padding} and pooling {net.pooling!r}."
+        )
+    return net.clone(convolution=_convolution.resolve(net.convolution))

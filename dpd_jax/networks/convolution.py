@@ -1,7 +1,7 @@
-"""Two-dimensional convolution in the form that suits the backend.
+"""Two-dimensional convolution, in a form for each backend.
 
-"lax" is XLA's own. On a CPU, inside a loop, its kernel gradient runs a hundred
-times slower than a matrix product; "patches" is matrix products throughout.
+"lax" is XLA's convolution. Inside a loop on a CPU its gradient with respect to the kernel is a
+hundred times slower than a matrix product. "patches" consists of matrix products only.
 """
 
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_choice
 
 
 def _lax(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Array:
@@ -24,23 +24,23 @@ def _lax(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Arra
 
 
 def _columns(x: jax.Array, size: tuple[int, int], padding: int, stride: int = 1) -> jax.Array:
-    """[b, h, w, i] -> [b, rows, columns, kh kw i]: what the kernel sees at every place."""
+    """[b, h, w, i] -> [b, rows, columns, kh kw i]: the inputs of the kernel at each position."""
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     rows, columns = x.shape[1] - size[0] + 1, x.shape[2] - size[1] + 1
-    places = [(i, j) for i in range(size[0]) for j in range(size[1])]
+    shifts = [(i, j) for i in range(size[0]) for j in range(size[1])]
     return jnp.concatenate(
-        [x[:, i : i + rows : stride, j : j + columns : stride] for i, j in places], axis=-1
+        [x[:, i : i + rows : stride, j : j + columns : stride] for i, j in shifts], axis=-1
     )
 
 
 def _flat(x: jax.Array) -> jax.Array:
-    """[..., c] -> [all before, c]."""
+    """[..., c] -> [product of the other axes, c]."""
     return x.reshape(-1, x.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _patches(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Shifted slices side by side, times the kernel as one matrix."""
+    """Shifted slices side by side, times the kernel as a matrix."""
     return _columns(x, kernel.shape[:2], padding) @ _flat(kernel)
 
 
@@ -49,11 +49,11 @@ def _patches_forward(x, kernel, padding):
 
 
 def _patches_backward(padding, residuals, g):
-    """Two products. What JAX derives would add shifted slices up instead.
+    """Two matrix products. JAX's own derivative would add up shifted slices instead.
 
-    With many channels both come from the columns of g: the images' gradient is
-    g convolved with the kernel turned around, the kernel's is x' columns(g),
-    turned around. With few, the columns of x are much smaller than those of g.
+    With many input channels both products use the columns of g: the gradient of the images is the
+    convolution of g with the flipped kernel, and that of the kernel is x' columns(g), flipped.
+    With few input channels the columns of x are used, which are much smaller than those of g.
     """
     x, kernel = residuals
     height, width, inputs, outputs = kernel.shape
@@ -61,12 +61,12 @@ def _patches_backward(padding, residuals, g):
         columns, scatter = jax.vjp(lambda x: _columns(x, (height, width), padding), x)
         (to_x,) = scatter(g @ _flat(kernel).T)
         return to_x, (_flat(columns).T @ _flat(g)).reshape(kernel.shape)
-    # Zeros enough that the columns reach every pixel of x.
+    # With this padding the columns reach every pixel of x.
     g = jnp.pad(g, ((0, 0), (height - 1 - padding,) * 2, (width - 1 - padding,) * 2, (0, 0)))
     columns = _columns(g, (height, width), 0)
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     to_kernel = (_flat(x).T @ _flat(columns)).reshape(inputs, height, width, outputs)
-    return columns @ _flat(turned), to_kernel[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+    return columns @ _flat(flipped), to_kernel[:, ::-1, ::-1].transpose(1, 2, 0, 3)
 
 
 _patches.defvjp(_patches_forward, _patches_backward)
@@ -82,17 +82,15 @@ METHODS: dict[str, Callable] = {"lax": _lax, "patches": _patches_with_stride}
 
 
 def resolve(method: str) -> str:
-    """The name in METHODS that `method` means on this backend; "auto" chooses.
+    """A name in METHODS: `method`, or for "auto" the faster one on this backend.
 
     Raises:
       UserError: for an unknown name.
     """
+    check_choice("network.convolution", method, ("auto", *METHODS))
     if method == "auto":
-        # XLA's CPU convolution loses its threads inside a scan; a matrix product does not.
+        # Inside a scan XLA's CPU convolution uses one thread; a matrix product uses all.
         return "patches" if jax.default_backend() == "cpu" else "lax"
-    if method not in METHODS:
-        known = ", ".join(["auto", *METHODS])
-        raise UserError(f"network.convolution is {method!r}; choose one of {known}.")
     return method
 
 
@@ -105,10 +103,10 @@ def convolve(
       x: images [b, h, w, i].
       kernel: weights [kh, kw, i, o].
       padding: zeros added on each of the four sides.
-      stride: step between neighbouring places.
-      method: a name in METHODS, or "auto". All agree to rounding and may be
-        differentiated any number of times, forward over reverse included; only
-        forward mode straight over "patches" is not provided for.
+      stride: step between neighbouring positions.
+      method: a name in METHODS, or "auto". All agree up to rounding. All can be differentiated any
+        number of times, also forward over reverse; only forward mode directly over "patches" is
+        not possible.
 
     Returns:
       Maps [b, (h + 2 padding - kh) // stride + 1, (w + 2 padding - kw) // stride + 1, o].

@@ -1,10 +1,9 @@
-"""Where each parameter lies in the flat vector, here and in PyTorch.
+"""The position of each parameter in the flat vector, here and in PyTorch.
 
-The published programs cut vectors of PyTorch's order by position (PAD). Layers
-follow one another alike in both, shallow to deep. Within a layer ours are in the
-order of a raveled linen tree: bias before kernel, kernels [h, w, in, out], the
-classifier reading [h, w, channel] maps. PyTorch has the weight before the bias,
-kernels [out, in, h, w], and [channel, h, w] maps.
+PAD masks weights by their position in PyTorch's vector. The order of layers is the same in both
+vectors, from shallow to deep. Within a layer our vector has the order of a raveled linen tree: the
+bias before the kernel, kernels [h, w, in, out], and classifiers of [h, w, channel] maps. PyTorch
+has the weight before the bias, kernels [out, in, h, w], and classifiers of [channel, h, w] maps.
 """
 
 import functools
@@ -17,7 +16,7 @@ import numpy as np
 
 
 class Parameter(NamedTuple):
-    """One parameter array inside the flat vector."""
+    """A parameter array and its position in the flat vector."""
 
     path: str  # "block_0/conv/kernel"
     shape: tuple[int, ...]
@@ -33,12 +32,12 @@ class Parameter(NamedTuple):
 
     @property
     def part(self) -> slice:
-        """Where it lies in the flat vector."""
+        """Its slice of the flat vector."""
         return slice(self.offset, self.offset + self.size)
 
 
 def parameters(tree: Any) -> tuple[Parameter, ...]:
-    """The arrays of a parameter tree, or their shapes, in the order in which it is raveled."""
+    """The arrays of a parameter tree (or their shapes) in the order of its raveled vector."""
     found, offset = [], 0
     for path, array in jax.tree.leaves_with_path(tree):
         parameter = Parameter(
@@ -51,12 +50,15 @@ def parameters(tree: Any) -> tuple[Parameter, ...]:
 
 @functools.lru_cache(maxsize=16)
 def places_in_pytorch(parameters: tuple[Parameter, ...]) -> np.ndarray:
-    """The place each coordinate of our flat vector has in PyTorch's, int [P].
+    """The position in PyTorch's vector of each coordinate of our flat vector.
 
-    What a matrix reads is taken for the map, or the vector, of the kernel before it.
+    The inputs of a matrix are assumed to be the outputs of the kernel before it.
 
     Args:
-      parameters: the arrays that tile the vector, in order.
+      parameters: the arrays that make up the vector, in order.
+
+    Returns:
+      int64 [P].
     """
     places = np.empty(sum(parameter.size for parameter in parameters), np.int64)
     first, channels = 0, 1
@@ -73,13 +75,13 @@ def places_in_pytorch(parameters: tuple[Parameter, ...]) -> np.ndarray:
 
 
 def _as_pytorch(array: np.ndarray, channels: int) -> np.ndarray:
-    """An array with its axes as PyTorch has them; `channels`: of the map a classifier reads."""
+    """An array with PyTorch's axes. `channels`: those of the map that a classifier reads."""
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
-    if array.ndim == 3:  # A norm with an affine map a place.
+    if array.ndim == 3:  # A norm with one scale per element of the map.
         return array.transpose(2, 0, 1)
     if array.ndim == 2:
-        if len(array) % channels:  # It reads something else.
+        if len(array) % channels:  # Its input is not such a map.
             channels = 1
         return array.reshape(-1, channels, array.shape[1]).transpose(2, 1, 0)
     return array

@@ -1,17 +1,17 @@
-"""Instance norm, a piecewise linear activation and 2x2 average pooling in one.
+"""Instance norm, a piecewise linear activation and 2x2 average pooling as one function.
 
-This follows every convolution of the papers' ConvNet, and over the first map
-it costs as much as the products. With u the centred map, s its inverse
-deviation and m the activation's slope, a constant to derivatives, the whole is
+These follow every convolution of the papers' ConvNet. In the first block they take as long as the
+convolution. With u the centred map, s its inverse standard deviation and m the slope of the
+activation (a constant in derivatives), the result is
 
-    p = (scale s) q + bias c,    q = pool(m u),    c = pool(m),
+    p = (scale s) q + bias c,    q = pool(m u),    c = pool(m).
 
-so that both sums over pixels which the norm's gradient needs, of the incoming
-gradient and of its product with u, are sums over the four times smaller p.
+The gradient of the norm needs two sums over pixels: of the incoming gradient, and of its product
+with u. In this form they are sums over p, which is four times smaller.
 
-Maps are seen as [b, h/2, 2, w/2, 2, c], a window's rows and columns on axes 2
-and 4. The rules are plain JAX code and may be differentiated again, forwards
-or backwards; forward mode over the function itself is not provided for.
+Maps are reshaped to [b, h/2, 2, w/2, 2, c]: the rows and columns of a window are axes 2 and 4.
+Forward and backward rule are plain JAX code and can be differentiated again in both modes. Forward
+mode over the function itself is not possible.
 """
 
 import functools
@@ -24,7 +24,7 @@ _WINDOW = (2, 4)
 
 
 def fits(shape: tuple[int, ...]) -> bool:
-    """Whether maps [b, h, w, c] split into windows without a rest."""
+    """Whether maps [b, h, w, c] divide into whole windows."""
     return shape[1] % 2 == 0 and shape[2] % 2 == 0
 
 
@@ -32,13 +32,16 @@ def fits(shape: tuple[int, ...]) -> bool:
 def norm_activate_pool(
     x: jax.Array, scale: jax.Array, bias: jax.Array, slope: float, epsilon: float
 ) -> jax.Array:
-    """[b, h, w, c] -> [b, h / 2, w / 2, c], h and w even.
+    """Normalises, activates and pools.
 
     Args:
-      x: maps.
+      x: maps [b, h, w, c], h and w even.
       scale, bias: of the norm, [c].
-      slope: of the activation below zero; it is 1 above.
-      epsilon: added to the (biased) variance.
+      slope: of the activation below zero; above zero it is 1.
+      epsilon: added to the biased variance.
+
+    Returns:
+      Maps [b, h / 2, w / 2, c].
     """
     return _forward(x, scale, bias, slope, epsilon)[0]
 

@@ -1,43 +1,23 @@
-"""images.png: the distilled images, classes in rows, beside the real ones they started from."""
+"""images.png: the distilled images, one row per class, beside the real images they started from."""
 
+import math
 import pathlib
 import textwrap
-from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.storage import atomic, distilled_set
 
-# Columns of one block at most; with many classes fewer, so that the picture stays viewable.
-_COLUMNS, _PICTURES, _FEWEST = 10, 400, 2
-# Width over height that the arrangement of the rows tries to come near.
-_ASPECT = 1.4
-_LARGEST_CELL, _WIDEST, _TALLEST = 112, 2000, 2400
-# Pixels: margin round everything, between images, between blocks, between panels.
-_MARGIN, _GAP, _BLOCK_GAP, _PANEL_GAP = 28, 4, 18, 36
-# A class name: letters at most, width of one; the least width of a heading and of the page.
-_NAME_LETTERS, _LETTER, _HEADING = 18, 7.6, 72
-_NARROWEST = 460
-_TITLE, _TEXT, _SMALL = 20, 13, 11
-_PAPER, _INK, _FAINT = "#fcfcfa", "#1b1f24", "#6a727c"
+# Images shown per class: at most 10, fewer for many classes, so that the page stays viewable.
+_MOST, _PICTURES, _FEWEST = 10, 400, 2
+_ASPECT = 1.4  # width over height that the page approaches
+# Limits of one image and of the page, then gaps between images and between panels, in pixels.
+_LARGEST, _WIDEST, _TALLEST, _GAP, _PANEL_GAP = 112, 2000, 2400, 4, 32
+_NAME_LETTERS, _LETTER = 18, 8  # letters of a class name at most, pixels per letter
+_INK, _FAINT, _PAPER = "#1b1f24", "#6a727c", "#fcfcfc"
 _DPI = 100
-
-
-class _Layout(NamedTuple):
-    """Sizes in pixels of the grid of pictures."""
-
-    panels: int
-    rows: int  # of one panel
-    scale: int  # screen pixels for one image pixel
-    names: int  # width left of each row
-    cell: tuple[int, int]  # height, width
-    block: int  # width of one block
-    panel: int  # width of one panel
-    width: int
-    height: int
 
 
 def save(
@@ -50,112 +30,85 @@ def save(
     title: str,
     caption: str,
 ) -> None:
-    """Draws a distilled set as people look at it.
+    """Draws a distilled set.
 
-    Contrast is not stretched: each pixel has its own brightness, cut at black
-    and white, and the picture says how many were cut.
+    Contrast is not stretched. Pixels keep their brightness and are clipped at
+    black and white; the picture says how many are clipped.
 
     Args:
-      path: the PNG, written whole or not at all.
-      preprocessing: the way back from model space.
+      path: the PNG file, written whole or not at all.
+      preprocessing: maps model space back to pixels.
       images: [k * ipc, h, w, c] in model space, class-major.
-      real: those they started from in the same order, or None.
-      class_names: of the k classes.
-      title, caption: the first lines, e.g. data set and method; accuracy.
+      real: the real images they started from, in the same order, or None.
+      class_names: the k names.
+      title: the first line, e.g. data set and method.
+      caption: the text below, e.g. the accuracy.
 
     Raises:
-      UserError: if the disk is full.
+      UserError: the disk is full.
     """
-    drawn = _draw(preprocessing, images, real, class_names, title, caption)
-    atomic.write_whole(path, drawn.print_png, num_bytes=1_000_000)
-
-
-def _draw(preprocessing, images, real, class_names, title, caption) -> FigureCanvasAgg:
     ipc = len(images) // len(class_names)
-    shown = min(ipc, _COLUMNS, max(_FEWEST, _PICTURES // len(class_names)))
-    headings = ["distilled"] + (["started from"] if real is not None else [])
+    shown = min(ipc, _MOST, max(_FEWEST, _PICTURES // len(class_names)))
     blocks = [
-        _by_class(distilled_set.to_pictures(preprocessing, x), ipc, shown)
+        _by_class(distilled_set.to_pictures(preprocessing, x), ipc)[:, :shown]
         for x in (images, real)
         if x is not None
     ]
-    names = [_short(name) for name in class_names]
-    layout = _arrange(len(class_names), shown, len(blocks), images.shape[1:3], names)
-
-    width = max(layout.width, _NARROWEST) + 2 * _MARGIN
-    title_lines = textwrap.wrap(title, int((width - 2 * _MARGIN) / (0.62 * _TITLE)))
-    caption_lines = textwrap.wrap(caption, int((width - 2 * _MARGIN) / (0.54 * _TEXT)))
-    notes = textwrap.wrap(
-        _notes(preprocessing, images, ipc, shown), int((width - 2 * _MARGIN) / (0.56 * _SMALL))
+    text = f"{caption}\n{_notes(preprocessing, images, ipc, shown)}"
+    figure = _draw(blocks, [_short(name) for name in class_names], title, text)
+    style = {"dpi": _DPI, "facecolor": _PAPER, "bbox_inches": "tight", "pad_inches": 0.25}
+    atomic.write_whole(
+        path, lambda file: figure.savefig(file, format="png", **style), num_bytes=1_000_000
     )
-    head = _MARGIN + 26 * len(title_lines) + 19 * len(caption_lines) + 34
-    height = head + layout.height + 16 + 15 * len(notes) + _MARGIN
-
-    page = _Page(width, height)
-    y = _MARGIN
-    for line in title_lines:
-        page.text(_MARGIN, y + 11, line, size=_TITLE, weight="bold")
-        y += 26
-    for line in caption_lines:
-        page.text(_MARGIN, y + 10, line, size=_TEXT, colour=_FAINT)
-        y += 19
-    for row, name in enumerate(names):
-        panel, place = divmod(row, layout.rows)
-        left = _MARGIN + panel * (layout.panel + _PANEL_GAP)
-        top = head + place * (layout.cell[0] + _GAP)
-        page.text(left + layout.names - 10, top + layout.cell[0] / 2, name, side="right")
-        for number, (block, heading) in enumerate(zip(blocks, headings, strict=True)):
-            x = left + layout.names + number * (layout.block + _BLOCK_GAP)
-            if place == 0:
-                page.text(x, head - 12, heading, size=_SMALL, colour=_FAINT)
-            for column, picture in enumerate(block[row]):
-                page.paste(x + column * (layout.cell[1] + _GAP), top, picture, layout.scale)
-    for place, line in enumerate(notes):
-        y = head + layout.height + 16 + 15 * place
-        page.text(_MARGIN, y + 7, line, size=_SMALL, colour=_FAINT)
-    return page.canvas()
 
 
-class _Page:
-    """A sheet of exact pixels: pictures are pasted unblurred, text goes on top."""
+def _draw(blocks: list[np.ndarray], names: list[str], title: str, text: str) -> Figure:
+    """One image of all pictures in exact pixels. Matplotlib places the text around it."""
+    classes, shown, height, width, _ = blocks[0].shape
+    name_width = 10 + _LETTER * max(len(name) for name in names)
+    for scale in range(max(1, _LARGEST // max(height, width)), 0, -1):
+        row_height = scale * height + _GAP
+        block_width = shown * (scale * width + _GAP)
+        row_width = name_width + len(blocks) * (block_width + 2 * _GAP) + _PANEL_GAP
+        panels = math.sqrt(_ASPECT * classes * row_height / row_width)
+        rows = math.ceil(classes / max(1, round(panels)))
+        panels = math.ceil(classes / rows)
+        if panels * row_width <= _WIDEST and rows * row_height <= _TALLEST:
+            break
+    page = np.full((rows * row_height, panels * row_width, 3), int(_PAPER[1:3], 16), np.uint8)
+    figure = Figure((page.shape[1] / _DPI, page.shape[0] / _DPI), dpi=_DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
 
-    def __init__(self, width: int, height: int):
-        self._size = (width, height)
-        self._figure = Figure((width / _DPI, height / _DPI), dpi=_DPI, facecolor=_PAPER)
-        paper = [int(_PAPER[i : i + 2], 16) for i in (1, 3, 5)]
-        self._pixels = np.full((height, width, 3), paper, np.uint8)
+    def write(x, y, line, **style):
+        axes.text(x, y, line, parse_math=False, **({"fontsize": 9, "color": _FAINT} | style))
 
-    def paste(self, x: int, y: int, picture: np.ndarray, scale: int) -> None:
-        """Puts [h, w, 3] at its left upper corner, every pixel as a square."""
-        large = picture.repeat(scale, 0).repeat(scale, 1)
-        self._pixels[y : y + large.shape[0], x : x + large.shape[1]] = large
-
-    def text(self, x, y, words, *, size=_TEXT, colour=_INK, side="left", weight="normal") -> None:
-        """Writes a line, its middle at height y; `size` in pixels."""
-        self._figure.text(
-            x / self._size[0],
-            1 - y / self._size[1],
-            words,
-            fontsize=size * 72 / _DPI,
-            color=colour,
-            ha=side,
-            va="center_baseline",
-            weight=weight,
-            family="DejaVu Sans",
-            parse_math=False,
-        )
-
-    def canvas(self) -> FigureCanvasAgg:
-        self._figure.figimage(self._pixels, origin="upper", zorder=-1)
-        return FigureCanvasAgg(self._figure)
+    for label, name in enumerate(names):
+        panel, row = divmod(label, rows)
+        left, top = panel * row_width + name_width, row * row_height + _GAP // 2
+        write(left - 10, top + scale * height / 2, name, color=_INK, ha="right", va="center")
+        for number, block in enumerate(blocks):
+            start = left + number * (block_width + 2 * _GAP)
+            if row == 0:
+                write(start, -6, ("distilled", "started from")[number], fontsize=8, va="bottom")
+            for column, picture in enumerate(block[label].repeat(scale, 1).repeat(scale, 2)):
+                x = start + column * (scale * width + _GAP)
+                page[top : top + scale * height, x : x + scale * width] = picture
+    axes.imshow(page, interpolation="none")
+    letters = max(60, page.shape[1] // 7)
+    above = textwrap.fill(title, letters)
+    below = "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+    write(0, -28, above, fontsize=14, color=_INK, weight="bold", va="bottom")
+    write(0, page.shape[0] + 8, below, va="top", linespacing=1.4)
+    return figure
 
 
-def _by_class(pictures: np.ndarray, ipc: int, shown: int) -> np.ndarray:
-    """8-bit [k * ipc, h, w, c] as [k, shown, h, w, 3]."""
+def _by_class(pictures: np.ndarray, ipc: int) -> np.ndarray:
+    """8-bit [k * ipc, h, w, c] as [k, ipc, h, w, 3], for c other than 3 the grey mean."""
     if pictures.shape[-1] != 3:
         grey = np.round(pictures.mean(-1, keepdims=True)).astype(np.uint8)
         pictures = np.repeat(grey, 3, -1)
-    return pictures.reshape(-1, ipc, *pictures.shape[1:])[:, :shown]
+    return pictures.reshape(-1, ipc, *pictures.shape[1:])
 
 
 def _short(name: str) -> str:
@@ -164,35 +117,10 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME_LETTERS else name[: _NAME_LETTERS - 1] + "…"
 
 
-def _arrange(classes: int, shown: int, blocks: int, shape, names: list[str]) -> _Layout:
-    """The number of panels nearest to a good shape of the page, as large as it may be."""
-    letters = max(len(name) for name in names)
-    name_width = 12 + int(_LETTER * letters)
-
-    def lay(panels: int, scale: int) -> _Layout:
-        rows = -(-classes // panels)
-        cell = (shape[0] * scale, shape[1] * scale)
-        block = max(shown * (cell[1] + _GAP) - _GAP, _HEADING)
-        panel = name_width + blocks * (block + _BLOCK_GAP) - _BLOCK_GAP
-        width = panels * (panel + _PANEL_GAP) - _PANEL_GAP
-        return _Layout(
-            panels, rows, scale, name_width, cell, block, panel, width, rows * (cell[0] + _GAP)
-        )
-
-    def cost(a: _Layout) -> float:
-        empty = (a.panels * a.rows - classes) / classes
-        return abs(np.log(a.width / a.height / _ASPECT)) + 4 * empty
-
-    counts = range(1, classes + 1)
-    for scale in range(max(1, _LARGEST_CELL // max(shape)), 0, -1):
-        best = min((lay(panels, scale) for panels in counts), key=cost)
-        if best.width <= _WIDEST and best.height <= _TALLEST:
-            break
-    return best
-
-
 def _notes(preprocessing: Preprocessing, images: np.ndarray, ipc: int, shown: int) -> str:
     share = 100 * distilled_set.share_cut(preprocessing, images)
-    cut = f"; {'<1' if share < 1 else round(share)} % of the values cut at black or white"
-    some = f"The first {shown} of {ipc} images of each class. " if shown < ipc else ""
-    return f"{some}Brightness as learned, not stretched{cut if share else ''}."
+    clipped = (
+        f" {'<1' if share < 1 else round(share)} % of the values are clipped." if share else ""
+    )
+    first = f"The first {shown} of {ipc} images of each class. " if shown < ipc else ""
+    return f"{first}Brightness is as learned, not stretched.{clipped}"

@@ -1,7 +1,7 @@
-"""pruning.png: which layers lose which share of their weights to the masks.
+"""pruning.png: the fraction of each layer's weights that the masks remove.
 
-The direct view of DPD's hypothesis: a row for each parameter array, shallow
-first; the run's outer steps in one map, the start epochs in the other.
+It shows DPD's hypothesis directly. Each parameter array is a row, shallow arrays
+first. One map shows the outer steps, the other the start epochs.
 """
 
 import pathlib
@@ -21,12 +21,12 @@ _DPI = 110
 
 
 class Log(NamedTuple):
-    """What metrics.jsonl says about the masks.
+    """The masks of the logged outer steps.
 
     Attributes:
-      steps: int [s], the logged outer steps.
-      epochs: int [s, k], the start epochs of their segments.
-      shares: [s, parameters], the share of each array's weights left out, mean over segments.
+      steps: int [s], the outer steps.
+      epochs: int [s, k], the start epochs of their k segments.
+      shares: [s, parameters], the fraction of each array's weights removed, mean over segments.
     """
 
     steps: np.ndarray
@@ -37,78 +37,71 @@ class Log(NamedTuple):
 def save(
     path: pathlib.Path, metrics: list[dict], parameters: Sequence[Parameter], *, title: str
 ) -> None:
-    """Draws the map of a run; writes nothing where nothing was masked.
+    """Draws the pruning map of a run. Without masks it writes no file.
 
     Args:
-      path: the picture.
+      path: the PNG file.
       metrics: the lines of metrics.jsonl.
-      parameters: the arrays of the network, in the order of the metrics.
-      title: the experiment's.
+      parameters: the parameter arrays of the network, in the order of the metrics.
+      title: the title of the experiment.
 
     Raises:
-      UserError: if the disk is full.
+      UserError: the disk is full.
     """
     log = read(metrics)
     if log is None:
         return
-    drawn = draw(
-        log,
-        [parameter.path for parameter in parameters],
-        np.array([parameter.size for parameter in parameters]),
-        title=f"What the matching loss leaves out: {title}",
-    )
-    atomic.write_whole(path, drawn.print_png, num_bytes=200_000)
+    names = [parameter.path for parameter in parameters]
+    sizes = np.array([parameter.size for parameter in parameters])
+    canvas = draw(log, names, sizes, title=f"Weights removed from the matching loss: {title}")
+    atomic.write_whole(path, canvas.print_png, num_bytes=200_000)
 
 
 def read(lines: list[dict]) -> Log | None:
-    """The log of those lines of metrics.jsonl that tell of masks; None if none does."""
-    told = [line for line in lines if "dropped" in line and "start_epochs" in line]
-    if not told:
+    """The lines of metrics.jsonl that contain masks; None if there are none."""
+    masked = [line for line in lines if "dropped" in line and "start_epochs" in line]
+    if not masked:
         return None
-    return Log(
-        np.array([line["step"] for line in told]),
-        np.array([line["start_epochs"] for line in told]),
-        np.array([line["dropped"] for line in told]),
-    )
+    columns = ("step", "start_epochs", "dropped")
+    return Log(*(np.array([line[column] for line in masked]) for column in columns))
 
 
 def over_steps(log: Log) -> tuple[np.ndarray, np.ndarray]:
-    """Shares over the run in at most `_COLUMNS` stretches of equal length.
+    """Mean shares in at most `_COLUMNS` intervals of equal length.
 
     Returns:
       (edges [c + 1] in outer steps, means [parameters, c]; NaN where no step was logged).
     """
-    last = log.steps[-1]
     columns = min(_COLUMNS, len(log.steps))
-    edges = np.linspace(0, last, columns + 1)
-    place = np.searchsorted(edges[1:-1], log.steps, side="left")
-    return edges, _means(place, log.shares, columns)
+    edges = np.linspace(0, log.steps[-1], columns + 1)
+    column = np.searchsorted(edges[1:-1], log.steps, side="left")
+    return edges, _means(column, log.shares, columns)
 
 
 def over_epochs(log: Log) -> np.ndarray:
-    """Shares by start epoch: means [parameters, last start epoch + 1]; NaN for one never drawn.
+    """Mean shares by start epoch, [parameters, last start epoch + 1]; NaN if never drawn.
 
-    A step of several segments counts, as their mean, for each of its start epochs.
+    The mean of a step with several segments counts for each of its start epochs.
     """
     segments = log.epochs.shape[1]
     return _means(log.epochs.ravel(), log.shares.repeat(segments, 0), int(log.epochs.max()) + 1)
 
 
-def _means(place: np.ndarray, shares: np.ndarray, columns: int) -> np.ndarray:
-    """Mean of the rows [s, parameters] that belong to each column: [parameters, columns]."""
-    counts = np.bincount(place, minlength=columns)
+def _means(column: np.ndarray, shares: np.ndarray, columns: int) -> np.ndarray:
+    """Mean of the rows [s, parameters] of each column, [parameters, columns]."""
+    counts = np.bincount(column, minlength=columns)
     sums = np.zeros((columns, shares.shape[1]))
-    np.add.at(sums, place, shares)
+    np.add.at(sums, column, shares)
     with np.errstate(invalid="ignore"):
         return (sums / counts[:, None]).T
 
 
 def draw(log: Log, names: list[str], sizes: np.ndarray, *, title: str) -> FigureCanvasAgg:
-    """The picture: bars over the whole run, a map over steps, a map over start epochs.
+    """Draws bars for the whole run, a map over steps and a map over start epochs.
 
     Args:
       log: from `read`.
-      names, sizes: of the parameter arrays, in the order of the log's columns.
+      names, sizes: of the parameter arrays, in the order of `log.shares`.
       title: the first line.
     """
     overall = log.shares.mean(0)
@@ -133,7 +126,7 @@ def draw(log: Log, names: list[str], sizes: np.ndarray, *, title: str) -> Figure
 
     bars.barh(range(rows), 100 * overall, color="#2f6fb0", height=0.7)
     bars.axvline(100 * all_together, color=_INK, linestyle="--", linewidth=1)
-    bars.set_xlabel(f"% left out, whole run\n(dashed: all weights, {100 * all_together:.1f} %)")
+    bars.set_xlabel(f"% removed, whole run\n(dashed: all weights, {100 * all_together:.1f} %)")
     shown = dict(vmin=0, vmax=100 * top, cmap="Blues", rasterized=True)
     heights = np.arange(rows + 1) - 0.5
     image = steps.pcolormesh(edges, heights, 100 * by_step, **shown)
@@ -143,5 +136,5 @@ def draw(log: Log, names: list[str], sizes: np.ndarray, *, title: str) -> Figure
     epochs.pcolormesh(widths, heights, 100 * by_epoch, **shown)
     epochs.xaxis.get_major_locator().set_params(integer=True)
     epochs.set_xlabel("start epoch of the expert")
-    figure.colorbar(image, ax=epochs, label="% of the row's weights left out")
+    figure.colorbar(image, ax=epochs, label="% of the row's weights removed")
     return FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""Names and values of config fields, as people type them and as folders are called."""
+"""Names and values of config fields, for messages, tables and folder names."""
 
 import hashlib
 import re
@@ -7,43 +7,28 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-# Fields, or whole groups, that change how a run is watched or spread, not what it computes: the
-# same folder may be continued with another value. More iterations extend a run.
-_FREE = (
-    "distill.iterations",
-    "distill.log_every",
-    "distill.checkpoint_every",
-    "distill.cache_gigabytes",
-    "matching.ranking",
-    "distill.memory_gigabytes",
-    "experts.at_once",
-    "evaluate",
-)
 _LONGEST = 100  # characters of a folder's name
 
 
-def is_free(field: str) -> bool:
-    """Whether a run may be continued with another value of a field."""
-    return any(field == free or field.startswith(free + ".") for free in _FREE)
-
-
-def names(config: ConfigDict) -> list[str]:
-    """All fields of a config, "group.field" each."""
-    found = []
+def flat(config: Mapping) -> dict[str, Any]:
+    """The fields of a config, or of a nested dictionary, as {"group.field": value}."""
+    found = {}
     for name, value in config.items():
-        inner = isinstance(value, ConfigDict)
-        found += [f"{name}.{part}" for part in value] if inner else [name]
+        if isinstance(value, dict | ConfigDict):
+            found |= {f"{name}.{inner}": part for inner, part in flat(value).items()}
+        else:
+            found[name] = value
     return found
 
 
 def alike(field: str, config: ConfigDict) -> list[str]:
-    """The fields whose last part is that of `field`, which need not be one."""
+    """The fields of a config that end like `field`, e.g. evaluate.epochs for "epochs"."""
     last = field.rpartition(".")[2]
-    return [name for name in names(config) if name.rpartition(".")[2] == last]
+    return [name for name in flat(config) if name.rpartition(".")[2] == last]
 
 
 def short(field: str, config: ConfigDict) -> str:
-    """The last part of a field's name where no other field ends the same, else all of it."""
+    """The last part of a field's name if no other field ends with it, else the full name."""
     return field if len(alike(field, config)) > 1 else field.rpartition(".")[2]
 
 
@@ -56,13 +41,13 @@ def text(value: Any) -> str:
     return str(value)
 
 
-def told(values: Mapping[str, Any], config: ConfigDict) -> str:
-    """Fields and their values in short, e.g. "pruning_rate=0.1,seed=2", in the order given."""
+def summary(values: Mapping[str, Any], config: ConfigDict) -> str:
+    """Short names of fields with their values, in the order given: "pruning_rate=0.1,seed=2"."""
     return ",".join(f"{short(field, config)}={text(value)}" for field, value in values.items())
 
 
-def folder(name: str) -> str:
-    """A name as a folder can have it; where it is not the same, a hash keeps it apart."""
+def folder_name(name: str) -> str:
+    """A name that a folder can have; a hash is added if characters had to be replaced or cut."""
     safe = re.sub(r"[^\w.+=,-]", "_", name)
     if safe == name and len(safe) <= _LONGEST:
         return safe

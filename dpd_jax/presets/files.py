@@ -1,4 +1,4 @@
-"""Config files: finding and reading them."""
+"""Finds and reads config files."""
 
 import importlib.util
 import pathlib
@@ -14,35 +14,37 @@ def load_config(name: str) -> ConfigDict:
     """Reads a config.
 
     Args:
-      name: the path of a config file, after a colon maybe a method, "small" or both, e.g.
+      name: the path of a config file. After a colon may follow a method, "small" or both, e.g.
         "configs/cifar10_ipc1.py:datm,small".
 
     Returns:
-      The config, complete and locked: values can be changed, a misspelt field is an error.
+      The config, complete and locked: values can change, a misspelt field is an error.
 
     Raises:
-      UserError: if there is no such file, it cannot be read, or a word is unknown.
+      UserError: the file is missing or cannot be read, or a name after the colon is unknown.
     """
-    file, _, words = name.partition(":")
+    file, _, arg = name.partition(":")
     path = pathlib.Path(file).expanduser()
     if not path.is_file():
         raise UserError(f"there is no config file {path}. Known under configs/: {known_names()}.")
     if path.suffix != ".py":
-        raise UserError(f"{path} is no config file: those are Python files, e.g. digits_ipc1.py.")
+        raise UserError(
+            f"{path} is not a config file: a config file is a Python file, e.g. digits_ipc1.py."
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:  # Whatever a person's own file may raise.
+    except Exception as error:  # A user's file may raise anything.
         raise UserError(f"the config file {path} cannot be read: {error!r}.") from error
     if not hasattr(module, "get_config"):
-        raise UserError(f"{path} is no config file: it defines no get_config.")
-    return module.get_config(words)
+        raise UserError(f"{path} is not a config file: it defines no get_config.")
+    return module.get_config(arg)
 
 
 def known_names() -> str:
-    """The names of the config files there are, for messages."""
+    """The names of all config files, for messages."""
     names = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
     return ", ".join(names) if names else f"none found under {FOLDER.resolve()}"

@@ -1,9 +1,9 @@
-"""What belongs to a data set whatever is done with it: shapes, splits, statistics.
+"""Config values of each data set, the same for all methods: shapes, splits, statistics.
 
-Means and standard deviations are those of the published programs, in [0, 1]
-pixels. Note that theirs for CIFAR-10 is the mean of the images' own standard
-deviations (.2023 .1994 .2010), not that of all pixels (.2470 .2435 .2616), and
-that they use CIFAR-10's for CIFAR-100 too.
+Means and standard deviations are those of the published programs, for pixels in
+[0, 1]. Their CIFAR-10 standard deviation is the mean over images (.2023 .1994
+.2010), not that of all pixels (.2470 .2435 .2616). They use CIFAR-10's values for
+CIFAR-100 too.
 """
 
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -32,6 +32,7 @@ TINY_IMAGENET = {
     "network": {"depth": 4},
 }
 
+# No paper runs DPD or DATM on Fashion-MNIST. Its configs take all other values from CIFAR-10.
 FASHION_MNIST = {
     "num_classes": 10,
     "image_shape": (28, 28, 1),
@@ -54,8 +55,8 @@ DIGITS = {
         "mean": (0.3053,),
         "std": (0.3760,),
     },
-    # Depth 3 would normalise maps of 2x2, on which the second derivative explodes.
+    # Depth 3 would normalise 2x2 maps, where the second derivative explodes.
     "network": {"width": 32, "depth": 2},
-    # A mirrored digit is another sign, or none.
+    # No flips: a mirrored digit is not a digit.
     "augment": {"families": ("color", "crop", "cutout", "scale", "rotate")},
 }

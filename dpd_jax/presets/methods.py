@@ -1,10 +1,14 @@
-"""The methods as choices, and `apply`, which puts them into a config.
+"""The methods as changes of a config, and `apply`, which makes these changes.
 
-A config file as it stands is DPD. A method is what differs from that: here its
-choices, in `tables` the values published for it. The evaluation belongs to no
-method, so that all are compared under one protocol.
+A config file holds DPD's values. This file lists the fields that another method
+changes; `published` lists its published values. No method changes the
+evaluation, so all methods are compared under one protocol. A "+" after the name
+of a method adds DPD's pruning at the rate of the config file.
 
-A "+" adds DPD's pruning, at the rate of the config file.
+Methods with the same experts can share them, e.g. DATM and DPD:
+
+    python -m experiments.distill --config=configs/cifar10_ipc10.py:datm \\
+        --experts_dir=runs/cifar10_ipc10-dpd/experts
 """
 
 import difflib
@@ -14,35 +18,35 @@ from ml_collections import config_dict
 from dpd_jax.errors import UserError
 from dpd_jax.presets import published, small
 
-_UNPRUNED = {"masks": (), "pruning_rate": 0.0}
+_UNPRUNED = {"pruning_rate": 0.0}
 
-# Random real images with hard labels follow plain experts from any epoch up to T+.
+# Random real images with hard labels match SGD experts from any start epoch up to T+.
 _MTT = {
     "experts": {"optimizer": "sgd"},
     "synthetic": {"init": "real", "labels": "hard"},
     "distill": {"threshold": 0.0, "lr_y": 0.0},
 }
-# MTT by a gradient that is of first order only (see `student`), and with the logits of one
-# expert for labels, which are not learned and can be wrong. `--config.student.gradient=exact`
-# is the same by the exact gradient, in the same memory here. The two settings whose values its
-# program names have hard labels (`--config.synthetic.labels=hard`): there, soft ones work for
-# ImageNet only, and are made anew in each step from the weights that are matched.
+# MTT with a first-order gradient (see `student`). The labels are the logits of one expert; they
+# are not learned and can be wrong. `--config.student.gradient=exact` computes the exact gradient
+# in the same memory. TESLA's program gives values for two settings with hard labels
+# (`--config.synthetic.labels=hard`). It uses soft labels for ImageNet only, and computes them in
+# each step from the weights to match.
 _TESLA = _MTT | {
     "synthetic": {"init": "real", "labels": "expert", "label_epoch": 50},
     "student": {"gradient": "tesla"},
 }
-# MTT on flat experts, with an average of the images over the run for the result.
+# MTT on flat experts. The result is a running average of the images.
 _FTD = _MTT | {"experts": {"optimizer": "gsam"}}
 _FTD["distill"] = _MTT["distill"] | {"ema_decay": 0.999}
 
-# MTT on experts that are strong and yet smooth, from representative images, with a student
-# that is kept near its expert. The rate, momentum and weight decay, on which the paper is
-# silent, are those of the released program, which departs from the paper in
+# MTT on accurate but smooth experts, from representative images, with a student that is kept
+# near its expert. The paper gives no learning rate, momentum or weight decay; these are from the
+# released program. The program differs from the paper in
 #     experts.loss_scale_epochs=10 gradient_penalty=2 penalty_norm=pixel decay_epoch=27
 #         decay_factor=0.6 reset_momentum=True
 #     synthetic.clusters=10 cluster_by=logits          student.momentum=0.9
 #     alignment.balance=log5 intermediate_steps=stride perturbation=1 perturbation_form=tensor
-# and reports the best test accuracy on the way, as no evaluation here does.
+# and reports the best test accuracy of all epochs; the evaluation here uses the last epoch.
 _AST = _MTT | {
     "experts": {
         "optimizer": "sgd",
@@ -59,15 +63,15 @@ _AST = _MTT | {
     "synthetic": {"init": "kmeans", "labels": "hard", "label_epoch": 50},
     "alignment": {"balance": "log", "intermediate": "equal", "perturbation": 0.1},
 }
-# MTT that leaves out weights on which student and expert disagree by a factor of ten. Alone of
-# the papers it draws start epochs below T+.
+# MTT without the weights on which student and expert differ by a factor of ten. No other paper
+# draws start epochs strictly below T+.
 _DDPP = _MTT | {
     "matching": {"masks": ("ratio",), "pruning_rate": 0.0},
     "curriculum": {"inclusive": False},
 }
-# DATM on experts that see easy images first and the easiest no more at last (FIEX), and
-# without shallow weights in the loss (FIEM). Its released program selects otherwise:
-#     matching.masks=('loss',) depth_ratio=0 loss_ratio=<see tables.PAD>
+# DATM on experts that see easy images first and finally lose the easiest (FIEX), without shallow
+# weights in the loss (FIEM). Its released program selects differently:
+#     matching.masks=('loss',) depth_ratio=0 loss_ratio=<see published.PAD>
 #     data_schedule.removal_epochs=(40,60) removal_ratios=(0.1,0.2)
 _PAD = {"data_schedule": {"kind": "easy_to_hard"}}
 
@@ -84,58 +88,51 @@ METHODS = {
     "ast+": _AST,
     "ddpp": _DDPP,
     "pad": _PAD | {"matching": {"masks": ("depth",), "pruning_rate": 0.0}},
-    "pad+": _PAD | {"matching": {"masks": ("depth", "difference")}},
+    "pad+": _PAD | {"matching": {"masks": ("depth",)}},
 }
 
+# By method, without "+".
 PUBLISHED = {
-    "dpd": {},
-    "datm": {},
     "mtt": published.MTT,
-    "mtt+": published.MTT,
     "tesla": published.TESLA,
-    "tesla+": published.TESLA,
     "ftd": published.FTD,
-    "ftd+": published.FTD,
     "ast": published.AST,
-    "ast+": published.AST,
     "ddpp": published.DDPP,
     "pad": published.PAD,
-    "pad+": published.PAD,
 }
 
 
-def apply(config: config_dict.ConfigDict, words: str) -> config_dict.ConfigDict:
-    """Puts a method and the reduction for small machines into a config.
+def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
+    """Applies a method and the "small" preset to a config.
 
     Args:
-      config: a filled config; changed in place.
-      words: comma-separated, in any order: at most one name out of `METHODS`
-        (none is "dpd"), and "small". It is what follows the colon in
+      config: a config with all values; changed in place.
+      arg: at most one name from `METHODS` (default "dpd") and "small", separated
+        by commas, in any order. It follows the colon in
         `--config=configs/cifar10_ipc1.py:datm,small`.
 
     Returns:
       The config, complete and locked.
 
     Raises:
-      UserError: for an unknown word, two methods, or a field without a value.
+      UserError: for an unknown name, two methods, or a field without a value.
     """
-    asked = [word.strip() for word in words.split(",") if word.strip()]
-    for word in asked:
-        if word not in METHODS and word != "small":
-            raise UserError(_unknown(word))
-    names = [word for word in asked if word != "small"]
-    if len(names) > 1:
+    names = [name.strip() for name in arg.split(",") if name.strip()]
+    for name in names:
+        if name not in METHODS and name != "small":
+            raise UserError(_unknown(name))
+    chosen = [name for name in names if name != "small"]
+    if len(chosen) > 1:
         raise UserError(
-            f"config: {' and '.join(names)} are both methods; one run has one. "
-            "Start a run for each."
+            f"config: {' and '.join(chosen)} are both methods. Start one run for each method."
         )
 
-    for name in names:
-        config.method = name
-        config.update(METHODS[name])
-        row = PUBLISHED[name].get((config.data.name, config.ipc), {})
-        config.update_from_flattened_dict(row)
-    if "small" in asked:
+    for method in chosen:
+        config.method = method
+        config.update(METHODS[method])
+        table = PUBLISHED.get(method.removesuffix("+"), {})
+        config.update_from_flattened_dict(table.get((config.data.name, config.ipc), {}))
+    if "small" in names:
         config.reduced = True
         config.update(small.SET)
         for field, limit in small.AT_MOST.items():
@@ -146,14 +143,13 @@ def apply(config: config_dict.ConfigDict, words: str) -> config_dict.ConfigDict:
     return config.copy_and_resolve_references()
 
 
-def _unknown(word: str) -> str:
+def _unknown(name: str) -> str:
     known = [*METHODS, "small"]
-    nearest = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.4)
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     return (
-        f"config: unknown word {word!r} after the colon.{hint} Known are the methods "
-        f"{', '.join(METHODS)} (one of them) and small (a reduction for small machines), "
-        "separated by commas."
+        f"config: {name!r} after the colon is unknown.{hint} Known are the methods "
+        f"{', '.join(METHODS)} (at most one) and small (for small machines), separated by a comma."
     )
 
 
@@ -164,6 +160,6 @@ def _check_complete(config: config_dict.ConfigDict) -> None:
             empty += [f"{group}.{name}" for name, value in fields.items() if value is None]
     if empty:
         raise UserError(
-            f"config: no value is given for {', '.join(empty)}. Every config file has to give one; "
-            "configs/cifar10_ipc1.py shows how."
+            f"config: {', '.join(empty)} have no value. Every config file must set them; see "
+            "configs/cifar10_ipc1.py."
         )

@@ -1,17 +1,17 @@
-"""Published values of MTT, TESLA, FTD, AST, DDPP and PAD: a table per paper, a row per data
-set and IPC.
+"""Published values of MTT, TESLA, FTD, AST, DDPP and PAD: one table per paper, one row per
+data set and IPC.
 
-DPD's own values, which are DATM's too, stand in the config files. Fashion-MNIST
-is in no paper: its rows are CIFAR-10's of the same IPC without ZCA. A data set
-without a row keeps the values of its config file. Published, but without a
-config file here, are rows of ImageNet, which no builder provides:
+The config files hold the values of DPD and DATM. No paper uses Fashion-MNIST: its
+rows are CIFAR-10's of the same IPC without ZCA. A data set without a row keeps the
+values of its config file. Two published rows have no config file, because no
+builder provides ImageNet:
 
                                                   N  M  T+    B  lr_img  lr_lr
     MTT, subsets at 128 x 128, depth 5, IPC 1    20  2  10   10    1000   1e-6
     TESLA, ImageNet-1K at 64 x 64, depth 4, 1    10  3  10  100   10000   1e-4
 
-MTT's released program, and those grown from it, draw start epochs below T+;
-`curriculum.inclusive=False` does the same with the numbers as they stand here.
+MTT's released program, and those based on it, draw start epochs strictly below T+;
+`curriculum.inclusive=False` does the same with the values below.
 """
 
 import functools
@@ -20,45 +20,38 @@ Row = dict[str, object]  # dotted field of the config -> value
 Table = dict[tuple[str, int], Row]  # (data set, images per class) -> row
 
 
-def _row(
-    iterations: int,
-    preprocessing: str,
-    syn_steps: int,
-    expert_epochs: int,
-    max_start_epoch: int,
-    batch_syn: int,
-    lr_img: float,
-    lr_lr: float,
-    step_size: float,
-) -> Row:
-    """What MTT's table has, start epochs being drawn up to T+ all along."""
-    return {
+def _mtt_row(preprocessing: str, *values, iterations: int = 5000) -> Row:
+    """A row of MTT's table. The range of start epochs never grows."""
+    fields = (
+        "student.syn_steps",
+        "curriculum.expert_epochs",
+        "curriculum.max_start_epoch",
+        "student.batch_syn",
+        "distill.lr_img",
+        "distill.lr_lr",
+        "synthetic.step_size",
+    )
+    row = dict(zip(fields, values, strict=True))
+    return row | {
         "data.preprocessing": preprocessing,
-        "synthetic.step_size": step_size,
-        "student.syn_steps": syn_steps,
-        "student.batch_syn": batch_syn,
-        "curriculum.expert_epochs": expert_epochs,
         "curriculum.min_start_epoch": 0,
-        "curriculum.current_max_start_epoch": max_start_epoch,
-        "curriculum.max_start_epoch": max_start_epoch,
+        "curriculum.current_max_start_epoch": row["curriculum.max_start_epoch"],
         "curriculum.expansion_interval": 0,
         "distill.iterations": iterations,
-        "distill.lr_img": lr_img,
-        "distill.lr_lr": lr_lr,
     }
 
 
 def _ftd_row(*values) -> Row:
-    """FTD's table has two columns more: GSAM's alpha and the decay of the average."""
+    """A row of FTD's table, with two more columns: GSAM's alpha and the EMA decay."""
     *common, gsam_alpha, ema_decay = values
-    return _row(5000, "zca", *common) | {
+    return _mtt_row("zca", *common) | {
         "experts.gsam_alpha": gsam_alpha,
         "distill.ema_decay": ema_decay,
     }
 
 
 def _pad_row(*values) -> Row:
-    """PAD's table; the removal of easy images is not in it and comes 20 epochs after AEE."""
+    """A row of PAD's table. Easy images are removed 20 epochs after AEE, see `_PAD`."""
     fields = (
         "data_schedule.initial_ratio",
         "data_schedule.addition_end_epoch",
@@ -82,14 +75,13 @@ def _with_fashion_mnist(table: Table) -> Table:
     return table | {("fashion_mnist", ipc): table["cifar10", ipc] | own for ipc in (1, 10, 50)}
 
 
-_mtt_row = functools.partial(_row, 5000)
-_tesla_row = functools.partial(_row, 10_000)
+_tesla_row = functools.partial(_mtt_row, iterations=10_000)
 
 # fmt: off
 # Cazenavette et al. 2022, "Dataset Distillation by Matching Training Trajectories": the
-# values its author gave afterwards. Where they say "full", B is the number of synthetic
-# images. CIFAR-10 IPC 10: an lr_img of 1e5 is in circulation, by the author's word a typing
-# error; 100 is what works.
+# values that its author published later. Where they say "full", B is the number of synthetic
+# images. CIFAR-10 IPC 10: some lists give lr_img = 1e5. The author calls it a typing error; 100
+# works.
 _MTT = {
     #                                                 N   M  T+    B   lr_img  lr_lr  alpha
     ("cifar10", 1):        _mtt_row("zca",           50,  2,  2,   10,    100,  1e-7,  0.01),
@@ -104,8 +96,8 @@ _MTT = {
 }
 
 # Cui et al. 2023, "Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory":
-# the two settings its program names; the others are MTT's. Its lr_img is halved here,
-# since that program loses a factor of 2 in the gradient of the images.
+# the two settings of its program; the others are MTT's. lr_img is halved here, because that
+# program loses a factor of 2 in the gradient of the images.
 _TESLA = _MTT | {
     #                                                 N   M  T+    B   lr_img  lr_lr  alpha
     ("cifar10", 1):        _tesla_row("per_channel", 50,  2,  5,   10, 1000/2,  1e-7,  0.01),
@@ -113,8 +105,8 @@ _TESLA = _MTT | {
 }
 
 # Du et al. 2023, "Minimizing the Accumulated Trajectory Error to Improve Dataset
-# Distillation", Table 7. Tiny ImageNet IPC 50 is not in it: MTT's values, with the last two
-# of IPC 10. That it whitens is known of CIFAR only.
+# Distillation", Table 7. It lacks Tiny ImageNet IPC 50: that row has MTT's values and the
+# last two columns of IPC 10. Whitening is documented for CIFAR only.
 _FTD = {
     #                              N   M  T+    B   lr_img  lr_lr  alpha  GSAM     EMA
     ("cifar10", 1):        _ftd_row(50,  2,  2,   10,    100,  1e-7,  0.01,   0.3, 0.9999),
@@ -129,8 +121,8 @@ _FTD = {
 }
 
 # Shen et al. 2023, "Efficient Dataset Distillation through Alignment with Smooth and
-# High-Quality Expert Trajectories", has no table: it "closely follows" the works before it.
-# Five settings are named by its program's scripts and README; the others are MTT's.
+# High-Quality Expert Trajectories", has no table: it "closely follows" earlier work.
+# Five settings are from its program's scripts and README; the others are MTT's.
 _AST = _MTT | {
     #                                                 N   M  T+    B   lr_img  lr_lr  alpha
     ("cifar10", 10):       _mtt_row("zca",           30,  2, 20,  100,    100,  1e-6,  0.01),
@@ -140,12 +132,12 @@ _AST = _MTT | {
     ("tiny_imagenet", 1):  _mtt_row("per_channel",   10,  2, 10,  200,  10000,  1e-4,  0.01),
 }
 
-# Li et al. 2024, "Prioritize Alignment in Dataset Distillation", Table 9. It removes 10 % of
-# each class, the easiest, in one operation after full data, at an epoch it does not give:
-# 20 epochs after AEE, which is the 40 of its program's CIFAR-10. At IPC 1 and 10 all epochs
-# that are matched come before; at 50, but for CIFAR-100, all but one. The rest is DATM's.
+# Li et al. 2024, "Prioritize Alignment in Dataset Distillation", Table 9. It removes the
+# easiest 10 % of each class once, after the epochs on all data. The epoch is not given. Here it
+# is AEE + 20, which is epoch 40 for CIFAR-10 as in its program. At IPC 1 and 10 all epochs to
+# match come earlier; at IPC 50 all but one, except for CIFAR-100. All other values are DATM's.
 #
-# The configs of its released program have DATM's start epochs and batches, and other shares
+# The configs of its released program have DATM's start epochs and batches, and other ratios
 # (for the mask "loss"): CIFAR-10 0, 0.5, 0.25, 0.5, 0.5 at IPC 1, 10, 50, 500, 1000; CIFAR-100
 # 0.5, 0.5, 0, 0.5 at 1, 10, 50, 100; Tiny ImageNet 0.5. Besides, M = 3 for CIFAR-10 IPC 50,
 # T = 20 and T+ = 30 for CIFAR-100 IPC 1, T = 60, T+ = 70 and I = 200 for CIFAR-10 IPC 500.
@@ -166,11 +158,11 @@ _PAD = {
 }
 # fmt: on
 
-# 50 images per class: 10 clusters, and of each the 4 images nearest to the first.
+# 50 images per class: 10 clusters; the 5 images nearest to each centre are chosen.
 _AST |= {key: row | {"synthetic.clusters": 10} for key, row in _AST.items() if key[1] == 50}
 
-# Li et al. 2024, "Dataset Distillation Using Parameter Pruning": whitened, 200 experts; what
-# else it says is what MTT says. It has CIFAR only; Tiny ImageNet has MTT's values.
+# Li et al. 2024, "Dataset Distillation Using Parameter Pruning": ZCA whitening
+# and 200 experts; the other values are MTT's. It covers CIFAR only; Tiny ImageNet has MTT's values.
 _DDPP = _MTT | {
     place: row | {"data.preprocessing": "zca", "experts.num_experts": 200}
     for place, row in _MTT.items()
@@ -181,20 +173,20 @@ MTT, TESLA, FTD, AST, DDPP, PAD = (
     _with_fashion_mnist(table) for table in (_MTT, _TESLA, _FTD, _AST, _DDPP, _PAD)
 )
 
-# Digits are in no paper either: the start epochs of its config file, uniform as in MTT, and
-# an average over 50 steps, for a run of 300.
+# No paper uses digits: start epochs are those of its config file, uniform as in MTT, and FTD
+# averages over 50 of 300 steps.
 _DIGITS = {"curriculum.current_max_start_epoch": 11, "curriculum.expansion_interval": 0}
 for _ipc in (1, 10):
     for _table in (MTT, TESLA, FTD, DDPP):
         _table["digits", _ipc] = dict(_DIGITS)
     FTD["digits", _ipc]["distill.ema_decay"] = 0.98
-    # Two epochs ahead, so that there is one between to be matched; as few experts as others have.
+    # M = 2 gives one intermediate epoch to match. The number of experts is that of the others.
     AST["digits", _ipc] = _DIGITS | {
         "curriculum.expert_epochs": 2,
         "experts.num_experts": 6,
         "synthetic.label_epoch": -1,
     }
-    # Experts of 12 epochs: a third of them until all is seen, as CIFAR-10's of IPC 50.
+    # Experts have 12 epochs; all images are in use after a third of them, as for CIFAR-10 IPC 50.
     PAD["digits", _ipc] = {
         "data_schedule.addition_end_epoch": 4,
         "data_schedule.removal_epochs": (8,),

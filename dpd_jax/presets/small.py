@@ -1,19 +1,18 @@
-"""The reduction for small machines: the same code, less of everything.
+"""The "small" preset: every method on two cores without an accelerator.
 
-Meant for two cores without an accelerator. A narrow network, few and short
-experts, a slice of the data, few steps: figures of such a run are no figures of
-a paper. Applied last, whatever the method.
+It uses a narrow network, few and short experts, part of the data and few steps.
+Its accuracies are not comparable to the papers'. It is applied after the method.
 """
 
 SET = {
     "network": {"width": 32},
     "data": {"train_per_class": 500},
     "experts": {"num_experts": 5, "batch_size": 64, "at_once": 1},
-    # Experts this short would never see the easiest images leave.
+    # Such short experts would otherwise end before any image is removed.
     "data_schedule": {"score_epochs": (5,), "removal_epochs": (4,)},
-    # No expert is trained further than it is matched, although its labels are worse for it.
+    # Experts stop at the last epoch to match, although this makes their labels worse.
     "synthetic": {"step_size": 0.03, "label_epoch": -1},
-    # Adam moves the set far enough in few steps; the papers' SGD takes thousands.
+    # Adam needs few steps; the papers' SGD needs thousands.
     "distill": {
         "iterations": 300,
         "threshold": 0.0,
@@ -29,7 +28,7 @@ SET = {
     "evaluate": {"epochs": 300, "decay_epoch": 150, "at_once": 1},
 }
 
-# What a config has is lowered to this, never raised.
+# Upper limits: larger values of the config are lowered to these.
 AT_MOST = {
     "curriculum.expert_epochs": 2,
     "curriculum.min_start_epoch": 0,
@@ -39,18 +38,18 @@ AT_MOST = {
     "data_schedule.score_networks": 3,
     "student.syn_steps": 30,
     "student.batch_syn": 100,
-    "distill.lr_y": 0.03,  # Adam's; 0 where labels are not learned
-    # The papers' averages over thousands of steps would still be the first images here.
+    "distill.lr_y": 0.03,  # for Adam; stays 0 where labels are not learned
+    # The papers average over thousands of steps; here that would keep the first images.
     "distill.ema_decay": 0.95,
 }
 
-# Over both, for one data set.
+# Overrides of both for single data sets.
 OF_DATA_SET = {
-    # 100 and 200 classes of 500 training images: a fifth of them.
+    # 100 and 200 classes with 500 training images each: a fifth of them.
     "cifar100": {"data": {"train_per_class": 100}},
-    # Whitening 64x64 colour images needs 12,288 x 12,288 moments.
+    # Whitening 64x64 colour images needs a 12,288 x 12,288 covariance.
     "tiny_imagenet": {"data": {"train_per_class": 100, "preprocessing": "per_channel"}},
-    # Small as they are; this is for tests of the program, some ten seconds.
+    # Digits are small already; this serves tests and takes about ten seconds.
     "digits": {
         "network": {"width": 16},
         "data": {"train_per_class": 0},

@@ -1,4 +1,4 @@
-"""What a person sees: bars with time left and notes on stderr, the result on stdout."""
+"""Output for the user: progress bars and notes on stderr, the result on stdout."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ import tqdm
 
 
 class Bar:
-    """A progress bar over a known amount of work, with time left."""
+    """A progress bar over a known amount of work, with the time left."""
 
     def __init__(self, text: str, total: float, unit: str, initial: float):
         shape = "{l_bar}{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}<{remaining}{postfix}]"
@@ -22,21 +22,16 @@ class Bar:
             unit=f" {unit}" if unit else "",
             bar_format=shape,
             file=sys.stderr,
-            # A log file gets a line now and then, a terminal a living bar.
+            # A terminal is updated often, a log file rarely.
             mininterval=0.2 if sys.stderr.isatty() else 15.0,
             dynamic_ncols=True,
         )
 
     def to(self, amount: float, **values: object) -> None:
-        """Moves the bar to `amount` of its total and shows `values` behind it."""
+        """Moves the bar to `amount` of its total and shows `values` after it."""
         if values:
             self._bar.set_postfix(values, refresh=False)
         self._bar.update(amount - self._bar.n)
-
-    @property
-    def amount(self) -> float:
-        """Where the bar is."""
-        return self._bar.n
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
@@ -45,7 +40,7 @@ class Bar:
 
 @contextlib.contextmanager
 def bar(text: str, total: float, *, unit: str = "", initial: float = 0) -> Iterator[Bar]:
-    """A bar for the length of the block."""
+    """A bar during the block."""
     shown = Bar(text, total, unit, initial)
     try:
         yield shown
@@ -55,7 +50,7 @@ def bar(text: str, total: float, *, unit: str = "", initial: float = 0) -> Itera
 
 @contextlib.contextmanager
 def note(text: str) -> Iterator[None]:
-    """Says what goes on and how long it took, for work without a measure."""
+    """Prints what the block does, and afterwards its seconds."""
     print(f"{text} ...", file=sys.stderr, end="", flush=True)
     start = time.monotonic()
     try:
@@ -64,17 +59,17 @@ def note(text: str) -> Iterator[None]:
         print(f" {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
-def begin(text: str) -> None:
-    """The beginning of a line that `say` ends when more is known."""
+def start_line(text: str) -> None:
+    """Prints the start of a line; `say` completes it."""
     print(text, file=sys.stderr, end="", flush=True)
 
 
 def say(text: str) -> None:
-    """One line for the person at the screen."""
+    """Prints one line."""
     print(text, file=sys.stderr, flush=True)
 
 
 def result(text: str) -> None:
-    """What a command was run for: alone on stdout, where it can be kept."""
-    say("")  # A blank line between it and what was said, for the eye only.
+    """Prints the result of a command: only this goes to stdout."""
+    say("")
     print(text, flush=True)

@@ -1,9 +1,11 @@
-"""From a config to the objects of dpd_jax; the only reader of most config fields.
+"""Builds the objects of dpd_jax from a config; most config fields are read only here.
 
-Everything that can be wrong in a config is wrong here, before any data is read.
+Every config error is raised here, before any data is read.
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -15,7 +17,6 @@ from dpd_jax.curriculum import Curriculum
 from dpd_jax.data_schedule import DataSchedule
 from dpd_jax.datasets import loading
 from dpd_jax.distill import Outer
-from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.experts import Recipe
 from dpd_jax.guard import Guard
@@ -25,12 +26,8 @@ from dpd_jax.runs import validation
 from dpd_jax.smoothing import Smoothing
 from dpd_jax.student import Student
 
-INITS = ("real", "correct", "kmeans", "noise")
-LABELS = ("hard", "onehot", *validation.EXPERT_LABELS)
-DATA_SCHEDULES = ("all", "easy_to_hard")
-
-# Runs of one process that differ in their seed only, as in a sweep, share what is compiled.
-outer_step = functools.lru_cache(maxsize=16)(distill.make_step)
+# Runs of one process share compiled steps: the runs of a sweep often differ only in the seed.
+_make_step = functools.lru_cache(maxsize=16)(distill.make_step)
 
 
 class Experiment(NamedTuple):
@@ -50,29 +47,18 @@ class Experiment(NamedTuple):
 
     @classmethod
     def from_config(cls, config: ConfigDict) -> "Experiment":
-        """Builds and checks everything a config describes.
+        """Builds and checks everything that a config describes.
 
         Raises:
-          UserError: for the first value that cannot be.
+          UserError: for the first invalid value.
         """
+        validation.check_choices(config)
         network = networks.create(
             image_shape=tuple(config.image_shape),
             num_classes=config.num_classes,
             **config.network.to_dict(),
         )
         augmentation = Augmentation(**config.augment.to_dict())
-        _known("synthetic.init", config.synthetic.init, INITS)
-        _known("synthetic.labels", config.synthetic.labels, LABELS)
-        _known("synthetic.cluster_by", config.synthetic.cluster_by, ("features", "logits"))
-        _known("data.preprocessing", config.data.preprocessing, ("zca", "per_channel"))
-        if config.ipc < 1:
-            raise UserError(f"ipc = {config.ipc} must be at least 1 image per class.")
-        if config.synthetic.clusters < 0:
-            raise UserError(
-                f"synthetic.clusters = {config.synthetic.clusters} must not be negative; 0 means ipc."
-            )
-        if config.evaluate.num_networks < 1 or config.experts.num_experts < 1:
-            raise UserError("evaluate.num_networks and experts.num_experts must be at least 1.")
         curriculum = Curriculum(**config.curriculum.to_dict())
         alignment = Alignment(
             expert_epochs=curriculum.expert_epochs,
@@ -85,7 +71,11 @@ class Experiment(NamedTuple):
             network=network,
             augmentation=augmentation,
             recipe=_only(Recipe, config.experts, smoothing=_only(Smoothing, config.experts)),
-            schedule=_schedule(config.data_schedule),
+            schedule=(
+                None
+                if config.data_schedule.kind == "all"
+                else _only(DataSchedule, config.data_schedule)
+            ),
             curriculum=curriculum,
             student=Student(
                 augmentation=augmentation, alignment=alignment, **config.student.to_dict()
@@ -103,17 +93,36 @@ class Experiment(NamedTuple):
             guard=Guard(**config.guard.to_dict()),
             protocol=_only(Protocol, config.evaluate),
         )
-        experiment.outer.optimizer()  # Refuses what no rule by itself does.
+        experiment.outer.optimizer()  # Raises for rules that are invalid together.
         validation.check(config)
         return experiment
 
+    def with_student(self, **fields) -> "Experiment":
+        """A copy with other values of `config.student`, in the config too."""
+        config = self.config.copy_and_resolve_references()
+        config.student.update(fields)
+        return self._replace(config=config, student=dataclasses.replace(self.student, **fields))
+
+    def outer_step(self) -> Callable:
+        """The compiled outer step (see `distill.make_step`)."""
+        return _make_step(
+            self.network,
+            self.student,
+            self.matching,
+            self.outer,
+            self.guard,
+            segments=self.config.distill.segments,
+            devices=self.config.distill.devices,
+        )
+
     @property
     def num_images(self) -> int:
+        """The number of synthetic images."""
         return self.config.num_classes * self.config.ipc
 
     @property
     def epochs_read(self) -> tuple[int, ...]:
-        """The epochs of an expert that are read, to be matched or for what they predict."""
+        """The expert epochs that a run reads, to match them or to use their predictions."""
         matched, synthetic = range(self.curriculum.last_epoch + 1), self.config.synthetic
         chosen = synthetic.init in ("correct", "kmeans")
         labelled = synthetic.labels in validation.EXPERT_LABELS
@@ -123,33 +132,16 @@ class Experiment(NamedTuple):
 
     @property
     def data_name(self) -> str:
-        """The data set's name without its version, or without its folder."""
+        """The data set's name without its version or folder."""
         return loading.bare_name(self.config.data.name, self.config.data.source)
 
     @property
     def title(self) -> str:
-        """What the run is about, for the head of a picture."""
+        """The title of the run's plots."""
         return f"{self.data_name}, {self.config.ipc} per class, {self.config.method}"
 
 
-def _schedule(node: ConfigDict) -> DataSchedule | None:
-    _known("data_schedule.kind", node.kind, DATA_SCHEDULES)
-    if node.kind == "all":
-        return None
-    if node.score_networks < 1 or not node.score_epochs or min(node.score_epochs) < 1:
-        raise UserError(
-            f"data_schedule.score_networks = {node.score_networks} must be at least 1, and "
-            f"score_epochs = {tuple(node.score_epochs)} must name at least one epoch, from 1."
-        )
-    return _only(DataSchedule, node)
-
-
 def _only(kind, node: ConfigDict, **others):
-    """A dataclass from those fields of a config node that it has, and others given."""
+    """A dataclass with the config node's values of its fields, except `others`."""
     names = kind.__dataclass_fields__.keys() - others.keys()
     return kind(**{name: node[name] for name in names}, **others)
-
-
-def _known(field: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{field}: unknown value {value!r}; known are {', '.join(known)}.")

@@ -1,7 +1,6 @@
-"""The experts of an experiment: found in their store, or trained into it."""
+"""The experts of an experiment: their provenance, their training, their predictions."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -18,18 +17,16 @@ from dpd_jax.storage import locks
 from dpd_jax.storage.trajectories import TrajectoryStore, spans
 
 
-def facts(experiment: Experiment, data: RunData) -> dict:
-    """What determines an expert, besides its number: compared whenever one is read."""
-    config = experiment.config.data
-    preprocessing = {"kind": config.preprocessing}
-    if config.preprocessing == "zca":
-        preprocessing["epsilon"] = config.zca_epsilon
+def provenance(experiment: Experiment, data: RunData) -> dict:
+    """Everything that determines an expert besides its number, as nested JSON values."""
+    config = experiment.config
+    preprocessing = {"kind": config.data.preprocessing}
+    if config.data.preprocessing == "zca":
+        preprocessing["epsilon"] = config.data.zca_epsilon
     else:
-        preprocessing |= {"mean": list(config.mean), "std": list(config.std)}
-    network = {k: v for k, v in experiment.config.network.items() if k != "convolution"}
-    # Only where there is one: experts on all images are the same with it and without.
-    schedule = {"data_schedule": _schedule_facts(experiment)} if experiment.schedule else {}
-    return {
+        preprocessing |= {"mean": list(config.data.mean), "std": list(config.data.std)}
+    network = {name: value for name, value in config.network.items() if name != "convolution"}
+    found = {
         "network": network
         | {"leaves": [[x.path, list(x.shape)] for x in experiment.network.parameters]},
         "data": {
@@ -39,74 +36,58 @@ def facts(experiment: Experiment, data: RunData) -> dict:
         },
         "preprocessing": preprocessing,
         "optimizer": experts.describe(experiment.recipe),
-        "augmentation": experiment.config.augment.to_dict(),
-        "seed": experiment.config.experts.seed,
-        **schedule,
+        "augmentation": config.augment.to_dict(),
+        "seed": config.experts.seed,
     }
-
-
-def _schedule_facts(experiment: Experiment) -> dict:
-    """What determines which images an epoch sees, in the config's words."""
-    used = (*dataclasses.asdict(experiment.schedule), "score_networks", "score_epochs")
-    return {name: experiment.config.data_schedule[name] for name in used}
+    if experiment.schedule:  # Experts on all images have the provenance they had before schedules.
+        used = (*dataclasses.asdict(experiment.schedule), "score_networks", "score_epochs")
+        found["data_schedule"] = {name: config.data_schedule[name] for name in used}
+    return found
 
 
 def open_store(experiment: Experiment, data: RunData, directory: pathlib.Path) -> TrajectoryStore:
-    """The store at `directory`, for experts of this plan."""
-    return TrajectoryStore(directory, facts(experiment, data), experiment.config.experts.storage)
+    """The store in a folder, for experts of this experiment."""
+    storage = experiment.config.experts.storage
+    return TrajectoryStore(directory, provenance(experiment, data), storage)
 
 
 def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
-    """The experts the plan needs and the store lacks.
+    """The numbers of the experts that the experiment needs and the store lacks.
 
     Raises:
-      UserError: if an expert that is there lacks an epoch the plan reads.
+      UserError: if an expert of the store lacks an epoch that the experiment reads.
     """
     wanted = list(range(experiment.config.experts.num_experts))
     present = store.experts()
-    read = experiment.epochs_read
     for expert in present:
         held = store.epochs(expert)
-        if expert in wanted and not set(read) <= set(held):
+        if expert in wanted and not set(experiment.epochs_read) <= set(held):
             raise UserError(
-                f"{store.path(expert)} holds epochs {spans(held)}, but the plan reads "
-                f"{spans(read)}: {_reasons(experiment)}. Change these, or train longer "
-                "experts into another --experts_dir."
+                f"{store.path(expert)} holds epochs {spans(held)}, but the experiment reads "
+                f"{spans(experiment.epochs_read)}: up to curriculum.max_start_epoch + "
+                "expert_epochs, and synthetic.label_epoch. Change these, or train longer experts "
+                "into another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]
-
-
-def _reasons(experiment: Experiment) -> str:
-    """Why the plan reads the epochs it reads, in the config's words."""
-    last = experiment.curriculum.last_epoch
-    why = (
-        f"up to {last} for curriculum.max_start_epoch = {experiment.curriculum.max_start_epoch} and "
-        f"expert_epochs = {experiment.curriculum.expert_epochs}"
-    )
-    if max(experiment.epochs_read) > last:
-        why += (
-            f", and {experiment.config.synthetic.label_epoch} for synthetic.label_epoch, where -1 is "
-            "the last that is matched"
-        )
-    return why
 
 
 def provide(
     experiment: Experiment, data: RunData, store: TrajectoryStore, epochs: Sequence[int]
 ) -> list[int]:
-    """Trains the experts the plan needs and the store lacks; returns all it uses, in order.
+    """Trains the missing experts; returns the numbers of all that the experiment uses, in order.
 
-    One process at a time trains into a folder; others wait and find the experts there.
+    One process at a time trains experts into a folder. Others wait, then use them.
 
     Args:
-      epochs: which are kept, all that the plan reads among them; experts are trained to the last.
+      experiment, data, store: of the run.
+      epochs: the epochs to keep of each new expert, which is trained to the last of them.
 
     Raises:
       UserError: as `missing`.
     """
     if missing(experiment, store):
         with locks.in_turn(store.directory, "--experts_dir", "training experts", console.note):
-            # Asked anew: whoever was at it before may have trained them.
+            # Asked again, because another process may have trained them in the meantime.
             if lacking := missing(experiment, store):
                 _train(experiment, data, store, lacking, epochs)
     return list(range(experiment.config.experts.num_experts))
@@ -119,16 +100,14 @@ def _train(
     missing: list[int],
     epochs: Sequence[int],
 ):
-    """Trains experts in groups of `experts.at_once`, each written when its group is done."""
+    """Trains experts in groups of `experts.at_once`; writes each group when it is done."""
+    at_once, last = experiment.config.experts.at_once, max(epochs)
     root = jax.random.key(experiment.config.experts.seed)
     images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
-    seen = el2n_scores.seen(experiment, data, store.directory, facts(experiment, data))
-    last = max(epochs)
-    total = len(missing) * last
-    with console.bar("experts", total, unit=" epochs") as bar:
-        for first in range(0, len(missing), experiment.config.experts.at_once):
-            group = missing[first : first + experiment.config.experts.at_once]
-            keys = jnp.stack([jax.random.fold_in(root, expert) for expert in group])
+    seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
+    with console.bar("experts", len(missing) * last, unit=" epochs") as bar:
+        for first in range(0, len(missing), at_once):
+            group = missing[first : first + at_once]
             snapshots: dict[int, np.ndarray] = {}
             trained = experts.train_many(
                 experiment.network,
@@ -136,7 +115,7 @@ def _train(
                 experiment.augmentation,
                 images,
                 labels,
-                keys,
+                jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
                 last,
                 seen,
             )
@@ -158,17 +137,10 @@ def logits(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np
 
 
 def features(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """What one expert's classifier reads of images [m, h, w, c]: [m, f]."""
-    size = experiment.config.evaluate.test_batch
-    # The last batch begins anew with the first images, so that one program serves all.
-    rows = np.resize(np.arange(len(images)), -(-len(images) // size) * size).reshape(-1, size)
-    found = [_features(experiment.network, params, images[row]) for row in rows]
-    return np.concatenate(jax.device_get(found))[: len(images)]
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def _features(network, params, images):
-    return network.features(params, images)
+    """The inputs [m, f] of one expert's classifier for images [m, h, w, c]."""
+    return evaluate.features(
+        experiment.network, params, images, experiment.config.evaluate.test_batch
+    )
 
 
 def label_snapshot(experiment: Experiment, store: TrajectoryStore, expert: int) -> np.ndarray:

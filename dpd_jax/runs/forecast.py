@@ -1,97 +1,140 @@
-"""What a run will cost, told before it starts.
-
-Each kind of work is done for a moment on made-up weights, timed, and multiplied;
-memory is what that took at most, and what is going to be kept besides. The
-programs compiled for it are those the run then uses.
-"""
+"""The forecast of a run's cost, and the exact gradient that fits a memory budget."""
 
 import math
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import budget, console, expert_training, rehearsal
+from dpd_jax.runs import console, cost, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import Workdir, peak_memory_bytes
 from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.student import Student
 
-_NUMBER = {"float32": 4, "float16": 2, "bfloat16": 2}  # bytes
+_NOTE = "memory_plan"  # The name of the chosen gradient and its budget in config.json.
 
 
-def before(
+def forecast(
     experiment: Experiment,
     data: RunData,
     workdir: Workdir,
     store: TrajectoryStore,
     epochs: tuple[int, ...],
 ) -> Experiment:
-    """Prints the forecast of what is left of a run.
+    """Chooses the gradient and prints the cost of the remaining work of a run.
 
     Args:
-      plan, problem, workdir, store: of the run.
-      epochs: those that are kept of missing experts, which are trained to the last.
+      experiment, data, workdir, store: of the run.
+      epochs: the epochs of missing experts that will be stored; the last ends their training.
 
     Returns:
-      The plan, its gradient such that it fits `distill.memory_gigabytes`.
+      The experiment, with the gradient of `choose_gradient`.
 
     Raises:
-      UserError: if nothing fits, or the device has no room for the step.
+      UserError: if no gradient fits the budget, or an outer step does not fit the device.
     """
     missing = expert_training.missing(experiment, store)
     steps = experiment.config.distill.iterations - (workdir.checkpoints.latest() or 0)
+    experiment = choose_gradient(experiment, workdir, steps)
     if steps <= 0:
         return experiment
-    experiment = budget.choose(experiment, workdir)
-    console.say("forecast, timed on this machine with made-up weights:")
-    total = _tell_experts(experiment, data, store, missing, epochs) if missing else 0.0
-    total += _tell_steps(experiment, steps)
-    total += _tell_evaluation(experiment, data)
-    # What grows after this: epochs of experts, as they are trained or in the reader's cache.
-    snapshots = 4 * _side_by_side(experiment, missing) * len(epochs) * experiment.network.num_params
-    grows = max(budget.cache_bytes(experiment), snapshots) if budget.on_host() else 0
-    console.say(
-        f"  in all     {long(total)}; memory at most about "
-        f"{budget.gigabytes(peak_memory_bytes() + grows)}"
-    )
+    console.say("forecast, timed on this machine with random weights:")
+    total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
+    total += _forecast_steps(experiment, steps)
+    total += _forecast_evaluation(experiment, data)
+    # Expert epochs still to come: those of experts in training, or those the reader caches.
+    at_once = min(experiment.config.experts.at_once, len(missing))
+    snapshots = 4 * at_once * len(epochs) * experiment.network.num_params
+    memory = peak_memory_bytes()
+    if _on_host():
+        memory += max(_cache_bytes(experiment), snapshots)
+    console.say(f"  in all     {long(total)}; memory at most about {gigabytes(memory)}")
     return experiment
+
+
+def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs) -> float:
+    """Prints the cost of training the missing experts; returns its seconds."""
+    console.start_line("  experts    ")
+    at_once = min(experiment.config.experts.at_once, len(missing))
+    seconds = cost.expert_step_seconds(experiment, data, at_once)
+    steps = expert_steps(experiment, len(data.train), len(missing), max(epochs), store.directory)
+    size = store_bytes(experiment, len(missing), len(epochs))
+    folder = next(p for p in (store.directory, *store.directory.parents) if p.is_dir())
+    free = shutil.disk_usage(folder).free
+    console.say(
+        f"{len(missing)} to train, {steps:,} steps of {short(seconds)}: {long(steps * seconds)}; "
+        f"{gigabytes(size)} more in {store.directory}"
+        + ("" if size < free else f", WHERE ONLY {gigabytes(free)} ARE FREE")
+    )
+    return steps * seconds
+
+
+def _forecast_steps(experiment: Experiment, steps: int) -> float:
+    """Prints the cost of the outer steps; returns its seconds."""
+    console.start_line("  distil     ")
+    name = gradient_name(experiment.student)
+    one_device = experiment.config.distill.devices == experiment.student.batch_devices == 1
+    try:
+        size = f" holds {gigabytes(cost.step_bytes(experiment))}" if one_device else ""
+        seconds = cost.step_seconds(experiment, compiled=one_device)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"one outer step ({name}) does not fit the memory of this device: "
+            f"{str(error).splitlines()[0]}\nSet distill.memory_gigabytes to search for a gradient "
+            "that fits, or lower student.batch_syn."
+        ) from error
+    console.say(
+        f"{steps:,} steps of {short(seconds)}: {long(steps * seconds)}; a step{size} ({name})"
+    )
+    return steps * seconds
+
+
+def _forecast_evaluation(experiment: Experiment, data: RunData) -> float:
+    """Prints the cost of evaluating the set and the baseline; returns its seconds."""
+    console.start_line("  evaluate   ")
+    config, epochs = experiment.config.evaluate, experiment.protocol.epochs
+    at_once = min(config.at_once, config.num_networks)
+    alone = cost.evaluation_epoch_seconds(experiment, 1)
+    group = cost.evaluation_epoch_seconds(experiment, at_once) if at_once > 1 else alone
+    # The baseline's networks train one by one, each on other images.
+    training = math.ceil(config.num_networks / at_once) * group + config.num_networks * alone
+    seconds = epochs * training + 2 * config.num_networks * cost.test_seconds(experiment, data.test)
+    console.say(f"2 x {config.num_networks} networks, {epochs:,} epochs: {long(seconds)}")
+    return seconds
 
 
 def expert_steps(
     experiment: Experiment, num_images: int, missing: int, last: int, directory: pathlib.Path
 ) -> int:
-    """Steps of training until no expert is missing, those side by side counted once.
+    """Training steps until no expert is missing; steps of experts side by side count once.
 
-    Args:
-      plan: the plan.
-      num_images: of the training set.
-      missing: how many experts are to be trained.
-      last: to which epoch.
-      directory: of the store, where the scores are that a data schedule needs.
+    `missing` experts train until epoch `last` on `num_images` images. The `directory` of the
+    store also holds the scores of a data schedule.
     """
     size = min(experiment.recipe.batch_size, num_images)
-    whole = math.ceil(num_images / size)
-    groups = math.ceil(missing / experiment.config.experts.at_once)
+    full_epoch = math.ceil(num_images / size)
+    at_once, schedule = experiment.config.experts.at_once, experiment.config.data_schedule
+    groups = math.ceil(missing / at_once)
     if experiment.schedule is None:
-        return groups * last * whole
+        return groups * last * full_epoch
     shares = (end - begin for begin, end in map(experiment.schedule.shares, range(last)))
-    count = groups * sum(math.ceil(share * num_images / size) for share in shares)
+    steps = groups * sum(math.ceil(share * num_images / size) for share in shares)
     scored = len(list((directory / "difficulty").glob("network_*.npz")))
-    scoring = max(experiment.config.data_schedule.score_networks - scored, 0)
-    scoring_groups = math.ceil(scoring / experiment.config.experts.at_once)
-    return count + scoring_groups * max(experiment.config.data_schedule.score_epochs) * whole
+    scoring_groups = math.ceil(max(schedule.score_networks - scored, 0) / at_once)
+    return steps + scoring_groups * max(schedule.score_epochs) * full_epoch
 
 
-def store_bytes(experiment: Experiment, experts: int, epochs: int) -> int:
-    """What so many experts with so many epochs take on disk."""
-    return (
-        experts
-        * epochs
-        * experiment.network.num_params
-        * _NUMBER[experiment.config.experts.storage]
-    )
+def store_bytes(experiment: Experiment, num_experts: int, num_epochs: int) -> int:
+    """Bytes on disk of this many experts with this many epochs each."""
+    number = jnp.dtype(experiment.config.experts.storage).itemsize
+    return num_experts * num_epochs * experiment.network.num_params * number
 
 
 def short(seconds: float) -> str:
@@ -106,64 +149,103 @@ def long(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _tell_experts(
-    experiment, data, store: TrajectoryStore, missing: list[int], epochs: tuple[int, ...]
-) -> float:
-    """Tells what training them takes, and returns the seconds."""
-    console.begin("  experts    ")
-    one = rehearsal.expert_step(experiment, data, _side_by_side(experiment, missing))
-    count = expert_steps(experiment, len(data.train), len(missing), max(epochs), store.directory)
-    console.say(
-        f"{len(missing)} to train, {count:,} steps of {short(one)}: {long(count * one)}; "
-        f"{_room(experiment, store, len(missing), len(epochs))}"
+def gigabytes(num_bytes: float) -> str:
+    """ "1.25 GB", "98 MB", "0.12 MB"; decimal units, as in the config."""
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:.2f} GB"
+    return f"{num_bytes / 1e6:.{0 if num_bytes >= 1e7 else 2}f} MB"
+
+
+def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Experiment:
+    """The experiment with the fastest exact gradient that fits `distill.memory_gigabytes`.
+
+    A budget of 0 keeps the gradient of the config. The choice is noted in the workdir. A
+    continued run with the same budget, or with no step left, keeps it: the same to the bit.
+
+    Args:
+      experiment, workdir: of the run.
+      steps: outer steps left.
+
+    Raises:
+      UserError: if nothing fits, with the memory that each gradient needs.
+    """
+    budget = experiment.config.distill.memory_gigabytes
+    if not budget:
+        return experiment
+    noted = workdir.noted(_NOTE)
+    if noted and (noted["memory_gigabytes"] == budget or steps <= 0):
+        chosen = experiment.with_student(gradient=noted["gradient"], chunk=noted["chunk"])
+        console.say(f"memory: {gradient_name(chosen.student)}, as when this run began.")
+        return chosen
+    if steps <= 0:
+        return experiment
+    chosen = _first_that_fits(experiment, budget * 1e9)
+    values = {"gradient": chosen.student.gradient, "chunk": chosen.student.chunk}
+    workdir.note(_NOTE, {"memory_gigabytes": budget} | values)
+    return chosen
+
+
+def exact_gradients(experiment: Experiment) -> Iterator[Experiment]:
+    """The experiment with each gradient that is the same up to rounding, the fastest first.
+
+    "exact" needs the memory of one student step; "nested" also keeps fewer weights. Both
+    follow with smaller chunks, down to one image, unless the norm needs whole batches. The
+    mode "tesla" is kept.
+    """
+    student = experiment.student
+    modes = ("tesla",) if student.gradient == "tesla" else ("exact", "nested")
+    # Images on one device: devices that share a batch divide their own part into chunks.
+    size = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
+    chunk = min(student.chunk or size, size)
+    while True:
+        for mode in modes:
+            yield experiment.with_student(gradient=mode, chunk=0 if chunk == size else chunk)
+        if chunk == 1 or experiment.config.network.norm == "batch":
+            return
+        chunk = math.ceil(chunk / 2)
+
+
+def gradient_name(student: Student) -> str:
+    """The gradient by its config fields."""
+    seen = f"student.chunk={student.chunk}" if student.chunk else "whole batches"
+    return f"student.gradient={student.gradient}, {seen}"
+
+
+def _first_that_fits(experiment: Experiment, budget: float) -> Experiment:
+    other, needed, tried = 0, [], []
+    for candidate in exact_gradients(experiment):
+        name = gradient_name(candidate.student)
+        with console.note(f"memory: compiling {name}"):
+            step = cost.step_bytes(candidate)
+        # Measured once, after the first compilation: the compiler takes memory too.
+        other = other or cost.memory_in_use() + (_cache_bytes(experiment) if _on_host() else 0)
+        needed.append(other + step)
+        if other + step <= budget:
+            reason = f", since {'; '.join(tried)}" if tried else ""
+            console.say(
+                f"memory: {name} takes {gigabytes(other + step)} of "
+                f"distill.memory_gigabytes = {budget / 1e9:g}{reason}."
+            )
+            return candidate
+        tried.append(f"{name} needs {gigabytes(other + step)}")
+    cached = "the process, its data and distill.cache_gigabytes"
+    raise UserError(
+        f"distill.memory_gigabytes = {budget / 1e9:g} is too little for an exact gradient: "
+        f"{'; '.join(tried)}. Each includes {gigabytes(other)} for "
+        f"{cached if _on_host() else 'arrays that are already on the device'}. "
+        f"{gigabytes(min(needed))} would be enough; or lower student.batch_syn, network.width or "
+        "distill.cache_gigabytes."
     )
-    return count * one
 
 
-def _tell_steps(experiment: Experiment, steps: int) -> float:
-    """Tells what the outer steps take, and returns the seconds."""
-    console.begin("  distil     ")
-    try:
-        cost = rehearsal.step(experiment)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise UserError(
-            f"one outer step ({budget.name(experiment.student)}) does not fit this device's memory: "
-            f"{str(error).splitlines()[0]}\nGive distill.memory_gigabytes, and a way that fits is "
-            "looked for; or lower student.batch_syn."
-        ) from error
-    held = "" if cost.bytes is None else f" holds {budget.gigabytes(cost.bytes)}"
-    console.say(
-        f"{steps:,} steps of {short(cost.seconds)}: {long(steps * cost.seconds)}; a step"
-        f"{held} ({budget.name(experiment.student)})"
-    )
-    return steps * cost.seconds
+def _cache_bytes(experiment: Experiment) -> int:
+    """Bytes of the expert epochs that the segment reader will cache on the host."""
+    config = experiment.config
+    epochs = config.experts.num_experts * (experiment.curriculum.last_epoch + 1)
+    limit = int(config.distill.cache_gigabytes * 1e9)
+    return min(limit, 4 * epochs * experiment.network.num_params)
 
 
-def _tell_evaluation(experiment: Experiment, data: RunData) -> float:
-    """Tells what the set's networks, side by side, and the baseline's, one by one, take."""
-    console.begin("  evaluate   ")
-    networks = experiment.config.evaluate.num_networks
-    at_once = min(experiment.config.evaluate.at_once, networks)
-    alone = rehearsal.evaluation_epoch(experiment, 1)
-    beside = rehearsal.evaluation_epoch(experiment, at_once) if at_once > 1 else alone
-    seconds = experiment.protocol.epochs * (
-        math.ceil(networks / at_once) * beside + networks * alone
-    )
-    seconds += 2 * networks * rehearsal.test_pass(experiment, data.test)
-    console.say(f"2 x {networks} networks, {experiment.protocol.epochs:,} epochs: {long(seconds)}")
-    return seconds
-
-
-def _side_by_side(experiment: Experiment, missing: list[int]) -> int:
-    return min(experiment.config.experts.at_once, len(missing))
-
-
-def _room(experiment: Experiment, store: TrajectoryStore, missing: int, epochs: int) -> str:
-    """The store's size, and whether it has the room."""
-    needed = store_bytes(experiment, missing, epochs)
-    told = f"{budget.gigabytes(needed)} more in {store.directory}"
-    folder = next(p for p in (store.directory, *store.directory.parents) if p.is_dir())
-    free = shutil.disk_usage(folder).free
-    return told if needed < free else f"{told}, WHERE ONLY {budget.gigabytes(free)} ARE FREE"
+def _on_host() -> bool:
+    """Whether the outer step uses the memory of the host."""
+    return jax.local_devices()[0].platform == "cpu"

@@ -1,4 +1,8 @@
-"""What the checks take gradients of, a set and segments for its student to follow; and how."""
+"""Gradients of the matching loss by different modes, on the same set and segments.
+
+Shared arguments: `experiment` and `data` of the run, `root`, the key of all randomness, and
+`draws`, the number of segments.
+"""
 
 import dataclasses
 import functools
@@ -9,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import flags
 
-from dpd_jax import distill, synthetic
+from dpd_jax import distill
 from dpd_jax.distill import TrajectorySegment
 from dpd_jax.runs import console, expert_training, initialization
 from dpd_jax.runs.experiment import Experiment
@@ -20,150 +23,120 @@ from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
 
-DRAWS = flags.DEFINE_integer(
-    "draws", 3, "Segments looked at, each with its own start, target and batches.", lower_bound=1
-)
-
-# What the root key is folded with, one number a use.
-_START, _DRAWS, _STEPS = range(3)
+# The root key is folded with one number per use.
+_INITIALIZATION, _SEGMENTS, _STEPS = range(3)
 
 
-class Material(NamedTuple):
-    """What gradients are taken of.
+class Inputs(NamedTuple):
+    """The arguments of the matching loss.
 
     Attributes:
       synthetic: the set.
-      segments: a stretch of an expert's way for each draw.
-      words: where they come from, for a person.
+      segments: one trajectory segment per draw.
+      description: where the segments come from, for the user.
     """
 
     synthetic: SyntheticSet
     segments: list[TrajectorySegment]
-    words: str
+    description: str
 
 
-def with_experts(
-    experiment: Experiment, loaded: RunData, root: jax.Array, directory: pathlib.Path, draws: int
-) -> Material | None:
-    """Segments of stored experts, drawn as a run does; None where the store is empty.
-
-    Args:
-      plan, loaded: the experiment.
-      root: of all randomness.
-      directory: the expert store.
-      draws: how many segments, spread over the run.
+def from_experts(
+    experiment: Experiment, data: RunData, root: jax.Array, directory: pathlib.Path, draws: int
+) -> Inputs | None:
+    """Segments of stored experts, drawn as in a run; None if the store is empty.
 
     Raises:
-      UserError: if the experts were made otherwise, or are too short.
+      UserError: if the experts were made with another config, or are too short.
     """
-    config = experiment.config
-    store = expert_training.open_store(experiment, loaded, directory)
-    used = [expert for expert in store.experts() if expert < config.experts.num_experts]
+    store = expert_training.open_store(experiment, data, directory)
+    used = [e for e in store.experts() if e < experiment.config.experts.num_experts]
     if not used:
-        console.say(f"no experts in {store.directory}: doing without.")
+        console.say(f"no experts in {store.directory}: using fresh networks instead.")
         return None
-    first = initialization.begin(experiment, loaded, store, used, jax.random.fold_in(root, _START))
-    segments = drawn(experiment, store, used, root, draws)
+    key = jax.random.fold_in(root, _INITIALIZATION)
+    initial, _ = initialization.initial_set(experiment, data, store, used, key)
+    segments = draw_segments(experiment, store, used, root, draws)
     epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
-    words = f"segments of {len(used)} experts from the epochs {epochs}"
-    return Material(first.synthetic, segments, words)
+    return Inputs(initial, segments, f"segments of {len(used)} experts from the epochs {epochs}")
 
 
-def drawn(
+def draw_segments(
     experiment: Experiment, store: TrajectoryStore, used: list[int], root: jax.Array, draws: int
 ) -> list[TrajectorySegment]:
-    """Segments as a run draws them, spread over it: start epochs depend on how far it is.
+    """Segments as a run draws them from the experts `used`, spread over the run.
 
-    Args:
-      plan: the experiment.
-      store: where they are read; of it, only `read`.
-      used: the experts that are drawn from, by their numbers.
-      root: of all randomness.
-      draws: how many segments.
+    Start epochs depend on the outer step.
     """
-    config = experiment.config
-    reader = SegmentReader(
-        store,
-        experiment.curriculum,
-        jax.random.fold_in(root, _DRAWS),
-        experts=used,
-        segments=1,
-        offsets=experiment.student.alignment.offsets,
-        cache_gigabytes=config.distill.cache_gigabytes,
-    )
-    steps = np.linspace(0, config.distill.iterations - 1, draws).astype(int)
+    key = jax.random.fold_in(root, _SEGMENTS)
+    reader = SegmentReader(experiment, store, key, used, segments=1)
+    steps = np.linspace(0, experiment.config.distill.iterations - 1, draws).astype(int)
     return [jax.tree.map(lambda x: x[0], reader.read(int(step))) for step in steps]
 
 
-def without_experts(
-    experiment: Experiment, loaded: RunData, root: jax.Array, draws: int, steps: int
-) -> Material:
-    """Fresh weights, and what plain SGD steps on real images make of them.
+def from_fresh_networks(
+    experiment: Experiment, data: RunData, root: jax.Array, draws: int, steps: int
+) -> Inputs:
+    """Segments from fresh networks, trained by plain SGD on real images.
 
-    The set is one of random real images, or noise where the config starts from it;
-    labels that come from experts are one-hot instead.
-
-    Args:
-      plan, loaded: the experiment.
-      root: of all randomness.
-      draws: how many segments, each of another network.
-      steps: SGD steps from start to target.
+    The set needs no experts: random real images, or noise if the config starts from noise;
+    one-hot labels instead of those from experts. `steps` SGD steps lead to the target.
     """
-    config = experiment.config
-    image_key, walk_key = jax.random.split(jax.random.fold_in(root, _START))
-    chosen = synthetic.classes(config.num_classes, config.ipc)
-    if config.synthetic.init == "noise":
-        images = synthetic.noise_images(
-            image_key, experiment.num_images, experiment.network.image_shape
-        )
-    else:
-        real = synthetic.real_indices(
-            image_key, loaded.dataset.train_labels, config.num_classes, config.ipc
-        )
-        images = jnp.asarray(loaded.train[real])
-    if config.synthetic.labels == "hard":
-        labels = synthetic.hard_labels(chosen, config.num_classes)
-    else:
-        labels = synthetic.onehot_labels(chosen, config.num_classes, config.synthetic.label_scale)
-    syn = SyntheticSet(images, labels, jnp.float32(config.synthetic.step_size))
+    config = experiment.config.copy_and_resolve_references()
+    if config.synthetic.init != "noise":
+        config.synthetic.init = "real"
+    if config.synthetic.labels != "hard":
+        config.synthetic.labels = "onehot"
+    key = jax.random.fold_in(root, _INITIALIZATION)
+    initial, _ = initialization.initial_set(experiment._replace(config=config), data, None, [], key)
+    # The set's second key: these labels do not use it.
+    keys = jax.random.split(jax.random.split(jax.random.clone(key))[1], draws)
     with console.note(f"{steps} SGD steps on real images, {draws} times"):
-        keys = jax.random.split(walk_key, draws)
-        segments = [_walk(experiment, loaded, key, steps) for key in keys]
-    words = f"fresh networks, targets {steps} SGD steps on real images away"
-    return Material(syn, segments, words)
+        segments = [_train(experiment, data, key, steps) for key in keys]
+    description = f"fresh networks, targets after {steps} SGD steps on real images"
+    return Inputs(initial, segments, description)
 
 
-def function(experiment: Experiment, mode: str):
-    """The compiled (set, segment, key) -> ((L, dropped), gradient) of a mode."""
-    student = dataclasses.replace(experiment.student, gradient=mode)
+def gradients(
+    experiment: Experiment, mode: str, inputs: Inputs, root: jax.Array
+) -> list[tuple[float, SyntheticSet]]:
+    """(L, gradient) of each segment, by a gradient mode.
+
+    Batches and augmentation are drawn from `root`, so that they are the same for every mode.
+    """
     loss = functools.partial(
         distill.segment_loss,
         network=experiment.network,
-        student=student,
+        student=dataclasses.replace(experiment.student, gradient=mode),
         matching=experiment.matching,
     )
-    return jax.jit(jax.value_and_grad(loss, has_aux=True))
-
-
-def gradients(compiled, material: Material, root: jax.Array) -> list[tuple[float, SyntheticSet]]:
-    """(L, gradient) of each segment by a function from `function`.
-
-    Batches and augmentation of a segment are drawn from `root`: the same for every mode.
-    """
+    function = jax.jit(jax.value_and_grad(loss, has_aux=True))
     key = jax.random.fold_in(root, _STEPS)
-    found = []
-    for draw, segment in enumerate(material.segments):
-        (loss, _), gradient = jax.device_get(
-            compiled(material.synthetic, segment, jax.random.fold_in(key, draw))
-        )
-        found.append((float(loss), gradient))
-    return found
+    results = []
+    for draw, segment in enumerate(inputs.segments):
+        outputs = function(inputs.synthetic, segment, jax.random.fold_in(key, draw))
+        (loss_value, _), gradient = jax.device_get(outputs)
+        results.append((float(loss_value), gradient))
+    return results
 
 
-def _walk(experiment: Experiment, loaded: RunData, key: jax.Array, steps: int) -> TrajectorySegment:
-    """Plain SGD from fresh weights on batches drawn at random, at the experts' learning rate.
+def agreement(reference: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """The agreement of two gradients of one variable, in double precision.
 
-    Where the student is matched on its way too, so many targets lie evenly on this one.
+    Returns:
+      The cosine of their angle (of two scalars, the sign; NaN if one is zero), and the
+      relative error |other - reference| / |reference| (NaN if the reference is zero).
+    """
+    a, b = (np.ravel(x).astype(np.float64) for x in (reference, other))
+    norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(a @ b / (norm_a * norm_b)), float(np.linalg.norm(b - a) / norm_a)
+
+
+def _train(experiment: Experiment, data: RunData, key: jax.Array, steps: int) -> TrajectorySegment:
+    """Plain SGD from fresh weights on random batches, at the learning rate of the experts.
+
+    With intermediate matching, the targets are spread evenly over the steps.
     """
     recipe, targets = experiment.recipe, len(experiment.student.matched_steps)
 
@@ -176,13 +149,12 @@ def _walk(experiment: Experiment, loaded: RunData, key: jax.Array, steps: int) -
         return params - recipe.learning_rate * jax.grad(loss)(params)
 
     init_key, batch_key = jax.random.split(key)
-    params = experiment.network.init(init_key)
-    seen = [params]
+    trajectory = [experiment.network.init(init_key)]
     for number in range(steps):
         draw = jax.random.fold_in(batch_key, number)
-        rows = jax.random.randint(draw, (recipe.batch_size,), 0, len(loaded.train))
-        rows = np.asarray(rows)
-        params = step(params, loaded.train[rows], loaded.dataset.train_labels[rows])
-        seen.append(params)
-    places = np.linspace(0, steps, targets + 1).astype(int)
-    return TrajectorySegment(jnp.stack([seen[place] for place in places]), jnp.zeros((), jnp.int32))
+        rows = np.asarray(jax.random.randint(draw, (recipe.batch_size,), 0, len(data.train)))
+        images, labels = data.train[rows], data.dataset.train_labels[rows]
+        trajectory.append(step(trajectory[-1], images, labels))
+    matched = np.linspace(0, steps, targets + 1).astype(int)
+    params = jnp.stack([trajectory[step] for step in matched])
+    return TrajectorySegment(params, jnp.zeros((), jnp.int32))

@@ -1,4 +1,4 @@
-"""The machine as Linux tells it; without JAX, for programs that run beside it."""
+"""The processor and its free memory, from Linux; needs no JAX."""
 
 import os
 import pathlib
@@ -6,20 +6,20 @@ import platform
 
 
 def processor() -> str:
-    """Cores this process may use, and the processor's own name, which tells its clock."""
+    """The number of usable cores and the name of the processor."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     names = _fields("/proc/cpuinfo", "model name")
     return f"{cores} cores, {names[0] if names else platform.processor() or platform.machine()}"
 
 
-def free_memory_bytes() -> int | None:
-    """Memory that programs can still have; None where nobody tells."""
-    found = _fields("/proc/meminfo", "MemAvailable")  # "16289420 kB"
+def memory_bytes(path: str, name: str) -> int | None:
+    """A memory size in bytes from a Linux system file; None on other systems."""
+    found = _fields(path, name)  # "16289420 kB"
     return int(found[0].split()[0]) * 1024 if found else None
 
 
 def _fields(path: str, name: str) -> list[str]:
-    """The values of "name: value" lines of one of Linux's own files; [] elsewhere."""
+    """The values of the "name: value" lines of a Linux system file; [] on other systems."""
     file = pathlib.Path(path)
     if not file.exists():
         return []

@@ -1,7 +1,6 @@
-"""The end of a run: accuracy, baseline, the files people look at."""
+"""The end of a run: its accuracy, the baseline, and the files with the result."""
 
 import json
-import pathlib
 import time
 
 import jax
@@ -11,9 +10,8 @@ from ml_collections import ConfigDict
 from dpd_jax import evaluate, synthetic
 from dpd_jax.distill import DistillState
 from dpd_jax.evaluate import Evaluation
-from dpd_jax.runs import console, keys
+from dpd_jax.runs import console, identity, keys
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.initialization import Start
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import Workdir, peak_memory_bytes, versions, write_json
 from dpd_jax.storage import distilled_set
@@ -21,31 +19,40 @@ from dpd_jax.synthetic import SyntheticSet
 
 
 def finished(workdir: Workdir, config: ConfigDict) -> bool:
-    """Whether the report of exactly this evaluation of this many iterations is there."""
+    """Whether there is a report of this evaluation after this many iterations."""
     report = load(workdir)
-    return report is not None and report["asked"] == _asked(config)
+    if report is None:
+        return False
+    asked = report["asked"]
+    stored = {"distill": {"iterations": asked["iterations"]}, "evaluate": asked["evaluate"]}
+    return identity.of_evaluation(stored) == identity.of_evaluation(config)
 
 
 def finish(
     experiment: Experiment,
     data: RunData,
     workdir: Workdir,
-    first: Start,
+    real: np.ndarray | None,
     state: DistillState,
     seconds: dict[str, float],
 ) -> None:
-    """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json."""
-    from dpd_jax.plots import (
-        image_grid,  # A second to load, which not every mistake should wait for.
-    )
+    """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json.
+
+    Args:
+      experiment, data, workdir: of the run.
+      real: the training images of the initial set [n]; None for noise.
+      state: after the last outer step.
+      seconds: of the earlier parts of the run.
+    """
+    from dpd_jax.plots import image_grid  # Matplotlib takes a second to import.
 
     config = experiment.config
     result = state.average
     save(experiment, data, workdir, result, accuracy=None)
-    began = time.monotonic()
-    learned = score(experiment, result, data.test, data.dataset.test_labels, "evaluate")
+    start = time.monotonic()
+    learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
-    seconds = seconds | {"evaluate": time.monotonic() - began}
+    seconds = seconds | {"evaluate": time.monotonic() - start}
 
     accuracy = _numbers(learned)
     save(experiment, data, workdir, result, accuracy=accuracy)
@@ -53,7 +60,7 @@ def finish(
         workdir.path / "images.png",
         data.preprocessing,
         np.asarray(result.images),
-        None if first.real is None else data.train[first.real],
+        None if real is None else data.train[real],
         data.dataset.class_names,
         title=experiment.title,
         caption=f"test accuracy {_percent(learned)}; as many random real images "
@@ -73,6 +80,7 @@ def finish(
             "peak_memory_bytes": peak_memory_bytes(),
             "step_size": float(result.step_size),
             "network": config.network.to_dict(),
+            "student": config.student.to_dict(),
             "experts": config.experts.num_experts,
             "steps": int(state.step),
             "backend": str(jax.devices()[0]),
@@ -89,7 +97,7 @@ def save(
     result: SyntheticSet,
     accuracy: dict | None,
 ) -> None:
-    """Writes distilled.npz, with the accuracy if it is known."""
+    """Writes distilled.npz; `accuracy` is None before the evaluation."""
     config = experiment.config
     provenance = {
         "config": json.loads(config.to_json_best_effort()),
@@ -105,66 +113,80 @@ def save(
 
 
 def score(
-    experiment: Experiment, result: SyntheticSet, test: np.ndarray, labels: np.ndarray, text: str
+    experiment: Experiment, result: SyntheticSet, test: np.ndarray, labels: np.ndarray
 ) -> Evaluation:
-    """Accuracy of fresh networks trained on a set, at the last epoch, on the test images."""
+    """Accuracy of fresh networks trained on a set, after their last epoch.
+
+    Args:
+      experiment: of the run.
+      result: the set.
+      test, labels: the test images [m, h, w, c] in model space, and their classes [m].
+
+    Raises:
+      UserError: if the learning rate is not positive and finite.
+    """
     config = experiment.config.evaluate
-    with console.bar(text, 1.0) as bar:
-        return evaluate.evaluate(
-            experiment.network,
-            experiment.protocol,
-            experiment.augmentation,
-            result.images,
-            result.labels,
-            config.learning_rate or float(result.step_size),
+    key = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.EVALUATION)
+    with console.bar("evaluate", 1.0) as bar:
+        return _evaluate(
+            experiment,
+            result._replace(step_size=config.learning_rate or float(result.step_size)),
             test,
             labels,
-            jax.random.fold_in(jax.random.key(experiment.config.seed), keys.EVALUATION),
+            key,
             num_networks=config.num_networks,
             at_once=config.at_once,
-            test_batch=config.test_batch,
-            progress=lambda share, words: bar.to(share, now=words),
+            progress=lambda share, text: bar.to(share, now=text),
         )
 
 
 def random_real(experiment: Experiment, data: RunData, step_size: float) -> Evaluation:
-    """The same protocol on as many random real images, drawn anew for each network.
+    """The baseline: the same protocol on as many random real images, new ones per network.
 
-    Labels are hard; the learning rate is that of the distilled set unless
-    `evaluate.random_real_learning_rate` gives one.
+    Labels are hard. The learning rate is that of the distilled set unless the config sets
+    `evaluate.random_real_learning_rate`.
     """
     config = experiment.config
     root = jax.random.fold_in(jax.random.key(config.seed), keys.RANDOM_REAL)
     rate = config.evaluate.random_real_learning_rate or config.evaluate.learning_rate or step_size
-    labels = data.dataset.train_labels
-    chosen = synthetic.classes(config.num_classes, config.ipc)
-    runs = []
+    counts = config.num_classes, config.ipc
+    labels = synthetic.hard_labels(synthetic.classes(*counts), config.num_classes)
+    evaluations = []
     with console.bar("random real", config.evaluate.num_networks, unit=" networks") as bar:
         for network in range(config.evaluate.num_networks):
-            draw_key, train_key = jax.random.split(jax.random.fold_in(root, network))
-            real = synthetic.real_indices(draw_key, labels, config.num_classes, config.ipc)
-            runs.append(
-                evaluate.evaluate(
-                    experiment.network,
-                    experiment.protocol,
-                    experiment.augmentation,
-                    data.train[real],
-                    synthetic.hard_labels(chosen, config.num_classes),
-                    rate,
-                    data.test,
-                    data.dataset.test_labels,
-                    train_key,
-                    num_networks=1,
-                    at_once=1,
-                    test_batch=config.evaluate.test_batch,
-                    progress=lambda share, words, n=network: bar.to(n + share),
-                )
+            image_key, key = jax.random.split(jax.random.fold_in(root, network))
+            real = synthetic.real_indices(image_key, data.dataset.train_labels, *counts)
+            evaluation = _evaluate(
+                experiment,
+                SyntheticSet(data.train[real], labels, rate),
+                data.test,
+                data.dataset.test_labels,
+                key,
+                num_networks=1,
+                at_once=1,
+                progress=lambda share, text, n=network: bar.to(n + share),
             )
-    return Evaluation(*(np.concatenate(parts) for parts in zip(*runs, strict=True)))
+            evaluations.append(evaluation)
+    return Evaluation(*(np.concatenate(parts) for parts in zip(*evaluations, strict=True)))
+
+
+def _evaluate(experiment, training: SyntheticSet, test, labels, key, **options) -> Evaluation:
+    """`evaluate.evaluate` on a set; its step size is the learning rate."""
+    return evaluate.evaluate(
+        experiment.network,
+        experiment.protocol,
+        experiment.augmentation,
+        *training,
+        test,
+        labels,
+        key,
+        test_batch=experiment.config.evaluate.test_batch,
+        **options,
+    )
 
 
 def summary(workdir: Workdir) -> str:
-    """A few lines a person can quote."""
+    """The report in a few lines."""
     report = load(workdir)
     ours, base = report["accuracy"], report["random_real"]
     seconds = report["seconds"]
@@ -185,8 +207,8 @@ def summary(workdir: Workdir) -> str:
 
 
 def load(workdir: Workdir) -> dict | None:
-    """report.json, or None where there is none to be read."""
-    path = pathlib.Path(workdir.path / "report.json")
+    """The contents of report.json, or None if it is missing or damaged."""
+    path = workdir.path / "report.json"
     if not path.is_file():
         return None
     try:
@@ -199,7 +221,9 @@ def _asked(config: ConfigDict) -> dict:
     return {
         "iterations": config.distill.iterations,
         "evaluate": {
-            k: v for k, v in config.evaluate.items() if k not in ("at_once", "test_batch")
+            name: value
+            for name, value in config.evaluate.items()
+            if f"evaluate.{name}" in identity.of_evaluation(config)
         },
     }
 

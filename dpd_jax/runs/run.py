@@ -1,11 +1,11 @@
-"""One run as an object, for notebooks and scripts."""
+"""A run as an object, for notebooks and scripts."""
 
 import os
 import pathlib
 
 from ml_collections import ConfigDict
 
-from dpd_jax.runs import loop, report
+from dpd_jax.runs import expert_training, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -14,14 +14,14 @@ from dpd_jax.storage.distilled_set import DistilledSet
 
 
 class Run:
-    """One run from a config to a report, in a folder of its own.
+    """A run from a config to a report, in its own folder.
 
-    Files, progress and resuming are those of `python -m experiments.distill`: the
-    same run made again continues where it was stopped.
+    Files and progress are those of `python -m experiments.distill`. A run that was stopped
+    continues where it was.
 
     Attributes:
-      experiment: what the config describes.
-      path: the folder; `dpd_jax/runs/workdir.py` lists what it holds.
+      experiment: the validated config.
+      path: the folder; `dpd_jax/runs/workdir.py` lists its files.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Run:
         """Checks the config; reads no data yet.
 
         Args:
-          config: from `load_config`, maybe changed.
+          config: from `load_config`, with your changes.
           workdir: the folder of the run.
           experts_dir: the folder of the expert trajectories; None is workdir/experts.
           data_dir: the folder of prepared TFDS sets; None is ~/tensorflow_datasets.
           cache_dir: the folder of whitening matrices.
 
         Raises:
-          UserError: for a value that is not possible, or a folder of another config.
+          UserError: for an invalid value, or a folder of another config.
         """
         self.path = pathlib.Path(workdir).expanduser()
         self.experiment = Experiment.from_config(config)
@@ -55,17 +55,16 @@ class Run:
         )
 
     def train_experts(self) -> list[int]:
-        """Trains the experts that are missing; returns the numbers of all it uses."""
-        _, used = self._sources.experts(
-            self.experiment, self._sources.data(self.experiment.config)
-        )
-        return used
+        """Trains the missing experts; returns the numbers of all experts in use."""
+        data = self._sources.data(self.experiment.config)
+        store, epochs = self._sources.store(self.experiment, data)
+        return expert_training.provide(self.experiment, data, store, epochs)
 
     def distill(self) -> DistilledSet:
-        """Does whatever is not done yet: experts, distillation, evaluation, pictures.
+        """Does the missing work: experts, distillation, evaluation, plots; returns the set.
 
         Raises:
-          UserError: for what is wrong with data, experts or folder.
+          UserError: for invalid data, experts or folder.
           KeyboardInterrupt: after Ctrl-C; the work so far is saved.
         """
         if not report.finished(self._workdir, self.experiment.config):
@@ -73,11 +72,11 @@ class Run:
         return self.distilled_set()
 
     def distilled_set(self) -> DistilledSet:
-        """The set the run has written."""
+        """The set that the run has written; raises UserError if there is none."""
         return distilled_set.read(self.path / "distilled.npz")
 
     def report(self) -> dict | None:
-        """The contents of report.json: accuracies, baseline, seconds, memory; None before."""
+        """The contents of report.json (accuracies, baseline, seconds, memory), or None."""
         return report.load(self._workdir)
 
     def summary(self) -> str:

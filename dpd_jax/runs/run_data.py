@@ -1,4 +1,4 @@
-"""The data of an experiment in model space: read, cut down, whitened."""
+"""Reads the data of an experiment and brings them into model space."""
 
 import dataclasses
 import pathlib
@@ -16,11 +16,13 @@ from dpd_jax.storage import atomic
 
 @dataclasses.dataclass(frozen=True)
 class RunData:
-    """Attributes:
-    dataset: the images as read, uint8, after `data.train_per_class` and `data.test_images`.
-    fingerprint: a short hash of its training part.
-    preprocessing: fitted on the training split.
-    train, test: the images in model space, float32 [n, h, w, c].
+    """The data of an experiment.
+
+    Attributes:
+      dataset: raw images, uint8, after `data.train_per_class` and `data.test_images`.
+      fingerprint: a short hash of the training images and labels.
+      preprocessing: fitted on the training split.
+      train, test: the images in model space, float32 [n, h, w, c].
     """
 
     dataset: Dataset
@@ -31,10 +33,10 @@ class RunData:
 
 
 def read(config: ConfigDict, data_dir: str | None) -> Dataset:
-    """Reads the data set, showing progress, and cuts it down as the config says.
+    """Reads the data set, shows progress and keeps the images that the config asks for.
 
     Raises:
-      UserError: if the data does not fit the config.
+      UserError: if the data do not fit the config.
     """
     wanted = config.data
     with console.bar("data", 1.0) as bar:
@@ -60,16 +62,16 @@ def read(config: ConfigDict, data_dir: str | None) -> Dataset:
 def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunData:
     """Reads the data set and brings it into model space.
 
+    Args:
+      config: of the experiment.
+      data_dir: folder of prepared data sets; None for the usual one.
+      cache: folder of whitening matrices.
+
     Raises:
-      UserError: if the data does not fit the config.
+      UserError: if the data do not fit the config.
     """
     dataset = read(config, data_dir)
-    smallest = np.bincount(dataset.train_labels, minlength=config.num_classes).min()
-    if config.ipc > smallest:  # Whatever the set starts from: the baseline is of real images.
-        raise UserError(
-            f"ipc = {config.ipc} is more than the smallest class of {config.data.name} has "
-            f"({smallest} training images). Lower ipc."
-        )
+    check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)
     return RunData(
@@ -79,6 +81,16 @@ def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunDa
         whitening.transform(preprocessing, dataset.train_images),
         whitening.transform(preprocessing, dataset.test_images),
     )
+
+
+def check_ipc(dataset: Dataset, config: ConfigDict) -> None:
+    """Raises UserError if a class has fewer training images than the baseline draws from it."""
+    smallest = np.bincount(dataset.train_labels, minlength=config.num_classes).min()
+    if config.ipc > smallest:
+        raise UserError(
+            f"ipc = {config.ipc} is more than the smallest class of {config.data.name} has "
+            f"({smallest} training images). Lower ipc."
+        )
 
 
 def _check(dataset: Dataset, config: ConfigDict) -> None:
@@ -108,11 +120,9 @@ def _preprocessing(
         try:
             with np.load(path) as stored:
                 return Preprocessing(*(stored[name] for name in Preprocessing._fields))
-        except Exception:  # A damaged cache is as good as none.
+        except Exception:  # Damaged: fitted again below.
             path.unlink()
     with console.note("fitting ZCA on the training split"):
         fitted = whitening.fit_zca(dataset.train_images, epsilon=epsilon)
-    arrays = fitted._asdict()
-    size = sum(np.asarray(array).nbytes for array in arrays.values())
-    atomic.write_whole(path, lambda file: np.savez(file, **arrays), num_bytes=size)
+    atomic.write_arrays(path, fitted._asdict())
     return fitted

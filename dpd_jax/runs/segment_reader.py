@@ -1,4 +1,4 @@
-"""Segments of expert trajectories, read ahead of the step that needs them."""
+"""Segments of expert trajectories, read before the outer step that needs them."""
 
 import collections
 import functools
@@ -9,17 +9,17 @@ import jax
 import numpy as np
 
 from dpd_jax import curriculum as curriculum_lib
-from dpd_jax.curriculum import Curriculum
 from dpd_jax.distill import TrajectorySegment
+from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage.trajectories import TrajectoryStore
 
-_AHEAD = 4  # Steps read in advance; a read takes some 30 ms, most of it whatever its size.
-_BLOCK = 64  # Steps drawn at once: a draw takes a millisecond, as many take hardly more.
+_AHEAD = 4  # Steps read in advance; a read takes about 30 ms, for small segments too.
+_BLOCK = 64  # Steps drawn at once; this takes little longer than the 1 ms of a single draw.
 
 
 @functools.partial(jax.jit, static_argnames=("curriculum", "num_experts", "segments"))
 def _draws(raw_key, first, *, curriculum, num_experts, segments) -> curriculum_lib.Draw:
-    """The draws of a block of steps from `first` on, [_BLOCK, K] each."""
+    """The draws of a block of steps that starts at `first`, [_BLOCK, K] each."""
     key = jax.random.wrap_key_data(raw_key)
     steps = first + np.arange(_BLOCK, dtype=np.int32)
     visits = steps[:, None] * segments + np.arange(segments, dtype=np.int32)[None]
@@ -31,98 +31,93 @@ def _draws(raw_key, first, *, curriculum, num_experts, segments) -> curriculum_l
 
 
 class SegmentReader:
-    """The segments of each outer step, a function of (key, step) alone.
+    """Reads the segments of each outer step; they depend only on (key, step).
 
-    Snapshots once read stay in memory up to a bound, the least recently used
-    leaving first. Where all that can be drawn fits, an expert is read at once.
+    Snapshots stay in a cache of limited size, which drops the least recently used first. If
+    all snapshots that can be drawn fit the cache, each expert is read as a whole.
     """
 
     def __init__(
         self,
+        experiment: Experiment,
         store: TrajectoryStore,
-        curriculum: Curriculum,
         key: jax.Array,
-        *,
         experts: Sequence[int],
-        segments: int,
-        offsets: tuple[int, ...],
-        cache_gigabytes: float,
+        *,
+        segments: int | None = None,
+        cache_gigabytes: float | None = None,
     ):
-        """Reads, for a start epoch i, the epochs i + offset for each of `offsets`, 0 first.
+        """Prepares the reader; nothing is read yet.
 
-        `experts` are the numbers, in the store, of those that are drawn from.
+        Args:
+          experiment: gives the curriculum, and the epochs of a segment.
+          store: the experts.
+          key: of all draws.
+          experts: the numbers, in the store, of the experts to draw from.
+          segments: K, the number of segments per step; None is `distill.segments`.
+          cache_gigabytes: size of the cache in 10^9 bytes; None is `distill.cache_gigabytes`.
         """
+        config, curriculum = experiment.config.distill, experiment.curriculum
+        gigabytes = config.cache_gigabytes if cache_gigabytes is None else cache_gigabytes
         self._store = store
-        self._offsets = offsets
-        self._cache_bytes = cache_gigabytes * 1e9
+        self._offsets = experiment.student.alignment.offsets  # From the start epoch.
+        self._cache_bytes = gigabytes * 1e9
         self._cache: collections.OrderedDict = collections.OrderedDict()
-        self._held = 0
         self._experts = tuple(experts)
         self._last_epoch = curriculum.last_epoch
-        self._drawn: tuple[int, curriculum_lib.Draw] | None = None  # The last block, its number.
-
-        # Every draw begins with the same key, on purpose.
-        self._draws = functools.partial(
+        # All draws use the same key: `curriculum.draw` folds in their numbers.
+        draws = functools.partial(
             _draws,
             jax.random.key_data(key),
             curriculum=curriculum,
             num_experts=len(self._experts),
-            segments=segments,
+            segments=segments or config.segments,
+        )
+        self._block = functools.lru_cache(maxsize=1)(
+            lambda block: jax.device_get(draws(np.int32(block * _BLOCK)))
         )
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, TrajectorySegment]]:
-        """(step, its segments with leading axis K) for first <= step < last, read ahead."""
+        """(step, its segments [K, ...]) for first <= step < last, read in advance."""
         with ThreadPoolExecutor(1, thread_name_prefix="segments") as pool:
             waiting: collections.deque = collections.deque()
             try:
                 for step in range(first, last):
-                    waiting.append((step, pool.submit(self.read, step)))
-                    if len(waiting) > _AHEAD:
-                        done, future = waiting.popleft()
-                        yield done, future.result()
-                while waiting:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
+                    while len(waiting) <= _AHEAD and step + len(waiting) < last:
+                        waiting.append(pool.submit(self.read, step + len(waiting)))
+                    yield step, waiting.popleft().result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def read(self, step: int) -> TrajectorySegment:
-        """The segments of one step, with leading axis K."""
-        places, starts = self._draw(step)
+        """The segments of one step, [K, ...]."""
+        block, place = divmod(step, _BLOCK)
+        draws = self._block(block)
+        starts = draws.start_epoch[place]
         params = [
-            np.stack(self._snapshots(self._experts[place], [int(start) + o for o in self._offsets]))
-            for place, start in zip(places, starts, strict=True)
+            self._snapshots(self._experts[expert], [int(start) + o for o in self._offsets])
+            for expert, start in zip(draws.expert[place], starts, strict=True)
         ]
         return TrajectorySegment(np.stack(params), np.asarray(starts, np.int32))
 
-    def _draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places among the experts, and start epochs, of one step, [K] each."""
-        block, place = divmod(step, _BLOCK)
-        if self._drawn is None or self._drawn[0] != block:
-            self._drawn = block, jax.device_get(self._draws(np.int32(block * _BLOCK)))
-        draws = self._drawn[1]
-        return draws.expert[place], draws.start_epoch[place]
-
-    def _snapshots(self, expert: int, epochs: list[int]) -> list[np.ndarray]:
-        """Weights [P] of some epochs of an expert."""
-        missing = [epoch for epoch in epochs if (expert, epoch) not in self._cache]
-        found = {e: self._cache[expert, e] for e in epochs if (expert, e) in self._cache}
-        if missing:
+    def _snapshots(self, expert: int, epochs: list[int]) -> np.ndarray:
+        """Weights [len(epochs), P] of an expert."""
+        if missing := [epoch for epoch in epochs if (expert, epoch) not in self._cache]:
             for epoch, row in self._read(expert, missing):
-                found[epoch] = self._cache[expert, epoch] = row
-                self._held += row.nbytes
+                self._cache[expert, epoch] = row
         for epoch in epochs:
             self._cache.move_to_end((expert, epoch))
-        while self._held > self._cache_bytes and len(self._cache) > 1:
-            self._held -= self._cache.popitem(last=False)[1].nbytes
-        return [found[epoch] for epoch in epochs]
+        rows = np.stack([self._cache[expert, epoch] for epoch in epochs])
+        while len(self._cache) > 1 and len(self._cache) * rows[0].nbytes > self._cache_bytes:
+            self._cache.popitem(last=False)
+        return rows
 
     def _read(self, expert: int, epochs: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(epoch, weights) of these epochs, or of all that can be drawn if there is room."""
+        """(epoch, weights) of these epochs, or of all that can be drawn if the cache has room."""
         first = self._store.read(expert, epochs)
         whole = range(self._last_epoch + 1)
         if first[0].nbytes * len(whole) * len(self._experts) <= self._cache_bytes:
             rest = [e for e in whole if e not in epochs and (expert, e) not in self._cache]
             yield from zip(rest, self._store.read(expert, rest) if rest else (), strict=True)
-        # Copies: a row by itself would hold on to all that was read with it.
+        # Copies: a view of one row would keep all rows in memory.
         yield from ((epoch, np.array(row)) for epoch, row in zip(epochs, first, strict=True))

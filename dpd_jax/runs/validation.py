@@ -1,9 +1,8 @@
-"""Choices that are each possible and do not go together, and values no part checks by itself.
+"""Checks config values that no other part checks, and combinations of options.
 
-Each is refused before any data is read. What the chosen options merely do not
-read (rho of experts trained by SGD, say) is no mistake as long as it has a value
-that means something to other options; a share of weights to leave out that
-nothing leaves out is one, since the run would bear a wrong name.
+An unused option is allowed if its value is meaningful for other choices (for example
+rho with SGD experts). A share of weights to drop that no mask reads is an error: the
+run's name would be wrong.
 """
 
 import math
@@ -12,11 +11,10 @@ from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
 
-# The share each mask reads; 0 drops nothing and is allowed with and without the mask.
-_SHARES = {"difference": "pruning_rate", "depth": "depth_ratio", "loss": "loss_ratio"}
-# Fields of `matching` that one mask alone reads, and their value where it is not there.
-_READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()} | {
-    "metric": ("difference", "absolute"),
+# Fields of `matching` that only one mask reads, and their value where that mask is not in use.
+_READ_BY = {
+    "depth_ratio": ("depth", 0.0),
+    "loss_ratio": ("loss", 0.0),
     "ratio_epsilon": ("ratio", 0.1),
     "ratio_signed": ("ratio", True),
     "ratio_keep_zeros": ("ratio", True),
@@ -24,17 +22,28 @@ _READ_BY = {share: (mask, 0.0) for mask, share in _SHARES.items()} | {
 # Values of `synthetic.labels` that are logits of experts.
 EXPERT_LABELS = ("expert", "experts")
 
+_CHOICES = {
+    "synthetic.init": ("real", "correct", "kmeans", "noise"),
+    "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS),
+    "synthetic.cluster_by": ("features", "logits"),
+    "data.preprocessing": ("zca", "per_channel"),
+    "data_schedule.kind": ("all", "easy_to_hard"),
+}
 _AT_LEAST_ONE = (
+    "ipc",
     "network.width",
+    "experts.num_experts",
     "experts.at_once",
     "distill.log_every",
     "distill.checkpoint_every",
     "distill.segments",
     "distill.devices",
+    "evaluate.num_networks",
     "evaluate.at_once",
     "evaluate.test_batch",
 )
 _NOT_NEGATIVE = (
+    "synthetic.clusters",
     "distill.iterations",
     "distill.threshold",
     "distill.cache_gigabytes",
@@ -42,23 +51,42 @@ _NOT_NEGATIVE = (
     "evaluate.learning_rate",
     "evaluate.random_real_learning_rate",
 )
-_ABOVE = {  # Limits of the guard that would undo every step, and divisors.
-    "data.zca_epsilon": 0,
-    "synthetic.label_scale": 0,
-    "guard.max_loss": 0,
-    "guard.max_image_change": 0,
-    "guard.max_step_size_change": 1,
-    "guard.max_step_size_ratio": 1,
-    "num_classes": 1,
-}
+# Divisors, and limits of the guard: with smaller ones it would undo every step.
+_ABOVE_ZERO = (
+    "data.zca_epsilon",
+    "synthetic.label_scale",
+    "guard.max_loss",
+    "guard.max_image_change",
+)
+_ABOVE_ONE = ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes")
+_BOUNDS = (
+    (_AT_LEAST_ONE, "at least 1", lambda value: value < 1),
+    (_NOT_NEGATIVE, "at least 0", lambda value: value < 0),
+    (_ABOVE_ZERO, "above 0", lambda value: value <= 0),
+    (_ABOVE_ONE, "above 1", lambda value: value <= 1),
+)
+
+
+def check_choices(config: ConfigDict) -> None:
+    """Raises UserError for an unknown name of an option."""
+    for field, known in _CHOICES.items():
+        if (value := _value(config, field)) not in known:
+            raise UserError(f"{field}: unknown value {value!r}; known are {', '.join(known)}.")
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError, with the reason, for the first thing that cannot be."""
+    """Raises UserError, with the reason, for the first invalid value or combination."""
     _check_values(config)
     _check_matching(config.matching)
-    _check_start(config)
+    _check_initialization(config)
     _check_learning(config)
+    schedule = config.data_schedule
+    scored = schedule.score_networks >= 1 and min(schedule.score_epochs, default=0) >= 1
+    if schedule.kind != "all" and not scored:
+        raise UserError(
+            f"data_schedule.score_networks = {schedule.score_networks} must be at least 1, and "
+            f"score_epochs = {tuple(schedule.score_epochs)} must name at least one epoch, from 1."
+        )
     if config.student.gradient == "tesla" and config.student.momentum > 0:
         raise UserError(
             f"student.gradient = 'tesla' and student.momentum = {config.student.momentum} do not "
@@ -68,43 +96,39 @@ def check(config: ConfigDict) -> None:
     divided = config.student.chunk or config.student.batch_devices > 1
     if divided and config.network.norm == "batch":
         raise UserError(
-            "network.norm = 'batch' looks at the whole batch at once. Set student.chunk=0 and "
-            "student.batch_devices=1, or take another norm."
+            "network.norm = 'batch' needs the whole batch at once. Set student.chunk=0 and "
+            "student.batch_devices=1, or choose another norm."
         )
     images, batch = config.num_classes * config.ipc, config.student.batch_syn
     if config.network.norm == "batch" and batch < images and images % batch:
         raise UserError(
             f"network.norm = 'batch' and student.batch_syn = {batch}, which does not divide the "
-            f"{images} synthetic images: the short batch would be filled up, and what fills it "
-            "would change the moments of the rest. Choose a divisor, or another norm."
+            f"{images} synthetic images: the short batch would be padded, and the padding would "
+            "change the batch moments. Choose a divisor, or another norm."
         )
     if config.student.batch_devices > 1 and config.distill.devices > 1:
         raise UserError(
             f"student.batch_devices = {config.student.batch_devices} and distill.devices = "
             f"{config.distill.devices}: devices share either each batch or the segments. Set one "
-            "of them to 1."
+            "of the two to 1."
         )
 
 
 def unread(config: ConfigDict) -> dict[str, float | str | bool]:
-    """The fields of `matching` that no mask of the config reads, with their neutral values."""
-    return {
+    """The fields of `matching` that this config does not read, with their neutral values."""
+    fields = {
         f"matching.{name}": neutral
         for name, (mask, neutral) in _READ_BY.items()
         if mask not in config.matching.masks
     }
+    return fields if config.matching.pruning_rate else fields | {"matching.metric": "absolute"}
 
 
 def _check_values(config: ConfigDict) -> None:
-    for field in _AT_LEAST_ONE:
-        if _value(config, field) < 1:
-            raise UserError(f"{field} = {_value(config, field)} must be at least 1.")
-    for field in _NOT_NEGATIVE:
-        if _value(config, field) < 0:
-            raise UserError(f"{field} = {_value(config, field)} must not be negative.")
-    for field, bound in _ABOVE.items():
-        if _value(config, field) <= bound:
-            raise UserError(f"{field} = {_value(config, field)} must be above {bound}.")
+    for fields, bound, invalid in _BOUNDS:
+        for field in fields:
+            if invalid(value := _value(config, field)):
+                raise UserError(f"{field} = {value} must be {bound}.")
     for group, node in config.items():
         fields = node.items() if isinstance(node, ConfigDict) else ()
         for name, value in fields:
@@ -115,7 +139,9 @@ def _check_values(config: ConfigDict) -> None:
 def _check_matching(matching: ConfigDict) -> None:
     masks = tuple(matching.masks)
     if len(set(masks)) < len(masks):
-        raise UserError(f"matching.masks = {masks} names a mask twice; once has the same effect.")
+        raise UserError(
+            f"matching.masks = {masks} names a mask twice. Name it once: the effect is the same."
+        )
     for name, (mask, neutral) in _READ_BY.items():
         if mask not in masks and matching[name] != neutral:
             raise UserError(
@@ -123,27 +149,27 @@ def _check_matching(matching: ConfigDict) -> None:
                 f"it, and matching.masks = {masks}. Add the mask, "
                 f'--config.matching.masks="{(*masks, mask)}", or set matching.{name}={neutral}.'
             )
-    dropped = [_SHARES[mask] for mask in masks if mask in _SHARES]
-    if round(sum(matching[share] for share in dropped), 6) >= 1:
-        told = ", ".join(f"matching.{share} = {matching[share]}" for share in dropped)
+    shares = {name: matching[name] for name in ("pruning_rate", "depth_ratio", "loss_ratio")}
+    if round(sum(shares.values()), 6) >= 1:
+        values = ", ".join(f"matching.{name} = {share}" for name, share in shares.items() if share)
         raise UserError(
-            f"{told}: together they may leave out every weight, and the matching loss would be "
+            f"{values}: together they can drop every weight, and the matching loss would be "
             "0/0. Their sum must be below 1."
         )
 
 
-def _check_start(config: ConfigDict) -> None:
+def _check_initialization(config: ConfigDict) -> None:
     synthetic = config.synthetic
     if synthetic.init == "noise" and synthetic.labels in EXPERT_LABELS:
         raise UserError(
             f"synthetic.init = 'noise' and synthetic.labels = {synthetic.labels!r} do not go "
-            "together: what experts say of noise has nothing to do with the class it is to become. "
+            "together: predictions of experts on noise have nothing to do with the intended class. "
             "Set synthetic.labels=onehot (or hard), or start from real images."
         )
     if synthetic.label_epoch < -1:
         raise UserError(
-            f"synthetic.label_epoch = {synthetic.label_epoch} must be an epoch of the experts, or "
-            "-1 for the last that is matched."
+            f"synthetic.label_epoch = {synthetic.label_epoch} must be an expert epoch, or -1 for "
+            "the last matched epoch."
         )
 
 
@@ -152,12 +178,12 @@ def _check_learning(config: ConfigDict) -> None:
     if config.synthetic.labels == "hard" and distill.lr_y > 0:
         raise UserError(
             f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y} do not go together: hard "
-            "labels are certain, so that their gradient is zero. Set distill.lr_y=0, or "
+            "labels are certain, so their gradient is zero. Set distill.lr_y=0, or "
             "synthetic.labels=onehot for labels that can be learned."
         )
     if distill.lr_img == distill.lr_y == distill.lr_lr == 0:
         raise UserError(
-            "distill.lr_img, lr_y and lr_lr are all 0: nothing would be learned. Set at least one."
+            "distill.lr_img, lr_y and lr_lr are all 0: nothing would be learned. Raise one of them."
         )
     if distill.segments % distill.devices:
         raise UserError(

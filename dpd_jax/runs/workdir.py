@@ -1,13 +1,13 @@
-"""The folder a run leaves behind, and how it is found again.
+"""The folder of a run.
 
-config.json      the resolved config and the versions it ran with
+config.json      the resolved config and the versions of the packages
 metrics.jsonl    one line per logged step
-checkpoints/     Orbax: everything needed to go on exactly
-distilled.npz    the set, usable alone      (dpd_jax/storage/distilled_set.py)
-images.png       the set as a picture       (dpd_jax/plots/image_grid.py)
-pruning.png      which layers lose weights  (dpd_jax/plots/pruning_map.py; where some do)
+checkpoints/     Orbax: everything needed to continue exactly
+distilled.npz    the distilled set, usable alone (dpd_jax/storage/distilled_set.py)
+images.png       the distilled set as a picture  (dpd_jax/plots/image_grid.py)
+pruning.png      share of pruned weights by layer (dpd_jax/plots/pruning_map.py; if any)
 report.json      accuracy, baseline, seconds, memory
-.lock            keeps other processes out  (dpd_jax/storage/locks.py)
+.lock            keeps other processes out       (dpd_jax/storage/locks.py)
 """
 
 import importlib.metadata
@@ -21,16 +21,16 @@ import jax
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.presets import fields
-from dpd_jax.runs import console
+from dpd_jax.runs import console, identity
 from dpd_jax.storage import atomic
 from dpd_jax.storage.checkpoints import Checkpoints
+from dpd_jax.storage.provenance import differences
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "dpd_jax")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and the packages results depend on."""
+    """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -40,100 +40,83 @@ def versions() -> dict[str, str]:
     return found
 
 
-def flat(tree: dict, prefix: str = "") -> dict[str, Any]:
-    """A nested dictionary as {'a.b': value}."""
-    out = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            out.update(flat(value, f"{prefix}{name}."))
-        else:
-            out[prefix + name] = value
-    return out
-
-
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes JSON so that a reader sees the old file or the new one, never half of one."""
-    atomic.write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+    """Writes JSON; a reader sees the old file or the new one, never a part."""
+    atomic.write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 class Workdir:
-    """One run's folder. Opening it checks that it belongs to the same config."""
+    """The folder of one run.
+
+    Attributes:
+      path: the folder.
+      checkpoints: the run's checkpoints.
+    """
 
     def __init__(self, path: pathlib.Path, config: ConfigDict):
-        """Raises UserError if `path` holds a run of another config."""
+        """Checks that the folder is empty or holds the same run.
+
+        Raises:
+          UserError: if it holds a run of another config, or its config.json is damaged.
+        """
         self.path = path
-        self._config = json.loads(config.to_json_best_effort())
-        if (path / "config.json").exists():
-            self._compare(path / "config.json", self._config)
-        self._metrics = path / "metrics.jsonl"
-        self._notes: dict[str, Any] = {}
         self.checkpoints = Checkpoints(path / "checkpoints")
+        self._metrics = path / "metrics.jsonl"
+        self._config = json.loads(config.to_json_best_effort())
+        self._notes: dict[str, Any] = {}
+        try:
+            stored = self._stored()
+            stored = identity.of_run(stored["config"] if stored else config)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path / 'config.json'} is damaged ({error}). Name another --workdir, or delete "
+                "that folder."
+            ) from None
+        if found := list(differences(stored, identity.of_run(config))):
+            raise UserError(
+                f"{path} holds a run of another config:\n  "
+                + "\n  ".join(found)
+                + "\nName another --workdir, or delete that folder to start again."
+            )
 
     def begin(self) -> None:
-        """Claims the folder for this config, once all that can be wrong with it was looked at."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / "config.json"
-        fresh = {"config": self._config, "versions": versions()}
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else fresh
-        other = [
-            f"{package} {then} (now {now})"
-            for package, now in fresh["versions"].items()
-            if (then := stored["versions"].get(package, "none")) != now
+        """Writes config.json, or compares the versions in it with those of today."""
+        now = versions()
+        stored = self._stored() or {"config": self._config, "versions": now}
+        changed = [
+            f"{package} {then} (now {now[package]})"
+            for package in now
+            if (then := stored["versions"].get(package, "none")) != now[package]
         ]
-        if other:
+        if changed:
             console.say(
-                f"{self.path} was begun with {', '.join(other)}: it goes on, but not to the bit "
-                "as it would have."
+                f"{self.path} was begun with {', '.join(changed)}. The run continues, but its "
+                "results may differ in the last bits."
             )
-        if not file.exists() or self._notes:
-            write_json(file, stored | self._notes)
+        if self._notes or not self._stored():
+            write_json(self.path / "config.json", stored | self._notes)
 
     def note(self, name: str, value: Any) -> None:
-        """Keeps what a run decided for itself in config.json, from `begin` on."""
+        """Adds a decision of the run to config.json when the run begins."""
         self._notes[name] = value
 
     def noted(self, name: str) -> Any:
-        """What `note` kept when the run began; None if nothing was."""
-        file = self.path / "config.json"
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        return (stored | self._notes).get(name)
+        """The value that `note` added, or None."""
+        return (self._stored() | self._notes).get(name)
 
-    def _compare(self, file: pathlib.Path, resolved: dict) -> None:
-        try:
-            stored = flat(json.loads(file.read_text(encoding="utf-8"))["config"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{file} is damaged ({error}). Name another --workdir, or delete that folder."
-            ) from None
-        asked = flat(resolved)
-        missing = object()
-        differing = [
-            f"  {name}: there {stored.get(name, 'absent')!r}, asked {asked.get(name, 'absent')!r}"
-            for name in sorted(stored.keys() | asked.keys())
-            if stored.get(name, missing) != asked.get(name, missing) and not fields.is_free(name)
-        ]
-        if differing:
-            raise UserError(
-                f"{self.path} holds a run of another config:\n"
-                + "\n".join(differing)
-                + "\nName another --workdir, or delete that folder to start anew."
-            )
+    def _stored(self) -> dict[str, Any]:
+        """The contents of config.json; {} if there is none."""
+        file = self.path / "config.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     def truncate_metrics(self, step: int) -> None:
-        """Forgets the logged steps after `step`, which will be run again."""
-        if not self._metrics.exists():
-            return
-        kept = []
-        for line in self._metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError):
-                break  # The line a killed run was writing.
-        atomic.write_text(self._metrics, "".join(line + "\n" for line in kept))
+        """Removes the logged steps after `step`, because they will run again."""
+        if self._metrics.exists():
+            kept = [line for line in self.metrics() if line["step"] <= step]
+            atomic.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     def metrics(self) -> list[dict]:
-        """The logged steps, in order; one cut short by a kill is left out."""
+        """The logged steps, in order, without a last line that a killed run left incomplete."""
         lines = []
         if self._metrics.exists():
             for line in self._metrics.read_text(encoding="utf-8").splitlines():
@@ -150,12 +133,12 @@ class Workdir:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this run has held: the accelerator's if there is one, else the process's."""
+    """The peak memory of the accelerator if there is one, else of the process."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "peak_bytes_in_use" in stats:
         return int(stats["peak_bytes_in_use"])
-    import resource  # Not on every system; only asked for here.
+    import resource  # Not on every system.
 
     unit = 1 if os.uname().sysname == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,6 +1,5 @@
-"""Checkpoints of a run, by Orbax."""
+"""Checkpoints of a run, which Orbax saves as named arrays."""
 
-import gc
 import pathlib
 import zlib
 from typing import Any
@@ -14,7 +13,7 @@ from dpd_jax.storage.trajectories import quiet
 
 
 class Checkpoints:
-    """The state of a run at some of its steps; the last two are kept."""
+    """The states of a run at its last two checkpoints."""
 
     def __init__(self, path: pathlib.Path):
         self._path = path.absolute()
@@ -30,15 +29,11 @@ class Checkpoints:
         return self._checkpointer
 
     def save(self, step: int, state: Any) -> None:
-        """Writes the state in the background; `finish` waits for it.
-
-        It is copied first, since the loop goes on to donate its buffers, and into
-        one array: of several, a damaged file makes Orbax's threads print for each.
-        """
-        packed = _pack(state)
-        self._open().save_async(
-            step, {"state": packed}, force=True, custom_metadata={"crc32": zlib.crc32(packed)}
-        )
+        """Writes a tree of arrays in the background; `finish` waits for it."""
+        # Copies: the next step donates the buffers.
+        arrays = {name: np.array(leaf) for name, leaf in _named(state).items()}
+        metadata = {"arrays_crc32": _checksum(arrays)}
+        self._open().save_async(step, arrays, force=True, custom_metadata=metadata)
 
     def finish(self) -> None:
         """Returns when everything saved is on disk."""
@@ -57,36 +52,49 @@ class Checkpoints:
         """The state at `step`, in the structure of `like`.
 
         Raises:
-          UserError: if the checkpoint is damaged or of another structure.
+          UserError: if the checkpoint is damaged or of another structure, or was written by
+            version 0.2.0 or older.
         """
+        path, expected, arrays = self._path / str(step), _named(like), {}
+        context = ocp.Context()
+        context.pytree.loading.partial_load = True
         try:
-            with quiet():
-                try:
-                    empty = np.empty_like(_pack(like))
-                    packed = self._open().load(step, {"state": empty})["state"]
-                    crc32 = self._open().metadata(step).custom_metadata["crc32"]
-                finally:
-                    gc.collect()  # Orbax's failed tasks complain when they are collected.
-            if packed.shape != empty.shape or zlib.crc32(packed) != crc32:
-                raise ValueError("its checksum or size does not match")
-        except Exception as error:
+            with quiet(), context:
+                # One by one: if several arrays are damaged, Orbax's threads print tracebacks.
+                for name, leaf in expected.items():
+                    arrays |= ocp.load(path, {name: np.empty_like(leaf)})
+                metadata = self._open().metadata(step).custom_metadata
+            if "crc32" in metadata:
+                raise UserError(
+                    f"the checkpoints in {self._path} were written by version 0.2.0 of dpd_jax or "
+                    "an older one. Continue this run with version 0.2.0, or delete that folder to "
+                    "distill from the start."
+                )
+            if _checksum(arrays) != metadata["arrays_crc32"]:
+                raise ValueError("the checksum does not match")
+            if any(arrays[name].shape != np.shape(expected[name]) for name in expected):
+                raise ValueError("the shapes do not match")
+        except UserError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many types for broken files.
             raise UserError(
-                f"the checkpoint {self._path / str(step)} is damaged. Delete that folder: the run "
-                "then goes on from the checkpoint before it, or from the start."
+                f"the checkpoint {path} is damaged. Delete that folder: the run then continues "
+                "from the checkpoint before it, or from the start."
             ) from error
-        leaves, structure = jax.tree.flatten(like)
-        ends = np.cumsum([np.asarray(leaf).nbytes for leaf in leaves])
-        parts = np.split(packed, ends[:-1])
-        return jax.tree.unflatten(
-            structure,
-            [
-                jax.numpy.asarray(part.view(leaf.dtype).reshape(leaf.shape))
-                for part, leaf in zip(parts, leaves, strict=True)
-            ],
-        )
+        leaves = [jax.numpy.asarray(array) for array in arrays.values()]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _pack(state: Any) -> np.ndarray:
-    """A state's leaves as one vector of bytes."""
-    leaves = [np.ascontiguousarray(leaf).reshape(-1) for leaf in jax.tree.leaves(state)]
-    return np.concatenate([leaf.view(np.uint8) for leaf in leaves])
+def _named(state: Any) -> dict[str, Any]:
+    """The leaves by their path in the tree, e.g. "0.synthetic.images"."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> int:
+    """CRC-32 of names, types, shapes and bytes."""
+    crc32 = 0
+    for name, array in arrays.items():
+        crc32 = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc32)
+        crc32 = zlib.crc32(np.ascontiguousarray(array), crc32)
+    return crc32

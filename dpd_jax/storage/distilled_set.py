@@ -1,17 +1,17 @@
-"""distilled.npz: a synthetic set that is usable alone, with numpy only.
+"""distilled.npz: a distilled set that needs only numpy to be used.
 
     images        float32 [n, h, w, c], in model space (whitened or normalised)
-    pictures      uint8 [n, h, w, c], the same as a person sees them
+    pictures      uint8 [n, h, w, c], the same images as ordinary pictures
     label_logits  float32 [n, k]; softmax makes probabilities of them
-    labels        int32 [n], the class each image was made for
+    labels        int32 [n], the class of each image
     step_size     float32, the learning rate to train with
-    mean, matrix  float32 [g], [g, g]: how other images enter model space
+    mean, matrix  float32 [g], [g, g]: they bring other images into model space
     class_names   text [k]
     provenance    JSON: config, versions, seed, accuracy if known, sha256 of the arrays
     format        1
 
-Whitening mixes all g = h w c numbers of an image, normalising mixes the g = c
-of one pixel with a diagonal matrix. One formula serves both, without an if:
+Whitening multiplies all g = h w c values of an image by a matrix; normalising
+multiplies the g = c values of a pixel by a diagonal matrix. One formula does both:
 
     with np.load("distilled.npz") as file: s = dict(file)
     enter = lambda x: (x.reshape(len(x), -1, len(s["mean"])) / 255 - s["mean"]) @ s["matrix"]
@@ -19,8 +19,8 @@ of one pixel with a diagonal matrix. One formula serves both, without an if:
     model = LogisticRegression(max_iter=1000).fit(flat(s["images"]), s["label_logits"].argmax(1))
     print(model.score(flat(enter(test_images)), test_labels))
 
-The way back is the inverse of `matrix`; `pictures` has been there, clipped to
-8 bits. It is not stored: it would double the file for nothing else.
+The inverse of `matrix` leads back to pixels. It is not stored, because it would
+double the size of the file; `pictures` holds its result, rounded to 8 bits.
 """
 
 import hashlib
@@ -37,12 +37,11 @@ from dpd_jax.storage import atomic
 from dpd_jax.synthetic import SyntheticSet
 
 _FORMAT = 1
-# Images that enter model space together.
-_AT_ONCE = 4000
+_AT_ONCE = 4000  # images brought into model space together, for memory
 
 
 class DistilledSet(NamedTuple):
-    """What distilled.npz holds; see the module."""
+    """The contents of distilled.npz; the module's docstring describes them."""
 
     images: np.ndarray
     pictures: np.ndarray
@@ -55,10 +54,10 @@ class DistilledSet(NamedTuple):
     provenance: dict[str, Any]
 
     def to_model_space(self, images: np.ndarray) -> np.ndarray:
-        """Raw images uint8 [m, h, w, c] as the networks see them, float32.
+        """Brings raw images, uint8 [m, h, w, c], into model space, float32 [m, h, w, c].
 
         Raises:
-          UserError: if they have not the shape of the set's own images.
+          UserError: if their shape differs from that of the set's images.
         """
         if images.shape[1:] != self.images.shape[1:] or images.dtype != np.uint8:
             raise UserError(
@@ -67,26 +66,26 @@ class DistilledSet(NamedTuple):
             )
         out = np.empty(images.shape, np.float32)
         for start in range(0, len(images), _AT_ONCE):
-            some = images[start : start + _AT_ONCE]
-            groups = some.reshape(-1, len(self.mean)) / np.float32(255)
-            out[start : start + _AT_ONCE] = ((groups - self.mean) @ self.matrix).reshape(some.shape)
+            batch = images[start : start + _AT_ONCE]
+            groups = batch.reshape(-1, len(self.mean)) / np.float32(255)
+            entered = (groups - self.mean) @ self.matrix
+            out[start : start + _AT_ONCE] = entered.reshape(batch.shape)
         return out
 
 
 def to_pictures(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
     """Images [n, h, w, c] in model space as 8-bit pictures.
 
-    Values beyond black and white become black and white, those that are no
-    number black.
+    Values outside [0, 1] are clipped to black or white; NaN becomes black.
     """
     restored = np.nan_to_num(whitening.restore(preprocessing, np.asarray(images)), nan=0.0)
     return np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)
 
 
 def share_cut(preprocessing: Preprocessing, images: np.ndarray) -> float:
-    """Which share of the values `to_pictures` makes black or white, being beyond them."""
+    """The share of values that `to_pictures` clips."""
     restored = whitening.restore(preprocessing, np.asarray(images))
-    # An 8-bit picture cannot tell less than half a level.
+    # Half an 8-bit level is not visible.
     return float(np.mean(~(np.abs(restored - 0.5) <= 0.5 + 0.5 / 255)))
 
 
@@ -97,14 +96,14 @@ def make(
     class_names: tuple[str, ...],
     provenance: dict[str, Any],
 ) -> DistilledSet:
-    """An artefact of a set in model space.
+    """Makes a distilled set from a synthetic set in model space.
 
     Args:
       synthetic: the set.
       labels: the class of each image [n].
-      preprocessing: what leads to model space, and back for the pictures.
+      preprocessing: of the images, to model space and back.
       class_names: of the k classes.
-      provenance: JSON values that say where the set comes from.
+      provenance: JSON values that determine the set.
     """
     matrix = np.asarray(preprocessing.matrix, np.float32)
     return DistilledSet(
@@ -120,31 +119,27 @@ def make(
     )
 
 
-def write(path: pathlib.Path, artefact: DistilledSet) -> None:
-    """Writes the file whole or not at all; the same artefact gives the same bytes.
+def write(path: pathlib.Path, distilled: DistilledSet) -> None:
+    """Writes the file completely or not at all; the same set gives the same bytes.
 
     Raises:
-      UserError: if the disk is full, saying what is needed.
+      UserError: if the disk is full.
     """
-    arrays = artefact._asdict() | {
-        "step_size": np.float32(artefact.step_size),
-        "class_names": np.array(artefact.class_names, np.str_),
+    arrays = distilled._asdict() | {
+        "step_size": np.float32(distilled.step_size),
+        "class_names": np.array(distilled.class_names, np.str_),
     }
-    provenance = artefact.provenance | {"sha256": _digest(arrays)}
+    provenance = distilled.provenance | {"sha256": _digest(arrays)}
     arrays |= {"provenance": np.array(json.dumps(provenance)), "format": np.int32(_FORMAT)}
-    # Not compressed: floating-point noise, which a whitening matrix is, would hardly shrink.
-    atomic.write_whole(
-        path,
-        lambda file: np.savez(file, **arrays),
-        num_bytes=sum(array.nbytes for array in arrays.values()),
-    )
+    # Not compressed: a whitening matrix would not become much smaller.
+    atomic.write_arrays(path, arrays)
 
 
 def read(path: pathlib.Path) -> DistilledSet:
     """Reads and checks a file.
 
     Raises:
-      UserError: if it is not there, is damaged, is of another format, or is no
+      UserError: if it does not exist, is damaged, has another format, or is no
         distilled set.
     """
     path = pathlib.Path(path)
@@ -161,15 +156,17 @@ def read(path: pathlib.Path) -> DistilledSet:
         raise UserError(f"{path} is no distilled set: it has no {', '.join(missing)}.")
     try:
         provenance = json.loads(str(arrays["provenance"]))
-        stated = provenance["sha256"]
+        checksum = provenance["sha256"]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is no distilled set: its provenance cannot be read.") from None
-    if _digest(arrays) != stated:
+    if _digest(arrays) != checksum:
         raise UserError(
-            f"{path} is damaged: its arrays do not have the checksum it states. Copy it again, or "
-            "run the command that made it again."
+            f"{path} is damaged: its checksum does not match. Copy it again, or repeat the command "
+            "that made it."
         )
-    _check(path, arrays)
+    numbers = ("images", "label_logits", "step_size", "mean", "matrix")
+    if not all(np.isfinite(arrays[name]).all() for name in numbers):
+        raise UserError(f"{path} cannot be used: some of its numbers are not finite.")
     return DistilledSet(
         **{name: arrays[name] for name in ("images", "pictures", "label_logits", "labels")},
         step_size=float(arrays["step_size"]),
@@ -187,36 +184,10 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array")
             return dict(stored)
-    # A file of any kind, cut or changed anywhere: zip, zlib, numpy and the operating
-    # system each complain in their own way.
-    except Exception as error:
+    except Exception as error:  # zip, zlib and numpy raise many types for broken files.
         raise UserError(
             f"{path} is damaged, or is no distilled set ({type(error).__name__}: {error})."
         ) from error
-
-
-def _check(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Shapes and values that every reader relies on."""
-    images, labels, group = arrays["images"], arrays["labels"], arrays["mean"].size
-    num_classes = len(arrays["class_names"])
-    faults = {
-        "images are not [n, h, w, c]": images.ndim != 4 or not len(images),
-        "pictures are not 8-bit, or not one an image": arrays["pictures"].shape != images.shape
-        or arrays["pictures"].dtype != np.uint8,
-        "label_logits are not [n, k]": arrays["label_logits"].shape != (len(images), num_classes),
-        "labels are not n classes": labels.shape != (len(images),)
-        or not np.isin(labels, np.arange(num_classes)).all(),
-        "mean and matrix are not [g] and [g, g]": arrays["mean"].ndim != 1
-        or arrays["matrix"].shape != (group, group)
-        or images[0].size % group != 0,
-        "some numbers are not finite": not all(
-            np.isfinite(arrays[name]).all()
-            for name in ("images", "label_logits", "step_size", "mean", "matrix")
-        ),
-    }
-    for fault, present in faults.items():
-        if present:
-            raise UserError(f"{path} is no usable distilled set: its {fault}.")
 
 
 def _digest(arrays: dict[str, Any]) -> str:

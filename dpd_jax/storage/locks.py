@@ -1,37 +1,37 @@
-"""Keeps processes that share a folder apart.
+"""Locks on folders that several processes share.
 
-A lock ends with the process that holds it, however that ends, where the file
-system knows flock; elsewhere filelock makes do with a file, and says so.
+On file systems with flock, a lock ends with its process, also if that is killed.
+Elsewhere filelock uses the existence of a file instead, and warns.
 """
 
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import ContextManager
+from contextlib import AbstractContextManager
 
 import filelock
 
 from dpd_jax.errors import UserError
 
-# Two, since a run may keep its experts in its own folder.
+# Two files, because a run may keep its experts in its own folder.
 _ALONE, _IN_TURN = ".lock", ".queue.lock"
 
 
 class Busy(UserError):
-    """Another process is at work in the folder."""
+    """Another process uses the folder."""
 
 
 @contextlib.contextmanager
 def alone(folder: pathlib.Path, flag: str) -> Iterator[None]:
-    """Holds a folder for the length of the block.
+    """Locks a folder during the block.
 
     Args:
-      folder: made if needed; removed again if the block puts nothing into it.
-      flag: the flag another folder is named with, for messages.
+      folder: made if needed; removed if the block leaves nothing in it.
+      flag: the flag that names the folder, for messages.
 
     Raises:
-      Busy: if it is held by another process, or elsewhere in this one.
-      UserError: if it cannot be made, or locked.
+      Busy: if another process, or another part of this one, has locked it.
+      UserError: if it cannot be made or locked.
     """
     try:
         lock = _acquired(folder / _ALONE, flag, blocking=False)
@@ -46,14 +46,14 @@ def alone(folder: pathlib.Path, flag: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_turn(
-    folder: pathlib.Path, flag: str, work: str, waiting: Callable[[str], ContextManager]
+    folder: pathlib.Path, flag: str, work: str, waiting: Callable[[str], AbstractContextManager]
 ) -> Iterator[None]:
-    """As `alone`, after whoever holds the folder so now.
+    """As `alone`, but waits for a process that has locked the folder in this way.
 
     Args:
       folder, flag: as `alone`.
       work: what is done in the folder, for messages.
-      waiting: a context for the time of waiting, made with a message.
+      waiting: makes a context for the waiting time from a message.
     """
     try:
         lock = _acquired(folder / _IN_TURN, flag, blocking=False)
@@ -65,11 +65,11 @@ def in_turn(
 
 
 def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(path, mode=0o664)  # Groups share folders.
+    lock = filelock.FileLock(path, mode=0o664)  # Users of one group may share folders.
     while not lock.is_locked:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Its last holder may remove the folder, having left nothing in it.
+            # The process that held the lock may remove an empty folder at this moment.
             with contextlib.suppress(FileNotFoundError):
                 lock.acquire(blocking=blocking, poll_interval=0.5)
         except filelock.Timeout:
@@ -88,7 +88,7 @@ def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # Some systems keep files that are open.
+        with contextlib.suppress(OSError):  # Some systems do not remove open files.
             if list(path.parent.iterdir()) == [path]:
                 path.unlink()
                 path.parent.rmdir()

@@ -1,17 +1,17 @@
-"""The points of a sweep: products of lists of values, each point a config of its own.
+"""The settings of a sweep: products of lists of values. Each setting is a config.
 
     --over=matching.metric=absolute,relative --over=matching.pruning_rate=0,0.1
 
-is a product of two lists, four points. A sweep file is a union of products:
-`OVER`, a tuple of dictionaries from field to values (see `configs/sweeps/`).
-A method is no field of the config but the word after the colon of --config;
-here it goes by the name "method".
+is a product of two lists with four settings. A sweep file is a union of products: `OVER`,
+a tuple of dictionaries from field to values (see `configs/sweeps/`). The method is not a
+config field but follows the colon of --config; here it is named "method".
 """
 
 import ast
 import difflib
 import itertools
 import pathlib
+import re
 import runpy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from dpd_jax.runs import validation
 from dpd_jax.runs.experiment import Experiment
 
 METHOD = "method"
-# Reported, not chosen; and the seed, which --seeds counts.
+# --seeds sets the seed; "reduced" is only reported.
 _NOT_SWEPT = ("seed", "reduced")
 _FOLDER = pathlib.Path("configs/sweeps")
 
@@ -32,32 +32,34 @@ Product = dict[str, tuple]  # field -> its values, or their text as typed
 
 
 class Base(NamedTuple):
-    """What --config says.
+    """The config given by --config.
 
     Attributes:
-      words: what follows the colon.
+      arg: the text after the colon.
       overrides: the fields given as --config.field=value.
-      load: words -> the config file's config, before the overrides.
+      load: arg -> the config of the config file, without the overrides.
     """
 
-    words: str
+    arg: str
     overrides: dict[str, Any]
     load: Callable[[str], ConfigDict]
 
     def config(self, method: str | None) -> ConfigDict:
-        """The config with another method, if any, and with the overrides."""
-        words = [word.strip() for word in self.words.split(",") if word.strip()]
-        loaded = self.load(",".join(words + [method] if method else words))
+        """The config with the overrides, and with this method if one is given."""
+        loaded = self.load(",".join(filter(None, [self.arg, method])))
+        prunes = loaded.matching.pruning_rate > 0
         loaded.update_from_flattened_dict(self.overrides)
+        if method and not prunes:  # A rate given for all methods is for those that prune.
+            loaded.matching.pruning_rate = 0.0
         return loaded
 
 
 class Setting(NamedTuple):
-    """One cell of the table: its values, and the plan of its first seed.
+    """One combination of values.
 
     Attributes:
-      values: field -> value, in the order they were given.
-      plan: with seed 0.
+      values: field -> value, in the order given.
+      experiment: with seed 0.
     """
 
     values: dict[str, Any]
@@ -65,31 +67,31 @@ class Setting(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A folder's name, which depends on nothing but the values."""
-        return fields.folder(fields.told(self.values, self.experiment.config)) or "base"
+        """A folder name that depends only on the values."""
+        return fields.folder_name(fields.summary(self.values, self.experiment.config)) or "base"
 
     @property
     def label(self) -> str:
-        """The same for a person."""
+        """The name for people."""
         return self.name.replace(",", ", ")
 
     def with_seed(self, seed: int) -> Experiment:
-        """The plan of another seed."""
+        """The experiment with another seed."""
         config = self.experiment.config.copy_and_resolve_references()
         config.seed = seed
         return self.experiment._replace(config=config.lock())
 
 
 def make(base: Base, products: Sequence[Product]) -> list[Setting]:
-    """All points of a union of products, each once, each validated.
+    """All settings of a union of products, without duplicates. Each is validated.
 
     Raises:
-      UserError: for an unknown field or method, a value of the wrong type, or a
-        point that cannot be; nothing has run then.
+      UserError: for an unknown field or method, a value of the wrong type, or an
+        invalid setting. No run has started then.
     """
     if "seed" in base.overrides:
         raise UserError(
-            "--config.seed has no effect in a sweep: --seeds=3 runs each point with seeds 0, 1, 2."
+            "--config.seed has no effect in a sweep; --seeds=3 runs each setting with seeds 0 to 2."
         )
     settings: dict[str, Setting] = {}
     for product in products:
@@ -97,24 +99,25 @@ def make(base: Base, products: Sequence[Product]) -> list[Setting]:
             setting = _setting(base, dict(zip(product, values, strict=True)))
             settings.setdefault(repr(sorted(setting.values.items())), setting)
     if not settings:
-        raise UserError("nothing to sweep over: give --over=FIELD=VALUE,VALUE or --sweep=FILE.")
+        raise UserError("nothing to sweep over; set --over=FIELD=VALUE,VALUE or --sweep=FILE.")
     return list(settings.values())
 
 
-def parse(texts: Sequence[str]) -> Product:
-    """--over flags, "field=value,value" each, as one product of texts."""
+def parse(flags: Sequence[str]) -> Product:
+    """The product of all --over flags, each "field=value,value". Values stay text."""
     product: Product = {}
-    for given in texts:
-        field, equals, values = given.partition("=")
-        listed = tuple(value.strip() for value in _split(values))
-        if not equals or not field or "" in listed:
+    for flag in flags:
+        field, _, text = flag.partition("=")
+        # Commas inside parentheses do not separate values.
+        values = tuple(value.strip() for value in re.split(r",(?![^(]*\))", text))
+        if not field or "" in values:
             raise UserError(
-                f"--over={given}: expected --over=FIELD=VALUE,VALUE, e.g. "
+                f"--over={flag}: expected --over=FIELD=VALUE,VALUE, e.g. "
                 "--over=matching.pruning_rate=0,0.1 or --over=method=dpd,datm."
             )
         if field in product:
             raise UserError(f"--over: {field} is given twice; put all its values into one list.")
-        product[field] = listed
+        product[field] = values
     return product
 
 
@@ -122,79 +125,73 @@ def read(path: str) -> tuple[Product, ...]:
     """The products of a sweep file.
 
     Raises:
-      UserError: if it cannot be read, or has no `OVER` of the right shape.
+      UserError: the file is missing, or its `OVER` is missing or has the wrong type.
     """
     if not pathlib.Path(path).is_file():
         known = ", ".join(sorted(str(p) for p in _FOLDER.glob("[a-z]*.py")))
         raise UserError(f"--sweep={path}: there is no such file. Known are {known or 'none'}.")
     over = runpy.run_path(path).get("OVER")
-    shaped = isinstance(over, tuple) and all(
+    valid = isinstance(over, tuple) and all(
         isinstance(product, dict) and all(isinstance(v, tuple) for v in product.values())
         for product in over
     )
-    if not shaped:
+    if not valid:
         raise UserError(
-            f"--sweep={path}: expected OVER, a tuple of dictionaries from a field's name to the "
-            'tuple of its values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
+            f"--sweep={path}: expected OVER, a tuple of dictionaries from field names to tuples of "
+            'values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
         )
     return over
 
 
 def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
-    """Each product of a sweep file extended by the --over flags."""
+    """Each product of a sweep file, extended by the --over flags."""
     for product in products:
         for field in product.keys() & over.keys():
             raise UserError(f"{field} is both in the --sweep file and in --over; give it once.")
     return tuple(product | over for product in products) if products else (over,)
 
 
-def _setting(base: Base, asked: dict[str, Any]) -> Setting:
-    method = asked.get(METHOD)
+def _setting(base: Base, given: dict[str, Any]) -> Setting:
     try:
-        config = base.config(method)
-        values = {}
-        for field, value in asked.items():
+        config = base.config(given.get(METHOD))
+        values = dict(given)
+        for field in given:
             if field == METHOD:
-                values[field] = method
                 continue
             _check_field(config, field)
             if field in base.overrides:
-                raise UserError(f"{field} is swept over and given by --config.{field} too.")
-            values[field] = _typed(config, field, value)
+                raise UserError(f"{field} is swept over and also set by --config.{field}.")
+            values[field] = _typed(config, field, given[field])
         config.update_from_flattened_dict({k: v for k, v in values.items() if k != METHOD})
-        if METHOD in asked:  # A pruning rate for all is for those methods that prune.
+        if METHOD in given:  # An override applies to those methods that use its field.
             unread = validation.unread(config)
             config.update_from_flattened_dict({k: unread[k] for k in base.overrides if k in unread})
         config.seed = 0
         return Setting(values, Experiment.from_config(config))
     except UserError as error:
-        told = ", ".join(f"{field}={fields.text(value)}" for field, value in asked.items())
-        raise UserError(f"the point {told} cannot be: {error}") from None
+        text = ", ".join(f"{field}={fields.text(value)}" for field, value in given.items())
+        raise UserError(f"the setting {text} is invalid: {error}") from None
 
 
 def _check_field(config: ConfigDict, field: str) -> None:
     if field in _NOT_SWEPT:
-        raise UserError(f"{field} cannot be swept over; --seeds=3 runs each point with 3 seeds.")
-    known = fields.names(config)
+        raise UserError(f"{field} cannot be swept over; --seeds=3 runs each setting with 3 seeds.")
+    known = fields.flat(config)
     if field in known:
         return
     near = fields.alike(field, config)
     near = near or difflib.get_close_matches(field, [*known, METHOD], n=1, cutoff=0.5)
-    hint = (
-        f" Did you mean {' or '.join(near)}?"
-        if near
-        else " dpd_jax/presets/base.py lists them all."
-    )
-    raise UserError(f"the config has no field {field}.{hint}")
+    hint = f"Did you mean {' or '.join(near)}?" if near else "See dpd_jax/presets/base.py."
+    raise UserError(f"the config has no field {field}. {hint}")
 
 
 def _typed(config: ConfigDict, field: str, value: Any) -> Any:
-    """A value, or its text, in the type of the config's field."""
+    """A value, or its text, in the type of the config field."""
     group, _, name = field.rpartition(".")
     kind = (config[group] if group else config).get_type(name)
     try:
         if isinstance(value, str) and kind is not str:
-            value = _WORDS.get(kind, ast.literal_eval)(value)
+            value = _PARSERS.get(kind, ast.literal_eval)(value)
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
@@ -204,36 +201,24 @@ def _typed(config: ConfigDict, field: str, value: Any) -> Any:
     return value
 
 
-def _tuple(given: str) -> tuple:
-    """("a", "b") as Python writes it, or a+b; () or none is empty."""
-    if given.startswith("("):
-        return tuple(ast.literal_eval(given))
-    return tuple(_literal(word) for word in given.split("+")) if given != "none" else ()
+def _tuple(text: str) -> tuple:
+    """Parses a+b, or ("a", "b") in Python syntax; () or none is empty."""
+    if text.startswith("("):
+        return tuple(ast.literal_eval(text))
+    return tuple(_literal(part) for part in text.split("+")) if text != "none" else ()
 
 
-def _literal(word: str) -> Any:
+def _literal(text: str) -> Any:
     try:
-        return ast.literal_eval(word)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return word
+        return text
 
 
-_WORDS = {
+_PARSERS = {
     int: int,
     float: float,
     tuple: _tuple,
-    bool: lambda given: {"true": True, "false": False}[given.lower()],
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
 }
-_KINDS = {int: "whole number", float: "number", bool: "true or false", str: "word"}
-
-
-def _split(values: str) -> list[str]:
-    """Text cut at the commas outside parentheses."""
-    parts, depth = [""], 0
-    for letter in values:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
+_KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}

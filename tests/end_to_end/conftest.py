@@ -1,28 +1,25 @@
-"""One tiny finished run that the tests of this folder share, and one cache for all."""
+"""One tiny finished run that all tests of this folder share. Tests do not change it."""
 
 import types
 
+import filelock
 import pytest
 
 from tests.end_to_end import commands
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, cache):
+def finished(shared):
     """A finished tiny run: its workdir, its experts, what it printed."""
-    workdir = tmp_path_factory.mktemp("runs") / "tiny"
-    experts = workdir.parent / "experts"
-    status, text = commands.run(
-        "distill",
-        *commands.TINY,
-        f"--workdir={workdir}",
-        f"--experts_dir={experts}",
-        cache=cache,
+    workdir, experts = shared / "finished" / "tiny", shared / "finished" / "experts"
+    printed = shared / "finished.txt"
+    with filelock.FileLock(shared / "finished.lock"):  # The first process makes the run.
+        if not printed.exists():
+            status, text = commands.run(
+                "distill", *commands.TINY, f"--workdir={workdir}", f"--experts_dir={experts}"
+            )
+            assert status == 0, text
+            printed.write_text(text, encoding="utf-8")
+    return types.SimpleNamespace(
+        workdir=workdir, experts=experts, text=printed.read_text(encoding="utf-8")
     )
-    assert status == 0, text
-    return types.SimpleNamespace(workdir=workdir, experts=experts, text=text)

@@ -1,12 +1,12 @@
-"""A method whose experts see images by difficulty, from scoring to the report."""
+"""PAD, whose experts see images in order of difficulty, from the EL2N scores to the report."""
 
 import json
 
 from tests.end_to_end import commands
 
 
-def test_pad_from_the_scores_to_the_report(cache, tmp_path):
-    status, text = commands.run(
+def test_pad_from_the_scores_to_the_report(tmp_path):
+    status, text = commands.run_copy(
         "distill",
         f"{commands.TINY[0]}:pad",
         *commands.TINY[1:],
@@ -18,7 +18,6 @@ def test_pad_from_the_scores_to_the_report(cache, tmp_path):
         "--config.synthetic.label_epoch=4",
         f"--workdir={tmp_path / 'run'}",
         f"--experts_dir={tmp_path / 'experts'}",
-        cache=cache,
     )
     assert status == 0, text
     assert "difficulty" in text

@@ -1,7 +1,8 @@
-"""What a run leaves, and that it can be stopped anywhere and continued exactly."""
+"""A run writes its files, and continues exactly after it was stopped anywhere."""
 
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -20,7 +21,7 @@ def assert_same_set(one, other):
         np.testing.assert_array_equal(array, arrays(other)[name], err_msg=name)
 
 
-def test_a_run_leaves_what_it_says(finished):
+def test_a_run_writes_its_files(finished):
     report = json.loads((finished.workdir / "report.json").read_text())
     assert report["method"] == "dpd" and report["dataset"] == "digits" and report["ipc"] == 1
     for name in ("accuracy", "random_real"):
@@ -38,33 +39,32 @@ def test_a_run_leaves_what_it_says(finished):
     assert "test accuracy" in finished.text and "random real images" in finished.text
 
 
-def test_the_same_command_again_has_nothing_to_do(finished, cache):
-    before = (finished.workdir / "distilled.npz").stat().st_mtime_ns
-    status, text = commands.run(
+def test_the_same_command_again_has_nothing_to_do(finished, tmp_path):
+    workdir = shutil.copytree(finished.workdir, tmp_path / "run")
+    before = (workdir / "distilled.npz").stat().st_mtime_ns
+    status, text = commands.run_copy(
         "distill",
         *commands.TINY,
-        f"--workdir={finished.workdir}",
+        f"--workdir={workdir}",
         f"--experts_dir={finished.experts}",
-        cache=cache,
     )
     assert status == 0 and "finished" in text
-    assert (finished.workdir / "distilled.npz").stat().st_mtime_ns == before
+    assert (workdir / "distilled.npz").stat().st_mtime_ns == before
 
 
-def test_help_shows_all_flags(cache):
-    _, text = commands.run("sweep", "--help", cache=cache)
+def test_help_shows_all_flags():
+    _, text = commands.run_copy("sweep", "--help")
     flags = ("config", "data_dir", "experts_dir", "cache_dir", "workdir", "over")
     assert all(f"\n  --{flag}: " in text for flag in flags), text
 
 
-def stopped_at(workdir, experts, cache, step, number):
+def stopped_at(workdir, experts, step, number):
     """Starts a run and sends it a signal once it has logged `step`."""
     process = commands.start(
         "distill",
         *commands.TINY,
         f"--workdir={workdir}",
         f"--experts_dir={experts}",
-        cache=cache,
     )
     metrics, until = workdir / "metrics.jsonl", time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
@@ -75,16 +75,15 @@ def stopped_at(workdir, experts, cache, step, number):
     return process.communicate(timeout=120)[1], process.returncode
 
 
-def test_killed_and_continued_is_the_same_to_the_bit(finished, cache, tmp_path):
+def test_killed_and_continued_is_the_same_to_the_bit(finished, tmp_path):
     workdir = tmp_path / "killed"
-    _, status = stopped_at(workdir, finished.experts, cache, 9, signal.SIGKILL)
+    _, status = stopped_at(workdir, finished.experts, 9, signal.SIGKILL)
     assert status in (-signal.SIGKILL, 0)
-    status, text = commands.run(
+    status, text = commands.run_copy(
         "distill",
         *commands.TINY,
         f"--workdir={workdir}",
         f"--experts_dir={finished.experts}",
-        cache=cache,
     )
     assert status == 0, text
     assert_same_set(workdir, finished.workdir)
@@ -92,20 +91,19 @@ def test_killed_and_continued_is_the_same_to_the_bit(finished, cache, tmp_path):
     assert steps == list(range(1, 25))
 
 
-def test_ctrl_c_saves_and_says_how_to_continue(finished, cache, tmp_path):
+def test_ctrl_c_saves_and_says_how_to_continue(finished, tmp_path):
     workdir = tmp_path / "interrupted"
-    text, status = stopped_at(workdir, finished.experts, cache, 2, signal.SIGINT)
+    text, status = stopped_at(workdir, finished.experts, 2, signal.SIGINT)
     if status == 0:  # It had finished before the signal came.
         assert_same_set(workdir, finished.workdir)
         return
     assert status == 130 and "Traceback" not in text, text
     assert "python -m experiments.distill" in text and "saved at step" in text
-    status, text = commands.run(
+    status, text = commands.run_copy(
         "distill",
         *commands.TINY,
         f"--workdir={workdir}",
         f"--experts_dir={finished.experts}",
-        cache=cache,
     )
     assert status == 0 and "continuing from step" in text, text
     left = 24 - int(re.search(r"continuing from step (\d+)", text)[1])
@@ -113,16 +111,15 @@ def test_ctrl_c_saves_and_says_how_to_continue(finished, cache, tmp_path):
     assert_same_set(workdir, finished.workdir)
 
 
-def test_experts_and_evaluation_alone(finished, cache):
-    status, text = commands.run(
-        "train_experts", *commands.TINY, f"--experts_dir={finished.experts}", cache=cache
+def test_experts_and_evaluation_alone(finished):
+    status, text = commands.run_copy(
+        "train_experts", *commands.TINY, f"--experts_dir={finished.experts}"
     )
     assert status == 0 and "2 experts, epochs 0 to 2" in text, text
-    status, text = commands.run(
+    status, text = commands.run_copy(
         "evaluate",
         *commands.TINY,
         f"--distilled={finished.workdir / 'distilled.npz'}",
-        cache=cache,
     )
     report = json.loads((finished.workdir / "report.json").read_text())
     assert status == 0, text
@@ -132,15 +129,14 @@ def test_experts_and_evaluation_alone(finished, cache):
     assert f"stored when it was made: {accuracy} (2 networks)" in text, text
 
 
-def test_a_sweep_is_of_ordinary_runs_and_survives_one_that_fails(finished, cache, tmp_path):
-    status, text = commands.run(
+def test_a_sweep_is_of_ordinary_runs_and_survives_one_that_fails(finished, tmp_path):
+    status, text = commands.run_copy(
         "sweep",
         *commands.TINY,
         "--config.guard.patience=6",
         "--over=distill.lr_img=0.02,1e6",
         f"--workdir={tmp_path}",
         f"--experts_dir={finished.experts}",
-        cache=cache,
     )
     assert status == 2, text
     commands.refused(text, "1 of 2 runs could not be done", "lr_img=1000000", "the images moved")

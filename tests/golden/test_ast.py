@@ -87,7 +87,7 @@ def test_perturbation(golden, name, form, strength):
     close(to_theirs(NETWORK, moved), numbers[name], 3e-8, what=name)
 
 
-def test_student_with_momentum_balance_and_points_on_the_way(golden):
+def test_student_with_momentum_balance_and_intermediate_matching(golden):
     numbers = golden("unroll_ast")
     net = network(16)
     kinds = {"final_only": "none", "sum": "equal", "adaptive": "adaptive"}
@@ -104,13 +104,13 @@ def test_student_with_momentum_balance_and_points_on_the_way(golden):
     student = toys.student(
         syn_steps=7, momentum=float(numbers["momentum"]), alignment=chosen["sum"]
     )
-    way = jnp.stack([jnp.asarray(to_ours(net, params)) for params in numbers["expert"]])
+    expert = jnp.stack([jnp.asarray(to_ours(net, params)) for params in numbers["expert"]])
 
     @jax.jit
     def run(syn, weights):
         def loss(syn):
             seen = student_lib.train(
-                way[0],
+                expert[0],
                 syn,
                 jnp.asarray(numbers["batch_index"], jnp.int32),
                 jax.random.split(jax.random.key(0), 7),
@@ -119,11 +119,11 @@ def test_student_with_momentum_balance_and_points_on_the_way(golden):
                 student=student,
                 matched_steps=student.matched_steps,
             )
-            everything = jnp.ones(way[0].shape, bool)
+            everything = jnp.ones(expert[0].shape, bool)
             parts = jnp.stack(
                 [
-                    matching_lib.normalised_distance(s, target, way[0], everything)
-                    for s, target in zip(seen, way[1:], strict=True)
+                    matching_lib.normalised_distance(s, target, expert[0], everything)
+                    for s, target in zip(seen, expert[1:], strict=True)
                 ]
             )
             return jnp.vdot(weights, parts), seen
@@ -137,5 +137,5 @@ def test_student_with_momentum_balance_and_points_on_the_way(golden):
         images = jnp.moveaxis(gradients.images, -1, 1)
         close(images, numbers[f"{name}/grad_images"], 3e-6, what=f"{name} images")
         close(gradients.step_size, numbers[f"{name}/grad_lr"], 4e-7, what=f"{name} step size")
-    for point, params in zip((2, 4, 7), seen, strict=True):
-        close(to_theirs(net, params), numbers["student_params"][point], 6e-7, what=f"step {point}")
+    for step, params in zip((2, 4, 7), seen, strict=True):
+        close(to_theirs(net, params), numbers["student_params"][step], 6e-7, what=f"step {step}")

@@ -20,10 +20,8 @@ OPERATIONS = {
     "rotate": lambda x, d: augment.rotate(x, d["u"], 15.0),
     "color": lambda x, d: augment.color(
         x,
-        (d["u_brightness"], d["u_saturation"], d["u_contrast"]),
-        brightness_strength=1.0,
-        saturation_strength=2.0,
-        contrast_strength=0.5,
+        jnp.stack([d["u_brightness"], d["u_saturation"], d["u_contrast"]], 1),
+        augment.Augmentation(),
     ),
 }
 # Of output and vjp, from the table of the golden files.

@@ -23,12 +23,6 @@ NETWORK = toys.convnet(width=16, depth=2, image_shape=(32, 32, 3), num_classes=1
 PLAIN = toys.augmentation()
 
 
-@pytest.fixture(scope="module")
-def numbers(golden):
-    return golden("gsam")
-
-
-@pytest.fixture(scope="module")
 def data(numbers):
     return jnp.asarray(nhwc(numbers["images"])), jnp.asarray(numbers["labels"].astype(np.int32))
 
@@ -44,13 +38,20 @@ def _gradient(params, images, labels, rows, key, rho, alpha, adaptive):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradient_and_step(numbers, data, variant):
+def test_gradient_and_step(golden, variant):
+    numbers = golden("gsam", variant)
     rho, alpha, adaptive = (numbers[f"{variant}/{name}"] for name in ("rho", "alpha", "adaptive"))
     params_spread, gradient_spread = VARIANTS[variant]
     params = jnp.asarray(to_ours(NETWORK, numbers["flat_params"]))
     for step in range(STEPS):
         loss, gradient = _gradient(
-            params, *data, ORDER[step], jax.random.key(0), rho, alpha, adaptive=bool(adaptive)
+            params,
+            *data(numbers),
+            ORDER[step],
+            jax.random.key(0),
+            rho,
+            alpha,
+            adaptive=bool(adaptive),
         )
         close(loss, numbers[f"{variant}/losses"][step], 1e-7, what=f"loss {step}")
         expected = to_ours(NETWORK, numbers[f"{variant}/final_grad"][step])
@@ -60,8 +61,9 @@ def test_gradient_and_step(numbers, data, variant):
         close(params, expected, params_spread, what=f"params {step}")
 
 
-def test_an_epoch_of_three_steps(numbers, data):
+def test_an_epoch_of_three_steps(golden):
     variant = "rho2_alpha0.4"
+    numbers = golden("gsam", variant)
     recipe = experts.Recipe(
         optimizer="gsam",
         learning_rate=float(numbers["lr"]),
@@ -79,7 +81,7 @@ def test_an_epoch_of_three_steps(numbers, data):
     params = jnp.asarray(to_ours(NETWORK, numbers["flat_params"]))
     state = experts.ExpertState(params, jnp.zeros_like(params), jnp.zeros((), jnp.int32))
     run = experts.make_epoch(NETWORK, recipe, PLAIN, side_by_side=False)
-    state, loss = run(state, *data, jnp.asarray(ORDER), jax.random.key(0))
+    state, loss = run(state, *data(numbers), jnp.asarray(ORDER), jax.random.key(0))
     close(loss, numbers[f"{variant}/losses"].mean(), 1e-7, what="mean loss")
     expected = to_ours(NETWORK, numbers[f"{variant}/params"][-1])
     close(state.params, expected, VARIANTS[variant][0], what="params")

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from dpd_jax import matching as matching_lib
-from tests import toys
 from tests.golden import test_student
 from tests.golden.torch_layout import close, to_ours, to_theirs
 
 VARIANTS = {
-    "dpd": dict(masks=("difference",), pruning_rate=0.1),
+    "dpd": dict(pruning_rate=0.1),
     "pad_low25": dict(masks=("loss",), loss_ratio=0.25),
     "pad_depth25": dict(masks=("depth",), depth_ratio=0.25),
     "ddpp_signed": dict(masks=("ratio",), ratio_signed=True),
@@ -28,13 +27,13 @@ SPREAD = {  # of grad_student and grad_images, from the table of the golden file
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_mask_and_loss(golden, variant):
-    numbers = golden("pruned")
+    numbers = golden("pruned", variant)
     net = test_student.network(16)
     student, target, start = (
         jnp.asarray(to_ours(net, numbers[name]))
         for name in ("student_params", "target_params", "start_params")
     )
-    matching = toys.matching(**VARIANTS[variant])
+    matching = matching_lib.Matching(**VARIANTS[variant])
     keep = matching_lib.keep_mask(student, target, start, matching, net.parameters)
     np.testing.assert_array_equal(to_theirs(net, keep), numbers[f"{variant}/mask"].astype(bool))
 
@@ -54,7 +53,7 @@ def test_mask_and_loss(golden, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradient_through_all_steps(golden, variant):
-    numbers = golden("pruned")
+    numbers = golden("pruned", variant)
     net = test_student.network(16)
     keep = jnp.asarray(to_ours(net, numbers[f"{variant}/mask"]).astype(bool))
     loss, gradients, _ = test_student.value_and_grad(net, numbers, "exact", False, keep)

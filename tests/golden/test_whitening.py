@@ -1,6 +1,7 @@
 """ZCA and per-channel normalisation against the original loader's, on 2,000 real images."""
 
 import numpy as np
+import pytest
 
 from dpd_jax.datasets import whitening
 from tests.golden.torch_layout import close, nhwc
@@ -10,8 +11,10 @@ OURS = np.arange(3072).reshape(3, 32, 32).transpose(1, 2, 0).ravel()
 THEIRS = np.argsort(OURS)
 
 
+# Slow: the eigenvectors of 3072 pixels. tests/test_whitening.py checks the formula on small images.
+@pytest.mark.slow
 def test_zca(golden):
-    """One test, since the fit takes seconds and test processes share nothing."""
+    """The mean, the matrix, its inverse, and images whitened and restored."""
     numbers = golden("zca")
     fitted = whitening.fit_zca(nhwc(numbers["train_images"]), epsilon=0.1)
 

@@ -17,7 +17,10 @@ def nhwc(images):
 
 
 def close(ours, theirs, spread, *, what=""):
-    """Asserts the golden files' own tolerance: 20 x spread, never below 5e-6, relative to the largest magnitude."""
+    """Asserts the tolerance of the golden files, relative to the largest magnitude.
+
+    It is 20 x spread, and at least 5e-6.
+    """
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape, (what, ours.shape, theirs.shape)
     tolerance = max(20 * spread, 5e-6)
@@ -26,7 +29,7 @@ def close(ours, theirs, spread, *, what=""):
 
 
 def convnet_permutation(network) -> np.ndarray:
-    """Index array p with `ours = theirs[p]` for a ConvNet with convolution, norm, classifier layers.
+    """Index array p with `ours = theirs[p]` for a ConvNet.
 
     `network` is a dpd_jax Network; its leaves name paths, shapes and order.
     Only layers `block_*/conv`, `block_*/norm` and `classifier` are known.

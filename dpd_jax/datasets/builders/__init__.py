@@ -1,12 +1,12 @@
-"""Data sets that a machine without TensorFlow downloads and prepares by itself.
+"""Data sets that are downloaded and prepared without TensorFlow.
 
-TFDS reads prepared sets without TensorFlow, but its own builders need it to
-prepare them. These builders keep images as plain `Tensor` features, which need
-it nowhere. They fill the folders that TFDS's official builders of the same
-names fill (`<data_dir>/<name>/<version>/`), in the array_record format.
+TFDS reads prepared sets without TensorFlow, but its own builders need TensorFlow to
+prepare them. These builders do not: they store images as plain `Tensor` features.
+They write to the same folders as TFDS's builders (`<data_dir>/<name>/<version>/`),
+in the array_record format.
 
-To add a set, write a builder beside these and name it in `BUILDERS`; or
-prepare it in any other way with TFDS as array_record.
+To add a set, write a builder here and add it to `BUILDERS`; or prepare the set with
+TFDS as array_record.
 """
 
 import pathlib
@@ -23,33 +23,30 @@ from dpd_jax.errors import UserError
 BUILDERS = {builder.name: builder for builder in (Cifar10, Cifar100, FashionMnist, TinyImagenet)}
 
 
-def prepare(
-    name: str, data_dir: pathlib.Path, *, mirror: str | None, progress: Progress | None
-) -> pathlib.Path:
-    """Downloads a data set and prepares it; the set appears whole or not at all.
+def prepare(name: str, data_dir: pathlib.Path, progress: Progress | None = None) -> pathlib.Path:
+    """Downloads and prepares a data set, completely or not at all.
 
-    The archives stay in `<data_dir>/downloads`. One that lies there already
-    with the published checksum is used as it is, network or not.
+    The archives stay in `<data_dir>/downloads`. An archive already there with the
+    right checksum is used without network.
 
     Args:
       name: a key of `BUILDERS`.
       data_dir: the folder of prepared sets; made if missing.
-      mirror: where to download from, see `archives.fetch`.
-      progress: told of the bytes downloaded and the examples made, or None.
+      progress: called with the fractions downloaded and prepared, or None.
 
     Returns:
       The folder of the prepared set, `<data_dir>/<name>/<version>`.
 
     Raises:
-      UserError: the download failed, the archive is not what it should be, or
-        the folder cannot be written (the disk may be full).
+      UserError: the download failed, the archive has another content, or the folder
+        cannot be written, e.g. because the disk is full.
     """
     builder_class = BUILDERS[name]
     downloads = data_dir / "downloads"
-    for archive in builder_class.ARCHIVES:
-        fetch(archive, downloads, mirror=mirror, progress=progress)
+    for file_name, sha256 in builder_class.ARCHIVES.items():
+        fetch(f"{builder_class.PUBLISHER}/{file_name}", sha256, downloads, progress)
     folder = data_dir / name / str(builder_class.VERSION)
-    tfds.disable_progress_bar()  # Its bars and ours would write over each other.
+    tfds.disable_progress_bar()  # Its bars and ours would overwrite each other.
     try:
         builder = builder_class(data_dir=data_dir, file_format="array_record")
         builder.progress = progress
@@ -59,12 +56,12 @@ def prepare(
                 manual_dir=downloads, try_download_gcs=False
             ),
         )
-    except Exception as error:  # Archives and disks fail in too many ways to list.
-        # Two runs may prepare the same set at once; the second finds it made.
+    except Exception as error:  # Archives and disks fail in many ways.
+        # Two runs may prepare the same set at once; the second finds it complete.
         if not (folder / "dataset_info.json").is_file():
             raise UserError(
                 f"cannot prepare {name} in {folder} from the archives in {downloads}: {error!r}. "
-                "If the disk is full, make room or give another --data_dir; if an archive is bad, "
-                "delete it. Then run again."
+                "If the disk is full, free some space or set another --data_dir; if an archive is "
+                "bad, delete it. Then run again."
             ) from error
     return folder

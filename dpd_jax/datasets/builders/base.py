@@ -1,4 +1,4 @@
-"""What the builders of this package share."""
+"""The base class of the builders."""
 
 import inspect
 from collections.abc import Iterable, Iterator
@@ -6,28 +6,28 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.progress import Progress
 
-_TOLD_EVERY = 500  # examples
+_REPORT_EVERY = 500  # examples
 
 
 class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Labelled images of one size, built from archives that lie in the manual folder.
+    """Builds labelled images of one size from archives in the manual folder.
 
-    A subclass gives the attributes below, `VERSION`, `_split_generators` (which
-    passes its examples through `count`) and `_generate_examples`. It is left
-    out of TFDS's registry, which has builders of these names already.
+    A subclass defines the attributes below, `VERSION`, `_split_generators` (which
+    passes its examples through `count`) and `_generate_examples`. It is not
+    registered with TFDS, which has builders of these names already.
     """
 
-    ARCHIVES: tuple[Archive, ...]
+    PUBLISHER: str  # URL of the folder that serves the archives.
+    ARCHIVES: dict[str, str]  # File name -> SHA-256.
     IMAGE_SHAPE: tuple[int, int, int]  # Height, width, channels.
     NUM_CLASSES: int
     HOMEPAGE: str
 
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "dpd_jax.datasets.builders.prepare brings the archives."
-    # TFDS looks for a list of checksums beside the code, through a package
-    # (importlib_resources) that it does not install. Without a path it looks for none.
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "dpd_jax.datasets.builders.prepare downloads the archives."
+    # With a path TFDS would look for a checksum file next to the code, through a package
+    # (importlib_resources) that it does not install.
     code_path = None
     progress: Progress | None = None
 
@@ -49,8 +49,8 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.info.features["label"].names = names
 
     def count(self, split: str, total: int, examples: Iterable) -> Iterator:
-        """Passes the examples of a split on and tells `progress` how many of `total` went by."""
+        """Yields the examples of a split and reports how many of `total` are done."""
         for done, example in enumerate(examples, start=1):
             yield example
-            if self.progress and (done % _TOLD_EVERY == 0 or done == total):
+            if self.progress and (done % _REPORT_EVERY == 0 or done == total):
                 self.progress(done / total, doing=f"preparing {self.name} {split}")

@@ -1,9 +1,9 @@
 """CIFAR-10 and CIFAR-100 from the binary archives of their authors.
 
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
-A record is one or two label bytes, then 3,072 bytes of an image in channel,
-row, column order. The binary archives are used, not the Python ones, because
-those must be unpickled.
+A record holds one or two label bytes, then 3,072 bytes of an image in channel,
+row, column order. The Python archives are not used because reading them means
+unpickling.
 """
 
 import tarfile
@@ -12,23 +12,23 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.builders.base import ImageBuilder
 
 
 class _Cifar(ImageBuilder, skip_registration=True):
-    """What both sets share; the class attributes without a value say where they differ."""
+    """The common part; both sets give values for the class attributes that lack one."""
 
     VERSION = tfds.core.Version("3.0.2")
     IMAGE_SHAPE = (32, 32, 3)
     HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    PUBLISHER = "https://www.cs.toronto.edu/~kriz"
     LABEL_BYTES: int  # The last of them is the class.
     CLASS_NAMES_FILE: str
     FILES: dict[str, tuple[str, ...]]  # By split.
 
     def _split_generators(self, dl_manager):
         files = {}
-        with tarfile.open(dl_manager.manual_dir / self.ARCHIVES[0].file_name) as archive:
+        with tarfile.open(dl_manager.manual_dir / next(iter(self.ARCHIVES))) as archive:
             for member in archive:
                 if member.isfile():
                     files[member.name.rsplit("/", 1)[-1]] = archive.extractfile(member).read()
@@ -49,13 +49,9 @@ class _Cifar(ImageBuilder, skip_registration=True):
 class Cifar10(_Cifar, skip_registration=True):
     """50,000 training and 10,000 test photographs, 10 classes of equal size."""
 
-    ARCHIVES = (
-        Archive(
-            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-            170_052_171,
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        ),
-    )
+    ARCHIVES = {
+        "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+    }
     NUM_CLASSES = 10
     LABEL_BYTES = 1
     CLASS_NAMES_FILE = "batches.meta.txt"
@@ -68,13 +64,9 @@ class Cifar10(_Cifar, skip_registration=True):
 class Cifar100(_Cifar, skip_registration=True):
     """50,000 training and 10,000 test photographs, 100 (fine) classes of equal size."""
 
-    ARCHIVES = (
-        Archive(
-            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-            168_513_733,
-            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        ),
-    )
+    ARCHIVES = {
+        "cifar-100-binary.tar.gz": "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"  # noqa: E501
+    }
     NUM_CLASSES = 100
     LABEL_BYTES = 2
     CLASS_NAMES_FILE = "fine_label_names.txt"

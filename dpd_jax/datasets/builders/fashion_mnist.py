@@ -1,9 +1,9 @@
 """Fashion-MNIST from the IDX files of its authors.
 
 H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for
-Benchmarking Machine Learning Algorithms", arXiv:1708.07747. An IDX file is a
+Benchmarking Machine Learning Algorithms", arXiv:1708.07747. An IDX file holds a
 big-endian header (a magic number and the length of each axis, four bytes each)
-and then the bytes of the array, gzipped.
+and the bytes of the array. It is gzipped.
 """
 
 import gzip
@@ -13,57 +13,31 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.builders.base import ImageBuilder
 
-_PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_CLASS_NAMES = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-]
+_CLASS_NAMES = (
+    "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+).split(", ")
 
 
 class FashionMnist(ImageBuilder, skip_registration=True):
-    """60,000 training and 10,000 test pictures of clothes in grey, 10 classes of equal size."""
+    """60,000 training and 10,000 test images of clothes in grey, 10 classes of equal size."""
 
     VERSION = tfds.core.Version("3.0.1")
     IMAGE_SHAPE = (28, 28, 1)
     NUM_CLASSES = 10
     HOMEPAGE = "https://github.com/zalandoresearch/fashion-mnist"
-    ARCHIVES = (
-        Archive(
-            f"{_PUBLISHER}/train-images-idx3-ubyte.gz",
-            26_421_880,
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        ),
-        Archive(
-            f"{_PUBLISHER}/train-labels-idx1-ubyte.gz",
-            29_515,
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        ),
-        Archive(
-            f"{_PUBLISHER}/t10k-images-idx3-ubyte.gz",
-            4_422_102,
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        ),
-        Archive(
-            f"{_PUBLISHER}/t10k-labels-idx1-ubyte.gz",
-            5_148,
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        ),
-    )
+    PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+    ARCHIVES = {
+        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",  # noqa: E501
+        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",  # noqa: E501
+        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",  # noqa: E501
+        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",  # noqa: E501
+    }
 
     def _split_generators(self, dl_manager):
         self.name_classes(_CLASS_NAMES)
-        arrays = [_read_idx(dl_manager.manual_dir / file.file_name) for file in self.ARCHIVES]
+        arrays = [_read_idx(dl_manager.manual_dir / name) for name in self.ARCHIVES]
         return {
             split: self.count(split, len(images), self._generate_examples(images, labels))
             for split, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:]))
@@ -77,7 +51,7 @@ class FashionMnist(ImageBuilder, skip_registration=True):
 
 
 def _read_idx(path: pathlib.Path) -> np.ndarray:
-    """Reads a gzipped IDX file of bytes; the magic number's last byte counts the axes."""
+    """Reads a gzipped IDX file of bytes; the last byte of the magic number counts the axes."""
     with gzip.open(path) as file:
         content = file.read()
     axes = content[3]

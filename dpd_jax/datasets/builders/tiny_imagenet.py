@@ -2,8 +2,8 @@
 
 Y. Le and X. Yang, "Tiny ImageNet Visual Recognition Challenge", 2015. Classes
 are numbered in the sorted order of their WordNet ids, which are also their
-names. A few files are grey; they become three equal channels. The test split
-of the challenge has no labels and is left out.
+names. A few images are grey; they get three equal channels. The test split of the
+challenge has no labels and is not read.
 """
 
 import io
@@ -14,7 +14,6 @@ import numpy as np
 import PIL.Image
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets.builders.archives import Archive
 from dpd_jax.datasets.builders.base import ImageBuilder
 
 _ROOT = "tiny-imagenet-200"
@@ -27,16 +26,13 @@ class TinyImagenet(ImageBuilder, skip_registration=True):
     IMAGE_SHAPE = (64, 64, 3)
     NUM_CLASSES = 200
     HOMEPAGE = "http://cs231n.stanford.edu"
-    ARCHIVES = (
-        Archive(
-            "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-            248_100_043,
-            "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",
-        ),
-    )
+    PUBLISHER = "http://cs231n.stanford.edu"
+    ARCHIVES = {
+        "tiny-imagenet-200.zip": "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
+    }
 
     def _split_generators(self, dl_manager):
-        archive = zipfile.ZipFile(dl_manager.manual_dir / self.ARCHIVES[0].file_name)
+        archive = zipfile.ZipFile(dl_manager.manual_dir / next(iter(self.ARCHIVES)))
         classes = sorted(archive.read(f"{_ROOT}/wnids.txt").decode().split())
         self.name_classes(classes)
         train = {
@@ -44,7 +40,7 @@ class TinyImagenet(ImageBuilder, skip_registration=True):
             for name in archive.namelist()
             if name.startswith(f"{_ROOT}/train/") and name.endswith(".JPEG")
         }
-        # A line: file name, class, then the four corners of a box.
+        # Each line: file name, class, then the box of the object.
         lines = archive.read(f"{_ROOT}/val/val_annotations.txt").decode().splitlines()
         validation = {
             f"{_ROOT}/val/images/{file}": class_id

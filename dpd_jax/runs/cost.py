@@ -1,0 +1,190 @@
+"""The seconds and bytes of the pieces of a run.
+
+Each kind of work runs briefly on random weights and images. Its time does not depend on
+their values. The programs are those of the run, which therefore finds them compiled.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dpd_jax import distill, evaluate, experts, synthetic
+from dpd_jax.distill import DistillState, Metrics, TrajectorySegment
+from dpd_jax.evaluate import EvalState
+from dpd_jax.experts import ExpertState
+from dpd_jax.networks import Network
+from dpd_jax.runs import machine
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.run_data import RunData
+from dpd_jax.runs.workdir import peak_memory_bytes
+from dpd_jax.synthetic import SyntheticSet
+
+_LONG = 1.0  # seconds; longer calls are timed once, shorter ones several times
+_EXPERT_STEPS = 3  # timed together
+
+
+def step_bytes(experiment: Experiment) -> int:
+    """Bytes of one device during an outer step: state, segments, results and temporaries.
+
+    They are counted by XLA for the compiled program. With several devices it is a program
+    with the segments of one device, or with chunks as large as its share of the batch.
+    """
+    config, student = experiment.config.copy_and_resolve_references(), experiment.student
+    config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)
+    share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
+    chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
+    one_device = experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
+    inputs = step_inputs(one_device, experiment.num_images)
+    memory = one_device.outer_step().lower(*inputs).compile().memory_analysis()
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+
+
+def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
+    """Seconds of an outer step; `compiled`: whether it needs no first call to compile it."""
+    inputs = step_inputs(experiment, experiment.num_images)
+    run = repeated_step(experiment.outer_step(), *inputs)
+    if not compiled:
+        jax.block_until_ready(run())
+    return _seconds(run)
+
+
+def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> float:
+    """Seconds of one training step of `at_once` experts side by side."""
+    images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
+    epoch, inputs = expert_epoch(experiment, images, labels, _EXPERT_STEPS, at_once)
+    epoch.lower(*inputs).compile()
+    rows = inputs[3].shape[-2]
+    return _seconds(lambda: epoch(*inputs)) / min(_EXPERT_STEPS, rows)
+
+
+def evaluation_epoch_seconds(experiment: Experiment, at_once: int) -> float:
+    """Seconds of one epoch of `at_once` evaluation networks side by side."""
+    chunk = evaluate.epochs_a_call(experiment.protocol)
+
+    def run(epochs: int) -> Callable[[], Any]:
+        function, inputs = evaluation_epochs(experiment, chunk, epochs, at_once)
+        return lambda: function(*inputs)
+
+    jax.block_until_ready(run(1)())  # Compiles.
+    one = _seconds(run(1))
+    epochs = min(chunk, experiment.protocol.epochs)
+    return one if one * chunk > _LONG else _seconds(run(epochs)) / epochs
+
+
+def test_seconds(experiment: Experiment, images: np.ndarray) -> float:
+    """Seconds of one network on all test images [m, h, w, c]."""
+    network, size = experiment.network, min(experiment.config.evaluate.test_batch, len(images))
+    params, stats = random_weights(network), network.init_stats()
+
+    def run() -> np.ndarray:
+        return evaluate.logits(network, params, stats, images[:size], size)
+
+    run()  # Compiles.
+    return _seconds(run) * math.ceil(len(images) / size)
+
+
+def memory_in_use() -> int:
+    """Bytes in use now: of the accelerator if there is one, else of the process."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_in_use" in stats:
+        return int(stats["bytes_in_use"])
+    return machine.memory_bytes("/proc/self/status", "VmRSS") or peak_memory_bytes()
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    """Seconds of one call of a compiled function."""
+
+    def timed(_=None) -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        return time.perf_counter() - start
+
+    first = timed()
+    return first if first > _LONG else min(map(timed, itertools.repeat(None, 3)))
+
+
+def step_inputs(
+    experiment: Experiment, num_images: int
+) -> tuple[DistillState, TrajectorySegment, jax.Array]:
+    """Arguments of an outer step on a set of this many images."""
+    network, segments = experiment.network, experiment.config.distill.segments
+    first = random_set(network, num_images)
+    first = first._replace(step_size=jnp.float32(experiment.outer.initial_step_size))
+    params = random_weights(network, segments, len(experiment.student.alignment.offsets))
+    segment = TrajectorySegment(params, np.zeros(segments, np.int32))
+    return distill.init(first, experiment.outer), segment, jax.random.key(0)
+
+
+def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metrics]:
+    """A function that takes the next outer step at every call; steps donate their state."""
+
+    def run() -> Metrics:
+        nonlocal state
+        state, metrics = program(state, segments, key)
+        return metrics
+
+    return run
+
+
+def expert_epoch(
+    experiment: Experiment, images: jax.Array, labels: jax.Array, steps: int, at_once: int
+) -> tuple[Callable, tuple]:
+    """An expert epoch and its arguments; only its first `steps` batches hold images."""
+    size = min(experiment.recipe.batch_size, len(images))
+    order = np.full((math.ceil(len(images) / size), size), -1, np.int32)
+    used = order[:steps]
+    used[:] = np.arange(used.size).reshape(used.shape) % len(images)
+    params = random_weights(experiment.network)
+    state = ExpertState(params, np.zeros_like(params), np.zeros((), np.int32))
+    state, order, key = _side_by_side((state, order, jax.random.key(0)), at_once)
+    epoch = experts.make_epoch(
+        experiment.network, experiment.recipe, experiment.augmentation, side_by_side=at_once > 1
+    )
+    return epoch, (state, images, labels, order, key)
+
+
+def evaluation_epochs(
+    experiment: Experiment, chunk: int, epochs: int, at_once: int
+) -> tuple[Callable, tuple]:
+    """A call of `chunk` evaluation epochs and its arguments; only `epochs` of them are left."""
+    network, protocol = experiment.network, experiment.protocol
+    params = random_weights(network)
+    each = (params, network.init_stats(), np.zeros_like(params), jax.random.key(0))
+    state = EvalState(*_side_by_side(each, at_once), epoch=np.int32(protocol.epochs - epochs))
+    images, labels, _ = random_set(network, experiment.num_images)
+    function = evaluate.make_epochs(
+        network, protocol, experiment.augmentation, chunk, side_by_side=at_once > 1
+    )
+    return function, (state, images, labels, 0.01, None)
+
+
+def _side_by_side(tree: Any, count: int) -> Any:
+    """The tree on the device, with a leading axis if there are several copies."""
+    return jax.tree.map(lambda x: jnp.stack([x] * count) if count > 1 else jax.device_put(x), tree)
+
+
+def random_set(network: Network, num_images: int) -> SyntheticSet:
+    """Noise images; the classes of their labels take turns."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((num_images, *network.image_shape), np.float32)
+    classes = np.arange(num_images) % network.num_classes
+    labels = synthetic.onehot_labels(classes, network.num_classes, 10.0)
+    return SyntheticSet(jnp.asarray(images), labels, jnp.float32(0.01))
+
+
+def random_weights(network: Network, *shape: int) -> np.ndarray:
+    """[*shape, P], small enough that nothing overflows."""
+    rng = np.random.default_rng(1)
+    return 0.05 * rng.standard_normal((*shape, network.num_params), np.float32)

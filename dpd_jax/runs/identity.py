@@ -1,0 +1,63 @@
+"""Decides whether two configs describe the same run, the same evaluation or the same data.
+
+A config.json of an older version is brought into today's form first; fields that it
+lacks have the defaults of `dpd_jax/presets/base.py`.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dpd_jax.presets import base, fields
+from dpd_jax.storage.provenance import as_json
+
+# Fields that change speed, memory or logging, but no result.
+_NO_RESULT = (
+    "distill.log_every",
+    "distill.checkpoint_every",
+    "distill.cache_gigabytes",
+    "distill.memory_gigabytes",
+    "matching.ranking",
+    "experts.at_once",
+    "evaluate.at_once",
+    "evaluate.test_batch",
+)
+
+
+def of_run(config: Mapping) -> dict[str, Any]:
+    """The fields that must stay the same when a run is continued, {"group.field": JSON value}.
+
+    More iterations extend a run, and a finished run can be evaluated in another way.
+
+    Args:
+      config: a config, or what config.json holds of it.
+    """
+    return _select(config, lambda name: not _of_evaluation(name))
+
+
+def of_evaluation(config: Mapping) -> dict[str, Any]:
+    """The fields that only the final evaluation of a run depends on, as `of_run`."""
+    return _select(config, _of_evaluation)
+
+
+def of_data(config: Mapping) -> str:
+    """The fields that the data of a run depend on, as one text."""
+    others = ("image_shape", "num_classes")
+    return json.dumps(
+        _select(config, lambda name: name.startswith("data.") or name in others), sort_keys=True
+    )
+
+
+def _of_evaluation(name: str) -> bool:
+    return name == "distill.iterations" or name.startswith("evaluate.")
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    return fields.flat(base.get_config())
+
+
+def _select(config: Mapping, chosen: Callable[[str], bool]) -> dict[str, Any]:
+    complete = as_json(_defaults() | fields.flat(base.upgrade(config)))
+    return {name: complete[name] for name in complete if chosen(name) and name not in _NO_RESULT}
