@@ -4,7 +4,9 @@ Every number is kept with the settings that made it, and every trained network i
 stored at once: an interrupted evaluation continues with the networks that are missing.
 """
 
+import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Callable, Sequence
@@ -12,15 +14,18 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from dpd_jax import evaluate, networks, synthetic
+from dpd_jax import evaluate, synthetic
 from dpd_jax.augment import Augmentation
+from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.networks import Network
-from dpd_jax.runs import console
+from dpd_jax.runs import console, keys
+from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import atomic
+from dpd_jax.storage.distilled_set import DistilledSet
+from dpd_jax.storage.provenance import as_json
 
 
 class Candidate(NamedTuple):
@@ -127,50 +132,80 @@ def judge(
     Raises:
       UserError: if a learning rate is not usable, or a candidate does not fit a network.
     """
-    rows = []
+    rows: list[Row] = []
     total = len(candidates) * len(judges) * num_networks
     with console.bar("evaluate", total, unit=" networks") as bar:
-        for candidate in candidates:
-            for name, network in judges.items():
-                settings = _settings(candidate, network, protocol, augmentation, described)
-                done = results.accuracies(settings)
-                for i in range(len(done), num_networks):
-                    images, label_logits = candidate.draw(i)
-                    before = bar.amount
-                    found = evaluate.evaluate(
-                        network,
-                        protocol,
-                        augmentation,
-                        images,
-                        label_logits,
-                        candidate.learning_rate,
-                        *test,
-                        jax.random.fold_in(root, i),
-                        num_networks=1,
-                        at_once=1,
-                        test_batch=test_batch,
-                        progress=lambda share, _, before=before, what=f"{candidate.name}, {name}": (
-                            bar.to(before + share, now=what)
-                        ),
-                    )
-                    results.add(settings, float(found.accuracies[0]))
-                bar.to(len(rows) * num_networks + num_networks)
-                accuracies = results.accuracies(settings)[:num_networks]
-                rows.append(Row(candidate.name, name, settings, accuracies))
+        for candidate, (name, network) in itertools.product(candidates, judges.items()):
+            settings = _settings(candidate, network, protocol, augmentation, described)
+            for i in range(len(results.accuracies(settings)), num_networks):
+                place, text = len(rows) * num_networks + i, f"{candidate.name}, {name}"
+                found = evaluate.evaluate(
+                    network,
+                    protocol,
+                    augmentation,
+                    *candidate.draw(i),
+                    candidate.learning_rate,
+                    *test,
+                    jax.random.fold_in(root, i),
+                    num_networks=1,
+                    at_once=1,
+                    test_batch=test_batch,
+                    progress=lambda share, _, place=place, text=text: bar.to(
+                        place + share, now=text
+                    ),
+                )
+                results.add(settings, float(found.accuracies[0]))
+            accuracies = results.accuracies(settings)[:num_networks]
+            rows.append(Row(candidate.name, name, settings, accuracies))
+            bar.to(len(rows) * num_networks)
     return rows
 
 
-def random_real(
-    train: np.ndarray, labels: np.ndarray, num_classes: int, ipc: int, root: jax.Array
-) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-    """As many random real images as the set has, drawn anew for each network, with hard labels."""
-    hard = synthetic.hard_labels(synthetic.classes(num_classes, ipc), num_classes)
+def candidates(
+    distilled: DistilledSet, dataset: Dataset, name: str, experiment: Experiment, *, whole: bool
+) -> list[Candidate]:
+    """The set, as many random real images, and the whole training set if asked for.
 
-    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = synthetic.real_indices(jax.random.fold_in(root, number), labels, num_classes, ipc)
-        return train[chosen], np.asarray(hard)
+    All have the learning rate of the set, or `evaluate.learning_rate`. Random real images are
+    drawn anew for each network. Real images have hard labels.
 
-    return draw
+    Args:
+      distilled: the set.
+      dataset: its data; raw images enter the model space of the set.
+      name: of the set, in the table.
+      experiment: gives `evaluate.learning_rate`, the classes and the seed.
+      whole: whether the whole training set is trained on too.
+
+    Raises:
+      UserError: if a class of the training set is smaller than the set's.
+    """
+    config = experiment.config
+    rate = config.evaluate.learning_rate or float(distilled.step_size)
+    digest, labels = distilled.provenance["sha256"], dataset.train_labels
+    certain = np.max(np.asarray(jax.nn.softmax(distilled.label_logits)), 1) > 1 - 1e-6
+    kind = "hard" if certain.all() else "soft"
+    root = jax.random.fold_in(jax.random.key(config.seed), keys.RANDOM_REAL)
+    ipc = int(np.bincount(distilled.labels).max())
+
+    def hard(classes: np.ndarray) -> np.ndarray:
+        return np.asarray(synthetic.hard_labels(classes, config.num_classes))
+
+    def random_real(number: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = synthetic.real_indices(
+            jax.random.fold_in(root, number), labels, config.num_classes, ipc
+        )
+        return distilled.to_model_space(dataset.train_images[chosen]), hard(labels[chosen])
+
+    def all_real(_: int) -> tuple[np.ndarray, np.ndarray]:
+        return distilled.to_model_space(dataset.train_images), hard(labels)
+
+    found = [
+        Candidate(name, digest, lambda _: (distilled.images, distilled.label_logits), rate, kind),
+        Candidate("random real", f"random real, {ipc} per class", random_real, rate, "hard"),
+    ]
+    if whole:
+        found.append(Candidate("whole training set", "whole", all_real, rate, "hard"))
+    return found
 
 
 def _settings(
@@ -185,8 +220,8 @@ def _settings(
         "network": repr(network.module),
         "learning_rate": candidate.learning_rate,
         "labels": candidate.label_kind,
-        "protocol": protocol._asdict() if hasattr(protocol, "_asdict") else vars(protocol),
-        "augmentation": vars(augmentation) | {"families": list(augmentation.families)},
+        "protocol": dataclasses.asdict(protocol),
+        "augmentation": as_json(dataclasses.asdict(augmentation)),
         **described,
     }
 
@@ -228,7 +263,9 @@ def csv_lines(rows: Sequence[Row]) -> str:
             protocol["epochs"],
             protocol["batch_size"],
         )
-        lines.append(",".join(f'"{field}"' if "," in str(field) else str(field) for field in fields))
+        lines.append(
+            ",".join(f'"{field}"' if "," in str(field) else str(field) for field in fields)
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,10 @@
 """Networks as pure functions of one flat vector of parameters."""
 
 import dataclasses
+import difflib
 import functools
+import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,18 +14,24 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from dpd_jax.errors import check_choice
+from dpd_jax.errors import UserError
 from dpd_jax.networks import alexnet, convnet, layout, lenet, mlp, resnet, vgg
 from dpd_jax.networks.layout import Parameter
 
 # Name -> function of `image_shape`, `num_classes` and the network's own options, all by keyword.
+# What a name fixes, such as the norm of "vgg11_bn", is not read from the options.
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "alexnet": alexnet.build,
     "convnet": convnet.build,
+    "convnet_bn": functools.partial(convnet.build, norm="batch"),
+    "resnet18": functools.partial(resnet.build, norm="instance", pooling="none"),
+    "resnet18_bn": functools.partial(resnet.build, norm="batch", pooling="none"),
+    "resnet18_ap": functools.partial(resnet.build, norm="instance", pooling="average"),
+    "resnet18_ap_bn": functools.partial(resnet.build, norm="batch", pooling="average"),
+    "vgg11": functools.partial(vgg.build, norm="instance"),
+    "vgg11_bn": functools.partial(vgg.build, norm="batch"),
+    "alexnet": alexnet.build,
     "lenet": lenet.build,
     "mlp": mlp.build,
-    "resnet18": resnet.build,
-    "vgg11": vgg.build,
 }
 
 
@@ -129,16 +138,42 @@ def create(
     """Creates a network.
 
     Args:
-      name: a name in `BUILDERS`.
+      name: a name in `BUILDERS`, or "package.module:function" for a builder of your own.
       image_shape: (height, width, channels).
       num_classes: number of logits.
-      **options: the options of this network, such as `convnet.ConvNet`'s.
+      **options: as in the config's `network`. A builder gets those that it has; ConvNet, which
+        has all of them, refuses others.
 
     Raises:
-      UserError: for an unknown name, or options that do not fit together or the images.
-      TypeError: for an unknown option.
+      UserError: for an unknown name, a builder that cannot be imported, or options that do not
+        fit together or the images.
+      TypeError: for an option that ConvNet does not have.
     """
-    check_choice("network.name", name, BUILDERS)
+    build = _import(name) if ":" in name else _known(name)
     shape = tuple(image_shape)
-    module = BUILDERS[name](image_shape=shape, num_classes=num_classes, **options)
+    parameters = inspect.signature(build).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        names = {parameter.name for parameter in parameters}
+        options = {key: value for key, value in options.items() if key in names}
+    options |= getattr(build, "keywords", {})
+    module = build(image_shape=shape, num_classes=num_classes, **options)
     return Network(module=module, image_shape=shape, num_classes=num_classes)
+
+
+def _known(name: str) -> Callable[..., nn.Module]:
+    if name not in BUILDERS:
+        near = difflib.get_close_matches(name.lower(), BUILDERS, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(
+            f"network {name!r} is unknown.{hint} Known are {', '.join(BUILDERS)}, and "
+            '"package.module:function" for your own.'
+        )
+    return BUILDERS[name]
+
+
+def _import(name: str) -> Callable[..., nn.Module]:
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"network {name!r} cannot be imported: {error}.") from error

@@ -36,7 +36,9 @@ class AlexNet(nn.Module):
         return Linear(self.num_classes, name="classifier")(layers.flatten(x))
 
 
-def build(*, image_shape, num_classes: int, stem_padding: int, convolution: str) -> AlexNet:
+def build(
+    *, image_shape, num_classes: int, stem_padding: int = 1, convolution: str = "auto"
+) -> AlexNet:
     """An AlexNet for these images; see `convnet.build` for the options.
 
     Raises:

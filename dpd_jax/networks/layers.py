@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from dpd_jax.errors import UserError
 from dpd_jax.networks import convolution
@@ -87,12 +86,4 @@ def check_side(name: str, image_shape: tuple[int, int, int], stem_padding: int, 
             f"network {name!r} needs images of at least {least}x{least}; these are "
             f"{image_shape[0]}x{image_shape[1]}. Choose a network with fewer poolings, e.g. "
             "convnet with a smaller network.depth, or mlp."
-        )
-
-
-def check_norm(name: str, norm: str) -> None:
-    """Raises UserError for a norm that the networks that judge do not have."""
-    if norm not in NORMS:
-        raise UserError(
-            f"network.norm is {norm!r}; {name!r} knows {', '.join(NORMS)}."
         )

@@ -30,7 +30,9 @@ class LeNet(nn.Module):
         return Linear(self.num_classes, name="classifier")(x)
 
 
-def build(*, image_shape, num_classes: int, stem_padding: int, convolution: str) -> LeNet:
+def build(
+    *, image_shape, num_classes: int, stem_padding: int = 1, convolution: str = "auto"
+) -> LeNet:
     """A LeNet for these images; see `convnet.build` for the options.
 
     Raises:

@@ -8,7 +8,7 @@ classifier reads the whole last map instead of its mean.
 import flax.linen as nn
 import jax
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import check_choice
 from dpd_jax.networks import layers
 from dpd_jax.networks.convnet import Linear, Norm, average_pool
 
@@ -92,7 +92,12 @@ class ResNet18(nn.Module):
 
 
 def build(
-    *, image_shape, num_classes: int, norm: str, pooling: str, convolution: str
+    *,
+    image_shape,
+    num_classes: int,
+    norm: str = "instance",
+    pooling: str = "none",
+    convolution: str = "auto",
 ) -> ResNet18:
     """A ResNet18 for these images; see `convnet.build` for the options.
 
@@ -103,9 +108,8 @@ def build(
       UserError: for images whose last map would be a single pixel with instance norm, which
         makes it 0, or no pixel; or for an unknown norm or pooling.
     """
-    layers.check_norm("resnet18", norm)
-    if pooling not in ("none", "average"):
-        raise UserError(f"network.pooling is {pooling!r}; 'resnet18' knows none and average.")
+    check_choice("network.norm", norm, layers.NORMS)
+    check_choice("network.pooling", pooling, ("none", "average"))
     layers.check_side("resnet18", image_shape, 1, 16 if norm == "instance" else 8)
     return ResNet18(
         num_classes, norm, pooling == "average", layers.stem_stride(image_shape), convolution

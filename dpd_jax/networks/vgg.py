@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from dpd_jax.errors import check_choice
 from dpd_jax.networks import layers
 from dpd_jax.networks.convnet import Linear, max_pool
 
@@ -42,13 +43,18 @@ class VGG11(nn.Module):
 
 
 def build(
-    *, image_shape, num_classes: int, norm: str, stem_padding: int, convolution: str
+    *,
+    image_shape,
+    num_classes: int,
+    norm: str = "instance",
+    stem_padding: int = 1,
+    convolution: str = "auto",
 ) -> VGG11:
     """A VGG11 for these images; see `convnet.build` for the options.
 
     Raises:
       UserError: for images smaller than 32x32, or a norm that is not "instance" or "batch".
     """
-    layers.check_norm("vgg11", norm)
+    check_choice("network.norm", norm, layers.NORMS)
     layers.check_side("vgg11", image_shape, stem_padding, 32)
     return VGG11(num_classes, norm, stem_padding, convolution)

@@ -11,18 +11,15 @@ from tests.golden.torch_layout import close, nhwc
 
 # The golden file: the network, its options.
 NETWORKS = {
-    "LeNet": ("lenet", dict(stem_padding=1)),
+    "LeNet": ("lenet", {}),
     "MLP": ("mlp", {}),
-    "AlexNet": ("alexnet", dict(stem_padding=1)),
-    "VGG11": ("vgg11", dict(norm="instance", stem_padding=1)),
-    "VGG11BN": ("vgg11", dict(norm="batch", stem_padding=1)),
-    "ResNet18": ("resnet18", dict(norm="instance", pooling="none")),
-    "ResNet18BN": ("resnet18", dict(norm="batch", pooling="none")),
-    "ResNet18_AP": ("resnet18", dict(norm="instance", pooling="average")),
-    "ConvNetBN": (
-        "convnet",
-        dict(width=128, depth=3, norm="batch", activation="relu", pooling="average", stem_padding=1),
-    ),
+    "AlexNet": ("alexnet", {}),
+    "VGG11": ("vgg11", {}),
+    "VGG11BN": ("vgg11_bn", {}),
+    "ResNet18": ("resnet18", {}),
+    "ResNet18BN": ("resnet18_bn", {}),
+    "ResNet18_AP": ("resnet18_ap", {}),
+    "ConvNetBN": ("convnet_bn", dict(width=128, depth=3)),
 }
 _KINDS = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
@@ -85,8 +82,6 @@ def unflatten(named: dict) -> dict:
 def test_network(golden, name):
     data = golden(f"crossarch_{name}")
     kind, options = NETWORKS[name]
-    if kind != "mlp":
-        options = options | {"convolution": "patches"}
     network = networks.create(kind, image_shape=(32, 32, 3), num_classes=10, **options)
     paths = in_order(network)
     side = sides(name, paths)

@@ -1,0 +1,61 @@
+"""plot.png of an evaluation: accuracy as bars, a group per network, a colour per candidate."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dpd_jax.storage import atomic
+
+_COLOURS = ("#2f6fb0", "#c8c4ba", "#5b6470", "#c8553d", "#3b8f5f", "#8a5fa8")
+_DPI = 110
+
+
+class Bar(Protocol):
+    """What is drawn of one row: names, mean and standard deviation as fractions."""
+
+    candidate: str
+    network: str
+
+    @property
+    def mean(self) -> float: ...
+
+    @property
+    def std(self) -> float: ...
+
+
+def save(path: pathlib.Path, rows: Sequence[Bar], *, title: str) -> None:
+    """Draws one bar per candidate and network, with its standard deviation.
+
+    Raises:
+      UserError: if the disk is full.
+    """
+    networks = list(dict.fromkeys(row.network for row in rows))
+    names = list(dict.fromkeys(row.candidate for row in rows))
+    figure = Figure((2.2 + 1.2 * len(networks), 3.8), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    width = 0.8 / len(names)
+    for place, name in enumerate(names):
+        own = [row for row in rows if row.candidate == name]
+        at = np.array([networks.index(row.network) for row in own]) + (place + 0.5) * width - 0.4
+        heights = [100 * row.mean for row in own]
+        bars = axes.bar(
+            at,
+            heights,
+            0.92 * width,
+            yerr=[100 * row.std for row in own],
+            color=_COLOURS[place % len(_COLOURS)],
+            ecolor="#1b1f24",
+            label=name,
+        )
+        axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
+    axes.set_xticks(range(len(networks)), networks)
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title(title, loc="left", parse_math=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    drawn = FigureCanvasAgg(figure)
+    atomic.write_whole(path, drawn.print_png, num_bytes=60_000)
