@@ -1,12 +1,10 @@
 """All config fields, with the values that all configs share.
 
-A placeholder marks a field that every config file must set. The config is locked,
-so a misspelt field is an error. A config file defines `get_config(arg)`; `arg` is a
-method, "small", or both (see `methods.apply`).
+A placeholder marks a field without a common value. The config is locked, so a misspelt
+field is an error. A config file defines `get_config(arg)`; `arg` is a method, "small",
+or both (see `methods.apply`).
 
-The values follow DPD (Cao et al. 2025, "Optimizing Trajectory Matching
-Distillation via Parameter Difference-Driven Pruning"). That paper does not give
-some of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset
+The values follow DPD (see `published.DPD`). Its paper does not give some of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset
 Distillation via Difficulty-Aligned Trajectory Matching"), on which DPD builds:
 student.batch_syn; synthetic.labels and step_size; distill.lr_lr, momenta,
 iterations and threshold; ZCA whitening; 100 experts with GSAM's rho and alpha;
@@ -20,7 +18,9 @@ epochs chooses and labels the images, and training stops there.
 
 from ml_collections import config_dict
 
-_required = config_dict.placeholder  # a field of this type that the config file must set
+from dpd_jax.presets import published
+
+_required = config_dict.placeholder  # a field of this type without a common value
 
 
 def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_dict.ConfigDict:
@@ -28,7 +28,8 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
 
     Args:
       image_set: values from `image_sets`, if any.
-      ipc: synthetic images per class, if known.
+      ipc: synthetic images per class, if known. With both, the config has the values of
+        `published.DPD`, if it has a row for them.
     """
     config = config_dict.ConfigDict()
 
@@ -214,6 +215,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     )
     config.update(image_set or {})
     config.ipc = ipc
+    config.update_from_flattened_dict(published.DPD.get((config.data.name, ipc), {}))
     return config.lock()
 
 
