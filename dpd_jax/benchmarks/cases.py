@@ -210,6 +210,10 @@ def _compile(row: dict, function: Callable, *arguments: Any) -> Callable:
 def _work(row: dict, run: Callable[[], Any]) -> Work:
     """The work of a JAX function; without it, and with the reason, if memory is too small."""
     free = device.free_memory_bytes()
+
+    def refuse():
+        raise RuntimeError(f"not run: {free / 2**30:.1f} GiB of memory are free")
+
     if free is not None and row["temp_bytes"] is not None and row["temp_bytes"] >= free:
-        return Work(row | {"error": f"not run: {free / 2**30:.1f} GiB of memory are free"}, None)
+        return Work(row, refuse)
     return Work(row, lambda: jax.block_until_ready(run()))

@@ -4,11 +4,11 @@ A placeholder marks a field without a common value. The config is locked, so a m
 field is an error. A config file defines `get_config(arg)`; `arg` is a method, "small",
 or both (see `methods.apply`).
 
-The values follow DPD (see `published.DPD`). Its paper does not give some of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset
-Distillation via Difficulty-Aligned Trajectory Matching"), on which DPD builds:
-student.batch_syn; synthetic.labels and step_size; distill.lr_lr, momenta,
-iterations and threshold; ZCA whitening; 100 experts with GSAM's rho and alpha;
-the evaluation.
+The values follow DPD (Cao et al. 2025, see `published.DPD`). That paper does not give some
+of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset Distillation via
+Difficulty-Aligned Trajectory Matching"), on which DPD builds: student.batch_syn;
+synthetic.labels and step_size; distill.lr_lr, momenta, iterations and threshold; ZCA
+whitening; 100 experts with GSAM's rho and alpha; the evaluation.
 
 Experts are trained to epoch 100, as in DATM, because their predictions at that
 epoch choose and label the first synthetic images. Otherwise only the epochs to

@@ -131,16 +131,15 @@ def read(path: str) -> tuple[Product, ...]:
         known = ", ".join(sorted(str(p) for p in _FOLDER.glob("[a-z]*.py")))
         raise UserError(f"--sweep={path}: there is no such file. Known are {known or 'none'}.")
     over = runpy.run_path(path).get("OVER")
-    valid = isinstance(over, tuple) and all(
+    if isinstance(over, tuple) and all(
         isinstance(product, dict) and all(isinstance(v, tuple) for v in product.values())
         for product in over
+    ):
+        return over
+    raise UserError(
+        f"--sweep={path}: expected OVER, a tuple of dictionaries from field names to tuples of "
+        'values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
     )
-    if not valid:
-        raise UserError(
-            f"--sweep={path}: expected OVER, a tuple of dictionaries from field names to tuples of "
-            'values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
-        )
-    return over
 
 
 def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
@@ -215,7 +214,7 @@ def _literal(text: str) -> Any:
         return text
 
 
-_PARSERS = {
+_PARSERS: dict[type, Callable[[str], Any]] = {
     int: int,
     float: float,
     tuple: _tuple,

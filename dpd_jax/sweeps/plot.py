@@ -50,7 +50,7 @@ def _along(table: Table) -> str | None:
         values = {row.values.get(field) for row in table.rows}
         if len(values) > 2 and all(type(value) in (int, float) for value in values):
             counts[field] = len(values)
-    return max(counts, key=counts.get, default=None)
+    return max(counts, key=lambda field: counts[field], default=None)
 
 
 def _lines(table: Table, along: str) -> dict[str, list[Row]]:

@@ -103,14 +103,12 @@ def go(
             continue
         except UserError as error:
             failures[run.label] = str(error)
-        except (
-            jax.errors.JaxRuntimeError
-        ) as error:  # Most likely this setting needs too much memory.
+        except jax.errors.JaxRuntimeError as error:  # Most likely out of memory.
             failures[run.label] = str(error).partition("\n")[0]
         if run.label in failures:
             console.say(f"this run failed, the sweep goes on: {failures[run.label]}")
-        else:
-            console.say(table_lib.sentence(report.load(run.workdir)))
+        elif result := report.load(run.workdir):
+            console.say(table_lib.sentence(result))
         seconds.setdefault(run.setting.name, []).append(time.monotonic() - start)
         _write(runs, folder, failures, line)
     console.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
@@ -139,8 +137,10 @@ def time_left(seconds: dict[str, list[float]], waiting: list[Run]) -> str:
 def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str) -> None:
     # One process at a time, so that the last one to write has read all finished runs.
     with locks.in_turn(folder, "--workdir", "writing its table", console.note):
-        reports = [report.load(run.workdir) if run.finished else None for run in runs]
-        cells = [table_lib.Cell(r.setting, r.seed, x) for r, x in zip(runs, reports, strict=True)]
+        cells = []
+        for run in runs:
+            result = report.load(run.workdir) if run.finished else None
+            cells.append(table_lib.Cell(run.setting, run.seed, result))
         table = table_lib.make(cells)
         table_lib.write_csv(folder / "table.csv", table)
         table_lib.write_markdown(folder / "table.md", table, failures, line)

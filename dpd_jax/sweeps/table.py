@@ -153,18 +153,17 @@ def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
 def write_csv(path: pathlib.Path, table: Table) -> None:
     """Writes the numbers: accuracies in [0, 1], seconds."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
     columns = "accuracy_mean accuracy_std runs runs_asked seeds accuracies over_first_mean"
     columns += " over_first_std diverged_networks distill_seconds"
+    writer = csv.writer(text)
     writer.writerow(["point", *table.fields, *columns.split()])
     for row in (*table.rows, *table.random):
+        seeds = ";".join(map(str, row.accuracies))
         accuracies = ";".join(map(repr, row.accuracies.values()))
         seconds = None if row.seconds is None else round(row.seconds, 1)
-        writer.writerow(
-            [row.label, *table.values(row), row.mean, row.std, len(row.accuracies), row.requested]
-            + [";".join(map(str, row.accuracies)), accuracies]
-            + [*row.over_first, row.diverged, seconds]
-        )
+        counts = (len(row.accuracies), row.requested)
+        figures = (row.mean, row.std, *counts, seeds, accuracies, *row.over_first, row.diverged)
+        writer.writerow([row.label, *table.values(row), *figures, seconds])
     atomic.write_text(path, text.getvalue())
 
 

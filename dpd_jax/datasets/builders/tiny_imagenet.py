@@ -19,7 +19,7 @@ from dpd_jax.datasets.builders.base import ImageBuilder
 _ROOT = "tiny-imagenet-200"
 
 
-class TinyImagenet(ImageBuilder, skip_registration=True):
+class TinyImagenet(ImageBuilder):
     """100,000 training and 10,000 validation photographs, 200 classes of equal size."""
 
     VERSION = tfds.core.Version("1.0.0")
