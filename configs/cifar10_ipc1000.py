@@ -6,8 +6,6 @@ Values: `published.DPD` in dpd_jax/presets/published.py.
 Accuracy: not measured yet. Claimed by the papers: DATM 85.5 ± 0.4 %, PAD
 86.7 ± 0.2 %, random real images 78.4 ± 0.2 %.
 Cost: not measured yet. Experts take 8.2 GB: 100 x 64 epochs x 320,010 float32.
-
-N follows the papers' tables; DATM's released program uses 100.
 """
 
 from dpd_jax.presets import base, image_sets, methods

@@ -6,8 +6,6 @@ Values: `published.DPD` in dpd_jax/presets/published.py.
 Accuracy: not measured yet. Claimed by the papers: DATM 83.5 ± 0.2 %, PAD
 84.6 ± 0.3 %, random real images 73.2 ± 0.3 %.
 Cost: not measured yet. Experts take 8.2 GB: 100 x 64 epochs x 320,010 float32.
-
-N follows the papers' tables; DATM's released program uses 40.
 """
 
 from dpd_jax.presets import base, image_sets, methods

@@ -6,8 +6,6 @@ Values: `published.DPD` in dpd_jax/presets/published.py.
 Accuracy: not measured yet. Claimed by the paper: DPD 17.6 ± 0.2 %, DATM
 17.1 ± 0.3 %, random real images 1.4 ± 0.1 %.
 Cost: not measured yet. Experts take 8.2 GB: 100 x 24 epochs x 857,160 float32.
-
-N follows the papers' tables; DATM's released program uses 40.
 """
 
 from dpd_jax.presets import base, image_sets, methods

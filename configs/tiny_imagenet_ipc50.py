@@ -6,8 +6,6 @@ Values: `published.DPD` in dpd_jax/presets/published.py.
 Accuracy: not measured yet. Claimed by the paper: DPD 40.8 ± 0.2 %, DATM
 39.7 ± 0.3 %, random real images 15.0 ± 0.4 %.
 Cost: not measured yet. Experts take 25.4 GB: 100 x 74 epochs x 857,160 float32.
-
-N follows the papers' tables; DATM's released program uses 20.
 """
 
 from dpd_jax.presets import base, image_sets, methods

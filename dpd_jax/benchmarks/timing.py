@@ -29,13 +29,11 @@ class Work(NamedTuple):
 class Product:
     """The machine's float32 matrix product.
 
-    Attributes:
-      shape: rows, inner and columns.
-      rates: operations per second, from all measurements.
+    `multiply` computes a product of `shape` (rows, inner, columns) and returns when it is
+    done. `rates` are the operations per second of all measurements.
     """
 
     def __init__(self, multiply: Callable[[], Any], shape: tuple[int, int, int]):
-        """`multiply` computes a product of this shape and returns when it is done."""
         self.shape = shape
         self._multiply = multiply
         self.rates: list[float] = []

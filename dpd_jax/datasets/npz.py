@@ -25,9 +25,7 @@ def read(
     """Reads splits of a set into memory.
 
     Args:
-      path: the file.
-      splits: names of the splits; the first is the training split, which must contain
-        every class.
+      splits: their names; the first is the training split, which must contain every class.
       keys: of images and labels; the arrays are named `<split>_<key>`.
 
     Returns:
@@ -35,9 +33,8 @@ def read(
       classes, or numbers if the file has no names.
 
     Raises:
-      UserError: the file is missing, damaged or not an .npz file; an array is missing,
-        holds Python objects, or has another type or shape; or the labels do not count
-        from 0 without gaps.
+      UserError: the file is missing, damaged or not an .npz file; an array is missing or has
+        another type or shape; or the labels do not count from 0 without gaps.
     """
     names = [(f"{split}_{keys[0]}", f"{split}_{keys[1]}") for split in splits]
     arrays = _arrays(path, [name for pair in names for name in pair])
@@ -87,7 +84,8 @@ def _array(path: pathlib.Path, stored, name: str) -> np.ndarray:
         raise UserError(
             f'the array "{name}" in {path} cannot be read ({type(error).__name__}: {error}). '
             "Either the file is damaged, or the array holds Python objects, e.g. images of "
-            "different sizes. Write arrays of numbers, and class_names of text: `np.array(names, str)`."
+            "different sizes. Write arrays of numbers, and class_names as an array of text, "
+            "`np.array(names, str)`."
         ) from error
 
 

@@ -29,17 +29,11 @@ def read(
 ) -> tuple[str, list[tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
     """Reads splits of a set into memory. A missing set is downloaded if a builder exists.
 
-    Args:
-      name, data_dir, progress: see `loading.load`.
-      splits: in TFDS's notation.
-      keys: the image feature and the label feature.
+    Arguments and errors are those of `loading.load`; `keys` are the features of images and labels.
 
     Returns:
-      The name with its version; images (uint8 [n, h, w, c]) and labels (int32
-      [n]) of each split; the names of the classes.
-
-    Raises:
-      UserError: see `loading.load`.
+      The name with its version; images (uint8 [n, h, w, c]) and labels (int32 [n]) of each
+      split; the names of the classes.
     """
     folder = _locate(name, data_dir, progress)
     full_name = f"{name.partition(':')[0]}:{folder.name}"

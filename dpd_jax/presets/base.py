@@ -214,8 +214,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         test_batch=500,  # images; changes speed only
     )
     config.update(image_set or {})
-    config.ipc = ipc
-    config.update_from_flattened_dict(published.DPD.get((config.data.name, ipc), {}))
+    if ipc:
+        config.ipc = ipc
+        config.update_from_flattened_dict(published.DPD.get((config.data.name, ipc), {}))
     return config.lock()
 
 

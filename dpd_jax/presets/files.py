@@ -11,14 +11,11 @@ FOLDER = pathlib.Path("configs")
 
 
 def load_config(name: str) -> ConfigDict:
-    """Reads a config.
+    """Reads a config: complete and locked. Values can change, a misspelt field is an error.
 
     Args:
       name: the path of a config file. After a colon may follow a method, "small" or both, e.g.
         "configs/cifar10_ipc1.py:datm,small".
-
-    Returns:
-      The config, complete and locked: values can change, a misspelt field is an error.
 
     Raises:
       UserError: the file is missing or cannot be read, or a name after the colon is unknown.

@@ -4,7 +4,6 @@ Each setting and seed is an ordinary run in its own folder. Settings with the sa
 expert training share their experts. Several processes may work on one sweep.
 """
 
-import itertools
 import pathlib
 import statistics
 import time
@@ -48,12 +47,11 @@ def plan_runs(grid: list[Setting], seeds: int, folder: pathlib.Path) -> list[Run
       UserError: one of the folders holds a run of another config.
     """
     # Settings with the same data follow each other, so that the data is read once.
-    by_data: dict[str, list[Setting]] = {}
-    for setting in grid:
-        by_data.setdefault(identity.of_data(setting.experiment.config), []).append(setting)
+    data = [identity.of_data(setting.experiment.config) for setting in grid]
+    places = sorted(range(len(grid)), key=lambda place: data.index(data[place]))
     runs = []
     for seed in range(seeds):
-        for setting in itertools.chain(*by_data.values()):
+        for setting in (grid[place] for place in places):
             experiment = setting.with_seed(seed)
             path = folder / setting.name / f"seed={seed}"
             runs.append(Run(setting, seed, experiment, Workdir(path, experiment.config)))
@@ -72,7 +70,7 @@ def go(
     Args:
       runs: from `plan_runs`.
       folder: of the sweep.
-      shared: data and experts.
+      shared: the data and the experts that runs share.
       run_one: executes one run, `loop.run`.
       line: the command, repeated in the table.
 

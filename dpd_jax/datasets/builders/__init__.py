@@ -24,15 +24,10 @@ BUILDERS = {builder.name: builder for builder in (Cifar10, Cifar100, FashionMnis
 
 
 def prepare(name: str, data_dir: pathlib.Path, progress: Progress | None = None) -> pathlib.Path:
-    """Downloads and prepares a data set, completely or not at all.
+    """Downloads and prepares a set of `BUILDERS`, completely or not at all.
 
     The archives stay in `<data_dir>/downloads`. An archive already there with the
     right checksum is used without network.
-
-    Args:
-      name: a key of `BUILDERS`.
-      data_dir: the folder of prepared sets; made if missing.
-      progress: called with the fractions downloaded and prepared, or None.
 
     Returns:
       The folder of the prepared set, `<data_dir>/<name>/<version>`.

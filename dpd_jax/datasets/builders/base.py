@@ -48,10 +48,6 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             homepage=self.HOMEPAGE,
         )
 
-    def name_classes(self, names: list[str]) -> None:
-        """Names the classes in the order of their labels."""
-        self.info.features["label"].names = names
-
     def count(self, split: str, total: int, examples: Iterable) -> Iterator:
         """Yields the examples of a split and reports how many of `total` are done."""
         for done, example in enumerate(examples, start=1):

@@ -32,7 +32,7 @@ class _Cifar(ImageBuilder):
             for member in archive:
                 if file := archive.extractfile(member):  # None for a folder.
                     files[member.name.rsplit("/", 1)[-1]] = file.read()
-        self.name_classes(files[self.CLASS_NAMES_FILE].decode().split())
+        self.info.features["label"].names = files[self.CLASS_NAMES_FILE].decode().split()
         splits = {}
         for split, names in self.FILES.items():
             content = np.frombuffer(b"".join(files[name] for name in names), np.uint8)

@@ -39,7 +39,7 @@ class FashionMnist(ImageBuilder):
     }
 
     def _split_generators(self, dl_manager):
-        self.name_classes(_CLASS_NAMES)
+        self.info.features["label"].names = _CLASS_NAMES
         arrays = [_read_idx(dl_manager.manual_dir / name) for name in self.ARCHIVES]
         return {
             split: self.count(split, len(images), self._generate_examples(images, labels))

@@ -33,8 +33,8 @@ class TinyImagenet(ImageBuilder):
 
     def _split_generators(self, dl_manager):
         archive = zipfile.ZipFile(dl_manager.manual_dir / next(iter(self.ARCHIVES)))
-        classes = sorted(archive.read(f"{_ROOT}/wnids.txt").decode().split())
-        self.name_classes(classes)
+        class_ids = archive.read(f"{_ROOT}/wnids.txt").decode().split()
+        self.info.features["label"].names = sorted(class_ids)
         train = {
             name: name.split("/")[2]
             for name in archive.namelist()
