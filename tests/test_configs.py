@@ -104,8 +104,8 @@ AST_VALUES = {
 }
 
 
-def load(name: str, words: str = "") -> config_dict.ConfigDict:
-    return importlib.import_module(f"configs.{name}").get_config(words)
+def load(name: str, arg: str = "") -> config_dict.ConfigDict:
+    return importlib.import_module(f"configs.{name}").get_config(arg)
 
 
 def flat(config: config_dict.ConfigDict) -> dict:
@@ -131,20 +131,18 @@ def rows(table: str) -> dict[str, list[str]]:
 
 def test_every_data_set_and_size_is_there():
     fashion = [f"fashion_mnist_ipc{i}" for i in (1, 10, 50)]
-    assert FILES == sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"])
+    assert sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"]) == FILES
 
 
-@pytest.mark.parametrize("words", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
+@pytest.mark.parametrize("arg", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_and_preset_is_a_valid_plan(name, words):
-    config = load(name, words)
+def test_every_file_and_preset_is_a_valid_plan(name, arg):
+    config = load(name, arg)
     assert config.is_locked
     assert flat(config).keys() == flat(base.get_config()).keys()
     assert None not in flat(config).values()
     assert f"{config.data.name}_ipc{config.ipc}" == name
-    experiment = Experiment.from_config(
-        config
-    )  # what the commands build first; refuses impossible values
+    experiment = Experiment.from_config(config)  # Refuses impossible values.
     first, last = config.curriculum.min_start_epoch, config.curriculum.current_max_start_epoch
     assert 0 <= first <= last <= config.curriculum.max_start_epoch
     assert experiment.num_images == config.num_classes * config.ipc
@@ -374,6 +372,14 @@ def test_a_wrong_word_is_told_with_the_nearest_right_one():
         load("digits_ipc1", "dtam,small")
     with pytest.raises(UserError, match="mtt and datm are both methods"):
         load("digits_ipc1", "mtt,datm")
+
+
+def test_values_of_a_config_file_come_before_the_published_ones():
+    for arg in ("", "dpd", "datm"):
+        config = base.get_config(image_sets.CIFAR10, ipc=10)
+        assert config.student.syn_steps == 80
+        config.student.syn_steps = 7
+        assert methods.apply(config, arg).student.syn_steps == 7
 
 
 def test_a_file_that_leaves_a_value_out_is_told_which():

@@ -24,8 +24,6 @@ from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage import trajectories
 from dpd_jax.storage.trajectories import TrajectoryStore
 
-# Expert steps per timed call. More steps hide the launch overhead of an accelerator.
-_EXPERT_STEPS, _EXPERT_STEPS_ACCELERATOR = 2, 20
 _EVALUATED_IMAGES = 100  # About this many pass through a network in a timed call.
 _READS = 20  # The host time of a step is the median of these.
 
@@ -76,7 +74,7 @@ def expert_training(experiment: Experiment, _: Sweep) -> Iterator[list[Work]]:
     """
     batch, network, recipe = experiment.recipe.batch_size, experiment.network, experiment.recipe
     accelerator = jax.default_backend() != "cpu"
-    steps = _EXPERT_STEPS_ACCELERATOR if accelerator else _EXPERT_STEPS
+    steps = 20 if accelerator else 2  # More steps hide the launch overhead of an accelerator.
     for at_once in sorted({1, experiment.config.experts.at_once} | ({5} if accelerator else set())):
         count = at_once * flops.expert(network, recipe.optimizer, steps=steps, batch=batch)
         row = _row(experiment, "expert_training", steps, batch, count) | {
@@ -197,12 +195,11 @@ def _compile(row: dict, function: Callable, *arguments: Any) -> Callable:
 
 
 def _work(row: dict, run: Callable[[], Any]) -> Work:
-    """The work of a JAX function; without it, and with the reason, if memory is too small."""
+    """The work of a JAX function; it is refused if too little memory is free."""
     free = device.free_memory_bytes()
-    fits = free is None or (row["temp_bytes"] or 0) < free
 
     def checked_run():
-        if not fits:
+        if free is not None and (row["temp_bytes"] or 0) >= free:
             raise RuntimeError(f"not run: {free / 2**30:.1f} GiB of memory are free")
         return jax.block_until_ready(run())
 

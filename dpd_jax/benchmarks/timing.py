@@ -15,15 +15,10 @@ _PRODUCTS = 5  # before each repetition; the first is a warm-up, the median is t
 
 
 class Work(NamedTuple):
-    """A function to be timed.
+    """A function to be timed."""
 
-    Attributes:
-      row: the fields known before the measurement; `flops` is one of them.
-      run: does the work and returns when it is done; raises RuntimeError if it cannot.
-    """
-
-    row: dict[str, Any]
-    run: Callable[[], Any]
+    row: dict[str, Any]  # the fields known before the measurement; `flops` is one of them
+    run: Callable[[], Any]  # returns when the work is done; a RuntimeError becomes the row's error
 
 
 class Product:

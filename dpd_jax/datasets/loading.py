@@ -1,10 +1,7 @@
 """Image data sets as arrays in memory.
 
-Any image-classification set that TFDS has prepared as array_record is read through
-TFDS's data sources, without TensorFlow. The sets in
-`dpd_jax.datasets.builders.BUILDERS` are downloaded and prepared if they are missing.
-Users' own images are read from one .npz file (`dpd_jax.datasets.npz`). scikit-learn's
-8x8 digits need no files.
+They come from a set that TFDS has prepared as array_record (read without TensorFlow), from
+one .npz file of the user, or from scikit-learn's 8x8 digits.
 """
 
 import hashlib

@@ -37,7 +37,10 @@ def read(
     """
     folder = _locate(name, data_dir, progress)
     full_name = f"{name.partition(':')[0]}:{folder.name}"
-    builder = _open(folder)
+    try:
+        builder = tfds.builder_from_directory(folder, file_format="array_record")
+    except Exception as error:  # A damaged description may raise anything.
+        raise UserError(f"cannot read the data set in {folder}: {error}. {_HELP}") from error
     _check_features(builder.info.features, keys, full_name)
     sources = [_open_split(builder, split, full_name) for split in splits]
     total = sum(len(source) for source in sources)
@@ -112,13 +115,6 @@ def _check_features(features, keys: tuple[str, str], full_name: str) -> None:
             f'the feature "{keys[1]}" of {full_name} is {label}, not one integer for each '
             "image; set data.label_key"
         )
-
-
-def _open(folder: pathlib.Path):
-    try:
-        return tfds.builder_from_directory(folder, file_format="array_record")
-    except Exception as error:  # A damaged description may raise anything.
-        raise UserError(f"cannot read the data set in {folder}: {error}. {_HELP}") from error
 
 
 def _open_split(builder, split: str, full_name: str):

@@ -120,8 +120,9 @@ def transform(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
     """
     _check_images(images)
     mean, matrix, _ = preprocessing
-    forward = lambda rows: _apply(matrix, rows / np.float32(255) - mean)  # noqa: E731
-    return _in_chunks(preprocessing, images, forward)
+    return _in_chunks(
+        preprocessing, images, lambda rows: _apply(matrix, rows / np.float32(255) - mean)
+    )
 
 
 def restore(preprocessing: Preprocessing, x: np.ndarray) -> np.ndarray:
@@ -135,8 +136,9 @@ def restore(preprocessing: Preprocessing, x: np.ndarray) -> np.ndarray:
       UserError: the images have another shape than in the fit.
     """
     mean, _, inverse = preprocessing
-    backward = lambda rows: _apply(inverse, rows.astype(np.float32)) + mean  # noqa: E731
-    return _in_chunks(preprocessing, np.asarray(x), backward)
+    return _in_chunks(
+        preprocessing, np.asarray(x), lambda rows: _apply(inverse, rows.astype(np.float32)) + mean
+    )
 
 
 def _apply(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -85,8 +85,8 @@ def _draw(blocks: list[np.ndarray], names: list[str], title: str, text: str) -> 
     axes.set_axis_off()
 
     def write(x: float, y: float, line: str, **style: Any) -> None:
-        style = {"fontsize": 9, "color": _FAINT} | style
-        axes.text(x, y, line, parse_math=False, **style)
+        options: dict[str, Any] = {"fontsize": 9, "color": _FAINT} | style
+        axes.text(x, y, line, parse_math=False, **options)
 
     for label, name in enumerate(names):
         panel, row = divmod(label, rows)

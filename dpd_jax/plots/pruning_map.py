@@ -60,10 +60,8 @@ def read(lines: list[dict]) -> Log | None:
 
 
 def over_steps(log: Log) -> tuple[np.ndarray, np.ndarray]:
-    """Mean shares in at most `_COLUMNS` intervals of equal length.
-
-    Returns:
-      (edges [c + 1] in outer steps, means [parameters, c]; NaN where no step was logged).
+    """The edges [c + 1] of c <= `_COLUMNS` equal intervals of outer steps, and the mean shares
+    [parameters, c] in them; NaN where no step was logged.
     """
     columns = min(_COLUMNS, len(log.steps))
     edges = np.linspace(0, log.steps[-1], columns + 1)

@@ -26,10 +26,8 @@ _required = config_dict.placeholder  # a field of this type without a common val
 def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_dict.ConfigDict:
     """The locked base config; a config file completes it and calls `methods.apply`.
 
-    Args:
-      image_set: values from `image_sets`, if any.
-      ipc: synthetic images per class, if known. With both, the config has the values of
-        `published.DPD`, if it has a row for them.
+    With the values of a data set (from `image_sets`) and the images per class, it has the
+    values of `published.DPD`, if there is a row for them.
     """
     config = config_dict.ConfigDict()
 

@@ -4,9 +4,6 @@ TFDS reads prepared sets without TensorFlow, but its own builders need TensorFlo
 prepare them. These builders do not: they store images as plain `Tensor` features.
 They write to the same folders as TFDS's builders (`<data_dir>/<name>/<version>/`),
 in the array_record format.
-
-To add a set, write a builder here and add it to `BUILDERS`; or prepare the set with
-TFDS as array_record.
 """
 
 import pathlib
