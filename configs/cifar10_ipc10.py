@@ -2,6 +2,7 @@
 
     python -m experiments.distill --config=configs/cifar10_ipc10.py
 
+Values: `published.DPD` in dpd_jax/presets/published.py.
 Accuracy: not measured yet. Claimed by the paper: DPD 64.3 ± 0.5 %, DATM
 63.7 ± 0.5 %, random real images 31.0 ± 0.5 %.
 Cost: not measured yet. Experts take 3.1 GB: 100 x 24 epochs x 320,010 float32.
@@ -12,19 +13,4 @@ from dpd_jax.presets import base, image_sets, methods
 
 def get_config(arg: str = ""):
     config = base.get_config(image_sets.CIFAR10, ipc=10)
-
-    # From DPD, Table 3.
-    config.student.syn_steps = 80  # N
-    config.curriculum.expert_epochs = 2  # M
-    config.curriculum.min_start_epoch = 0  # T-
-    config.curriculum.current_max_start_epoch = 10  # T
-    config.curriculum.max_start_epoch = 20  # T+
-    config.curriculum.expansion_interval = 100  # I
-    config.distill.lr_y = 2
-    config.distill.lr_img = 100
-    config.matching.pruning_rate = 0.125  # 40,001 of 320,010 weights
-
-    # From DATM.
-    config.student.batch_syn = 100  # all
-    config.distill.lr_lr = 1e-5
     return methods.apply(config, arg)

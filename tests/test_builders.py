@@ -22,7 +22,11 @@ from dpd_jax.datasets import builders, loading
 from dpd_jax.datasets.builders import archives
 from dpd_jax.errors import UserError
 
-CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+# fmt: off
+CIFAR10_NAMES = [
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+]
+# fmt: on
 
 
 @pytest.fixture
@@ -222,7 +226,7 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypa
 
 
 def test_a_missing_file_and_a_bad_url_are_named(served, tmp_path, monkeypatch):
-    folder, url = served
+    _, url = served
     for mirror, match in ((url, "404"), ("no-url", "Invalid URL 'no-url/cifar-10-binary")):
         monkeypatch.setenv(archives.MIRROR_VARIABLE, mirror)
         with pytest.raises(UserError, match=match):

@@ -181,6 +181,14 @@ def test_values_are_those_of_table_3_and_of_datm_where_it_is_silent():
         assert_values(flat(load(name)), expected, name)
 
 
+def test_values_of_a_config_file_come_before_the_published_ones():
+    for arg in ("", "dpd", "datm"):
+        config = base.get_config(image_sets.CIFAR10, ipc=10)
+        assert config.student.syn_steps == 80
+        config.student.syn_steps = 7
+        assert methods.apply(config, arg).student.syn_steps == 7
+
+
 def test_large_sets_have_the_values_of_datm_and_pad():
     for place, name in enumerate(LARGE):
         expected = {

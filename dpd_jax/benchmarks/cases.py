@@ -24,8 +24,6 @@ from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage import trajectories
 from dpd_jax.storage.trajectories import TrajectoryStore
 
-# Expert steps per timed call. More steps hide the launch overhead of an accelerator.
-_EXPERT_STEPS, _EXPERT_STEPS_ACCELERATOR = 2, 20
 _EVALUATED_IMAGES = 100  # About this many pass through a network in a timed call.
 _READS = 20  # The host time of a step is the median of these.
 
@@ -69,15 +67,14 @@ def _distill_step(experiment: Experiment, host: dict[str, float]) -> Work:
     return _work(row, cost.repeated_step(program, state, segment, key))
 
 
-def expert_training(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]]:
+def expert_training(experiment: Experiment, _: Sweep) -> Iterator[list[Work]]:
     """Training steps of one expert, and of several side by side as configured.
 
     An accelerator also trains five, because one may leave it idle.
     """
-    del sweep
     batch, network, recipe = experiment.recipe.batch_size, experiment.network, experiment.recipe
     accelerator = jax.default_backend() != "cpu"
-    steps = _EXPERT_STEPS_ACCELERATOR if accelerator else _EXPERT_STEPS
+    steps = 20 if accelerator else 2  # More steps hide the launch overhead of an accelerator.
     for at_once in sorted({1, experiment.config.experts.at_once} | ({5} if accelerator else set())):
         count = at_once * flops.expert(network, recipe.optimizer, steps=steps, batch=batch)
         row = _row(experiment, "expert_training", steps, batch, count) | {
@@ -91,9 +88,8 @@ def expert_training(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]
         yield [_work(row, functools.partial(_compile(row, epoch, *inputs), *inputs))]
 
 
-def evaluation(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]]:
+def evaluation(experiment: Experiment, _: Sweep) -> Iterator[list[Work]]:
     """Some epochs of all networks of an evaluation: one by one, and side by side; no test."""
-    del sweep
     networks = experiment.config.evaluate.num_networks
     yield [_evaluation(experiment, networks, at_once) for at_once in sorted({1, networks})]
 
@@ -114,12 +110,11 @@ def _evaluation(experiment: Experiment, networks: int, at_once: int) -> Work:
     return _work(row, lambda: [program(*inputs) for _ in range(networks // at_once)])
 
 
-def store_read(experiment: Experiment, sweep: Sweep) -> Iterator[list[Work]]:
+def store_read(experiment: Experiment, _: Sweep) -> Iterator[list[Work]]:
     """Reading the segments of an outer step, without our cache, in each storage format.
 
     The operating system has the files in memory, because they were just written.
     """
-    del sweep
     works = []
     with contextlib.ExitStack() as stack:
         for storage in trajectories.STORAGE:
@@ -184,19 +179,11 @@ WORKS: dict[str, Callable[[Experiment, Sweep], Iterator[list[Work]]]] = {
 
 def _row(
     experiment: Experiment, what: str, steps: int | None, batch: int | None, count: int
-) -> dict:
+) -> dict[str, Any]:
     """The fields of every row before the measurement."""
-    return {
-        "what": what,
-        "gradient": None,
-        "steps": steps,
-        "batch": batch,
-        "width": experiment.config.network.width,
-        "flops": count,
-        "augmentation": None,
-        "temp_bytes": None,
-        "compile_seconds": None,
-    }
+    shape = dict(steps=steps, batch=batch, width=experiment.config.network.width, flops=count)
+    unknown = dict(augmentation=None, temp_bytes=None, compile_seconds=None)
+    return {"what": what, "gradient": None} | shape | unknown
 
 
 def _compile(row: dict, function: Callable, *arguments: Any) -> Callable:
@@ -208,8 +195,12 @@ def _compile(row: dict, function: Callable, *arguments: Any) -> Callable:
 
 
 def _work(row: dict, run: Callable[[], Any]) -> Work:
-    """The work of a JAX function; without it, and with the reason, if memory is too small."""
+    """The work of a JAX function; it is refused if too little memory is free."""
     free = device.free_memory_bytes()
-    if free is not None and row["temp_bytes"] is not None and row["temp_bytes"] >= free:
-        return Work(row | {"error": f"not run: {free / 2**30:.1f} GiB of memory are free"}, None)
-    return Work(row, lambda: jax.block_until_ready(run()))
+
+    def checked_run():
+        if free is not None and (row["temp_bytes"] or 0) >= free:
+            raise RuntimeError(f"not run: {free / 2**30:.1f} GiB of memory are free")
+        return jax.block_until_ready(run())
+
+    return Work(row, checked_run)

@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def _cell(row: dict[str, Any], field: str, scale: float | None, digits: str) -> str:
-    value = _kind(row) if field == "kind" else row.get(field)
+    value: Any = _kind(row) if field == "kind" else row.get(field)
     return "-" if value is None else f"{value if scale is None else value * scale:{digits}}"
 
 

@@ -15,27 +15,20 @@ _PRODUCTS = 5  # before each repetition; the first is a warm-up, the median is t
 
 
 class Work(NamedTuple):
-    """A function to be timed.
+    """A function to be timed."""
 
-    Attributes:
-      row: the fields known before the measurement; `flops` is one of them.
-      run: does the work and returns when it is done; None if it cannot run here.
-    """
-
-    row: dict[str, Any]
-    run: Callable[[], Any] | None
+    row: dict[str, Any]  # the fields known before the measurement; `flops` is one of them
+    run: Callable[[], Any]  # returns when the work is done; a RuntimeError becomes the row's error
 
 
 class Product:
     """The machine's float32 matrix product.
 
-    Attributes:
-      shape: rows, inner and columns.
-      rates: operations per second, from all measurements.
+    `multiply` computes a product of `shape` (rows, inner, columns) and returns when it is
+    done. `rates` are the operations per second of all measurements.
     """
 
     def __init__(self, multiply: Callable[[], Any], shape: tuple[int, int, int]):
-        """`multiply` computes a product of this shape and returns when it is done."""
         self.shape = shape
         self._multiply = multiply
         self.rates: list[float] = []
@@ -82,36 +75,36 @@ def measure(group: list[Work], product: Product) -> list[dict[str, Any]]:
       products before it, and the fraction of this rate that its operations reached. They are
       None for a work that cannot run.
     """
-    times: dict[int, list[float]] = {}
-    rates: dict[int, list[float]] = {}
+    times: list[list[float]] = [[] for _ in group]
+    rates: list[list[float]] = [[] for _ in group]
+    able = []
     for place, work in enumerate(group):
         try:
-            if work.run:
-                work.run()  # Warms up.
-                times[place], rates[place] = [], []
+            work.run()  # Warms up.
+            able.append(place)
         except RuntimeError as error:  # Probably out of memory.
             work.row["error"] = str(error).partition("\n")[0]
     start, done = time.perf_counter(), 0
-    while times and (done < _LEAST or (done < _MOST and time.perf_counter() - start < _BUDGET)):
-        for place in times:
+    while able and (done < _LEAST or (done < _MOST and time.perf_counter() - start < _BUDGET)):
+        for place in able:
             rates[place].append(product.measure())
             times[place].append(seconds(group[place].run))
         done += 1
-    rows = []
-    for place, work in enumerate(group):
-        took, flops = times.get(place), work.row["flops"]
-        middle = statistics.median(took) if took else None
-        rate = statistics.median(rates[place]) if took else None
-        figures = {
-            "seconds": middle,
-            "seconds_least": min(took) if took else None,
-            "seconds_most": max(took) if took else None,
-            "repetitions": len(took or ()),
-            "matmul_flops_per_second": rate,
-            "fraction_of_matmul": flops / middle / rate if took and flops else None,
-        }
-        rows.append(work.row | figures)
-    return rows
+    return [_figures(*measured) for measured in zip(group, times, rates, strict=True)]
+
+
+def _figures(work: Work, times: list[float], rates: list[float]) -> dict[str, Any]:
+    middle = statistics.median(times) if times else None
+    rate = statistics.median(rates) if rates else None
+    share = work.row["flops"] / middle / rate if middle and rate else None
+    return work.row | {
+        "seconds": middle,
+        "seconds_least": min(times, default=None),
+        "seconds_most": max(times, default=None),
+        "repetitions": len(times),
+        "matmul_flops_per_second": rate,
+        "fraction_of_matmul": share or None,
+    }
 
 
 def seconds(run: Callable[[], Any]) -> float:

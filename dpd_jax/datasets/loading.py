@@ -1,10 +1,7 @@
 """Image data sets as arrays in memory.
 
-Any image-classification set that TFDS has prepared as array_record is read through
-TFDS's data sources, without TensorFlow. The sets in
-`dpd_jax.datasets.builders.BUILDERS` are downloaded and prepared if they are missing.
-Users' own images are read from one .npz file (`dpd_jax.datasets.npz`). scikit-learn's
-8x8 digits need no files.
+They come from a set that TFDS has prepared as array_record (read without TensorFlow), from
+one .npz file of the user, or from scikit-learn's 8x8 digits.
 """
 
 import hashlib
@@ -19,8 +16,7 @@ from dpd_jax.datasets import npz
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
-# TFDS's own default folder.
-DEFAULT_DATA_DIR = "~/tensorflow_datasets"
+DEFAULT_DATA_DIR = "~/tensorflow_datasets"  # also TFDS's own
 
 
 class Dataset(NamedTuple):
@@ -81,14 +77,21 @@ def load(
 
         folder = pathlib.Path(data_dir or DEFAULT_DATA_DIR).expanduser()
         name, (train, test), class_names = prepared.read(name, splits, keys, folder, progress)
-        return Dataset(name, *train, *test, class_names)
-    if source == "npz":
+    elif source == "npz":
         path = pathlib.Path(name).expanduser()
         (train, test), class_names = npz.read(path, splits=splits, keys=keys)
+        name = path.name
         if progress:
-            progress(1.0, doing=f"reading {path.name}")
-        return Dataset(path.name, *train, *test, class_names)
-    raise UserError(f'data.source = "{source}" is unknown; set it to tfds, npz or digits')
+            progress(1.0, doing=f"reading {name}")
+    else:
+        raise UserError(f'data.source = "{source}" is unknown; set it to tfds, npz or digits')
+    shapes = [images.shape[1:] for images, _ in (train, test)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"the splits {', '.join(splits)} of {name} differ in shape: {shapes}. Resize the "
+            "images to one size."
+        )
+    return Dataset(name, *train, *test, class_names)
 
 
 def bare_name(name: str, source: str) -> str:
@@ -101,8 +104,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
 
     Args:
       train_per_class: training images to keep per class; 0 keeps all.
-      test_images: test images to keep, as balanced over classes as possible; 0 keeps
-        all.
+      test_images: test images to keep, as balanced over classes as possible; 0 keeps all.
       seed: of the random choice.
 
     Raises:
@@ -111,7 +113,6 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
     for field, number in (("train_per_class", train_per_class), ("test_images", test_images)):
         if number < 0:
             raise UserError(f"data.{field} = {number} must not be negative (0 keeps all)")
-    train, test = dataset[1:3], dataset[3:5]
     if train_per_class:
         sizes = np.bincount(dataset.train_labels, minlength=len(dataset.class_names))
         if sizes.min() < train_per_class:
@@ -120,8 +121,10 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f'"{dataset.class_names[sizes.argmin()]}" of {dataset.name} has only '
                 f"{sizes.min()} training images; set a smaller number"
             )
-        rank = _random_rank(dataset.train_labels, (seed, 0))
-        train = [array[rank < train_per_class] for array in train]
+        keep = _random_rank(dataset.train_labels, (seed, 0)) < train_per_class
+        dataset = dataset._replace(
+            train_images=dataset.train_images[keep], train_labels=dataset.train_labels[keep]
+        )
     if test_images:
         if test_images > len(dataset.test_labels):
             raise UserError(
@@ -130,8 +133,10 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
             )
         rank = _random_rank(dataset.test_labels, (seed, 1))
         keep = np.sort(np.lexsort((dataset.test_labels, rank))[:test_images])
-        test = [array[keep] for array in test]
-    return Dataset(dataset.name, *train, *test, dataset.class_names)
+        dataset = dataset._replace(
+            test_images=dataset.test_images[keep], test_labels=dataset.test_labels[keep]
+        )
+    return dataset
 
 
 def fingerprint(dataset: Dataset) -> str:

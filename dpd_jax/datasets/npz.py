@@ -8,7 +8,6 @@
 names other arrays are read, e.g. MedMNIST's `train_images` and `train_labels`.
 """
 
-import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -26,9 +25,7 @@ def read(
     """Reads splits of a set into memory.
 
     Args:
-      path: the file.
-      splits: names of the splits; the first is the training split, which must contain
-        every class.
+      splits: their names; the first is the training split, which must contain every class.
       keys: of images and labels; the arrays are named `<split>_<key>`.
 
     Returns:
@@ -36,12 +33,11 @@ def read(
       classes, or numbers if the file has no names.
 
     Raises:
-      UserError: the file is missing, damaged or not an .npz file; an array is missing,
-        holds Python objects, or has another type or shape; or the labels do not count
-        from 0 without gaps.
+      UserError: the file is missing, damaged or not an .npz file; an array is missing or has
+        another type or shape; or the labels do not count from 0 without gaps.
     """
-    names = [[f"{split}_{key}" for key in keys] for split in splits]
-    arrays = _arrays(path, [*itertools.chain(*names)])
+    names = [(f"{split}_{keys[0]}", f"{split}_{keys[1]}") for split in splits]
+    arrays = _arrays(path, [name for pair in names for name in pair])
     parts = []
     for image_name, label_name in names:
         images = _images(path, image_name, arrays[image_name])
@@ -52,20 +48,13 @@ def read(
                 f"{len(labels)} labels. Give each image one label, in the same order."
             )
         parts.append((images, labels))
-    shapes = [images.shape[1:] for images, _ in parts]
-    if len(set(shapes)) > 1:
-        raise UserError(
-            f"the images of the splits {', '.join(splits)} in {path} differ in shape: {shapes}. "
-            "Resize them to one size."
-        )
     return parts, _class_names(path, arrays.get(_NAMES), [labels for _, labels in parts])
 
 
 def _arrays(path: pathlib.Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
     """The arrays needed, and the names of the classes if the file has them."""
     if not path.is_file():
-        missing = f"does not exist in {pathlib.Path.cwd()}"
-        state = "is a folder" if path.is_dir() else missing
+        state = "is a folder" if path.is_dir() else f"does not exist in {pathlib.Path.cwd()}"
         raise UserError(
             f'data.source = "npz" reads the file data.name = {path}, which {state}. Set data.name '
             "to the path of an .npz file."
@@ -73,19 +62,19 @@ def _arrays(path: pathlib.Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         try:
             stored = np.load(file, allow_pickle=False)
-            there = stored.files  # An .npy file has no such attribute.
+            found = stored.files  # An .npy file has no such attribute.
         except Exception as error:  # zipfile, numpy or pickle raise it, depending on the content.
             raise UserError(
                 f"{path} is not an .npz file, or is incomplete or damaged. Write it with np.savez."
             ) from error
-        missing = [name for name in needed if name not in there]
+        missing = [name for name in needed if name not in found]
         if missing:
             raise UserError(
-                f"{path} has no {', '.join(missing)}; it has: {', '.join(there) or 'nothing'}. "
+                f"{path} has no {', '.join(missing)}; it has: {', '.join(found) or 'nothing'}. "
                 "Arrays are named SPLIT_KEY. Set data.train_split, data.test_split, data.image_key "
                 "and data.label_key, or rename the arrays."
             )
-        return {name: _array(path, stored, name) for name in (*needed, _NAMES) if name in there}
+        return {name: _array(path, stored, name) for name in (*needed, _NAMES) if name in found}
 
 
 def _array(path: pathlib.Path, stored, name: str) -> np.ndarray:
@@ -95,8 +84,8 @@ def _array(path: pathlib.Path, stored, name: str) -> np.ndarray:
         raise UserError(
             f'the array "{name}" in {path} cannot be read ({type(error).__name__}: {error}). '
             "Either the file is damaged, or the array holds Python objects, e.g. images of "
-            "different sizes. Write the file again with arrays of numbers (class_names: of text, "
-            "`np.array(names, str)`)."
+            "different sizes. Write arrays of numbers, and class_names as an array of text, "
+            "`np.array(names, str)`."
         ) from error
 
 
@@ -131,10 +120,8 @@ def _labels(path: pathlib.Path, name: str, labels: np.ndarray) -> np.ndarray:
         )
     # Every class needs an image, so a valid label fits into int32.
     if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int32).max):
-        raise UserError(
-            f'"{name}" in {path} has labels from {labels.min()} to {labels.max()}. Number the '
-            "classes from 0."
-        )
+        found = f"from {labels.min()} to {labels.max()}"
+        raise UserError(f'"{name}" in {path} has labels {found}. Number the classes from 0.')
     return labels.astype(np.int32)
 
 

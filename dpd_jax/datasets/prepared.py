@@ -29,30 +29,27 @@ def read(
 ) -> tuple[str, list[tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
     """Reads splits of a set into memory. A missing set is downloaded if a builder exists.
 
-    Args:
-      name, data_dir, progress: see `loading.load`.
-      splits: in TFDS's notation.
-      keys: the image feature and the label feature.
+    Arguments and errors are those of `loading.load`; `keys` are the features of images and labels.
 
     Returns:
-      The name with its version; images (uint8 [n, h, w, c]) and labels (int32
-      [n]) of each split; the names of the classes.
-
-    Raises:
-      UserError: see `loading.load`.
+      The name with its version; images (uint8 [n, h, w, c]) and labels (int32 [n]) of each
+      split; the names of the classes.
     """
     folder = _locate(name, data_dir, progress)
     full_name = f"{name.partition(':')[0]}:{folder.name}"
-    builder = _open(folder)
+    try:
+        builder = tfds.builder_from_directory(folder, file_format="array_record")
+    except Exception as error:  # A damaged description may raise anything.
+        raise UserError(f"cannot read the data set in {folder}: {error}. {_HELP}") from error
     _check_features(builder.info.features, keys, full_name)
     sources = [_open_split(builder, split, full_name) for split in splits]
     total = sum(len(source) for source in sources)
     arrays, done = [], 0
     for split, source in zip(splits, sources, strict=True):
         where = f'split "{split}" of {full_name} in {folder}'
-        images, labels = None, np.empty(len(source), np.int32)
+        images, labels = np.empty(0, np.uint8), np.empty(len(source), np.int32)
         for i, (image, label) in enumerate(_records(source, keys, where)):
-            if images is None:
+            if i == 0:
                 images = np.empty((len(source), *image.shape), np.uint8)
             if image.shape != images.shape[1:]:
                 raise UserError(
@@ -64,9 +61,6 @@ def read(
             if progress and (done % _BATCH == 0 or done == total):
                 progress(done / total, doing=f"reading {full_name}")
         arrays.append((images, labels))
-    shapes = [images.shape[1:] for images, _ in arrays]
-    if len(set(shapes)) > 1:
-        raise UserError(f"the splits {', '.join(splits)} of {full_name} differ in shape: {shapes}")
     return full_name, arrays, _class_names(builder.info.features[keys[1]], arrays, full_name)
 
 
@@ -123,13 +117,6 @@ def _check_features(features, keys: tuple[str, str], full_name: str) -> None:
         )
 
 
-def _open(folder: pathlib.Path):
-    try:
-        return tfds.builder_from_directory(folder, file_format="array_record")
-    except Exception as error:  # A damaged description may raise anything.
-        raise UserError(f"cannot read the data set in {folder}: {error}. {_HELP}") from error
-
-
 def _open_split(builder, split: str, full_name: str):
     try:
         return builder.as_data_source(split)
@@ -144,13 +131,26 @@ def _open_split(builder, split: str, full_name: str):
 def _locate(name: str, data_dir: pathlib.Path, progress: Progress | None) -> pathlib.Path:
     """The folder of a prepared set, which is built if it is missing and has a builder."""
     bare, _, version = name.partition(":")
-    there = _prepared_in(data_dir)
-    if bare in there and version in ("", *there[bare]):
-        return data_dir / bare / (version or there[bare][-1])
+    found = _prepared_in(data_dir)
+    if bare in found and version in ("", *found[bare]):
+        return data_dir / bare / (version or found[bare][-1])
+    if not data_dir.is_dir():
+        state = "is a file" if data_dir.exists() else "does not exist"
+    elif found:
+        state = f"holds {', '.join(f'{known}:{v}' for known in found for v in found[known])}"
+    else:
+        state = "holds no prepared data set"
+    missing = f'the data set "{name}" is not in the data folder {data_dir}, which {state}'
     builder = builders.BUILDERS.get(bare)
     if builder is None or version not in ("", str(builder.VERSION)):
-        raise UserError(_unknown(name, data_dir, there))
-    missing = _missing(name, data_dir, there)
+        close = difflib.get_close_matches(bare, [*found, *builders.BUILDERS, "digits"], n=1)
+        hint = f' Did you mean "{close[0]}"?' if close and close[0] != name else ""
+        own = ", ".join(f"{key}:{value.VERSION}" for key, value in builders.BUILDERS.items())
+        raise UserError(
+            f"{missing}.{hint} Downloaded if missing: {own}. Needs no files: digits "
+            f'(data.source "digits"). {_HELP} Your own images need no TFDS: data.source "npz" '
+            "reads them from the file data.name (README.md)."
+        )
     try:
         return builders.prepare(bare, data_dir, progress)
     except UserError as error:
@@ -159,36 +159,14 @@ def _locate(name: str, data_dir: pathlib.Path, progress: Progress | None) -> pat
 
 def _prepared_in(data_dir: pathlib.Path) -> dict[str, list[str]]:
     """The sets in a folder: name (with config) -> versions, newest last."""
-    there = {}
+    found: dict[str, list[str]] = {}
     for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
         for path in data_dir.glob(pattern):
             folder = path.parent
             if _VERSION.fullmatch(folder.name):
                 name = folder.parent.relative_to(data_dir).as_posix()
-                there.setdefault(name, []).append(folder.name)
+                found.setdefault(name, []).append(folder.name)
     return {
-        name: sorted(there[name], key=lambda version: [int(part) for part in version.split(".")])
-        for name in sorted(there)
+        name: sorted(found[name], key=lambda version: [int(part) for part in version.split(".")])
+        for name in sorted(found)
     }
-
-
-def _missing(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> str:
-    if not data_dir.is_dir():
-        state = "is a file" if data_dir.exists() else "does not exist"
-    elif there:
-        state = f"holds {', '.join(f'{found}:{v}' for found in there for v in there[found])}"
-    else:
-        state = "holds no prepared data set"
-    return f'the data set "{name}" is not in the data folder {data_dir}, which {state}'
-
-
-def _unknown(name: str, data_dir: pathlib.Path, there: dict[str, list[str]]) -> str:
-    known = sorted({*there, *builders.BUILDERS})
-    close = difflib.get_close_matches(name.partition(":")[0], [*known, "digits"], n=1)
-    hint = f' Did you mean "{close[0]}"?' if close and close[0] != name else ""
-    own = ", ".join(f"{key}:{value.VERSION}" for key, value in builders.BUILDERS.items())
-    return (
-        f"{_missing(name, data_dir, there)}.{hint} Downloaded if missing: {own}. Needs no files: "
-        f'digits (data.source "digits"). {_HELP} Your own images need no TFDS: data.source "npz" '
-        "reads them from the file data.name (README.md)."
-    )

@@ -5,10 +5,11 @@ Either ZCA whitening, fitted on the training images as in the published programs
 given or measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dpd_jax.errors import UserError
 
@@ -69,7 +70,7 @@ def fit_zca(images: np.ndarray, *, epsilon: float) -> Preprocessing:
     return Preprocessing(*(array.astype(np.float32) for array in (mean, matrix, inverse)))
 
 
-def per_channel(mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
+def per_channel(mean: ArrayLike, std: ArrayLike) -> Preprocessing:
     """(x - mean) / std in each channel.
 
     Args:
@@ -81,8 +82,8 @@ def per_channel(mean: Sequence[float], std: Sequence[float]) -> Preprocessing:
     mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     if mean.ndim != 1 or mean.shape != std.shape:
         raise UserError(
-            f"data.mean has shape {mean.shape} and data.std {std.shape}; both need "
-            "one number per channel."
+            f"data.mean has shape {mean.shape} and data.std {std.shape}; both need one number per "
+            "channel."
         )
     if not np.all(std > 0):
         raise UserError(f"data.std is {std.tolist()}; every entry must be positive.")
@@ -119,8 +120,9 @@ def transform(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
     """
     _check_images(images)
     mean, matrix, _ = preprocessing
-    forward = lambda rows: _apply(matrix, rows / np.float32(255) - mean)  # noqa: E731
-    return _in_chunks(preprocessing, images, forward)
+    return _in_chunks(
+        preprocessing, images, lambda rows: _apply(matrix, rows / np.float32(255) - mean)
+    )
 
 
 def restore(preprocessing: Preprocessing, x: np.ndarray) -> np.ndarray:
@@ -134,15 +136,18 @@ def restore(preprocessing: Preprocessing, x: np.ndarray) -> np.ndarray:
       UserError: the images have another shape than in the fit.
     """
     mean, _, inverse = preprocessing
-    backward = lambda rows: _apply(inverse, rows.astype(np.float32)) + mean  # noqa: E731
-    return _in_chunks(preprocessing, np.asarray(x), backward)
+    return _in_chunks(
+        preprocessing, np.asarray(x), lambda rows: _apply(inverse, rows.astype(np.float32)) + mean
+    )
 
 
 def _apply(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return rows @ matrix if matrix.ndim == 2 else rows * matrix
 
 
-def _in_chunks(preprocessing: Preprocessing, images: np.ndarray, function) -> np.ndarray:
+def _in_chunks(
+    preprocessing: Preprocessing, images: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
     """Applies `function` to chunks of the images as rows [., d] (ZCA) or [., c]."""
     size = preprocessing.mean.size
     whole = preprocessing.matrix.ndim == 2
@@ -159,7 +164,7 @@ def _in_chunks(preprocessing: Preprocessing, images: np.ndarray, function) -> np
     return out
 
 
-def _check_images(images: np.ndarray):
+def _check_images(images: np.ndarray) -> None:
     if images.dtype != np.uint8 or images.ndim != 4:
         raise UserError(
             f"Images must be 8-bit [n, h, w, c]; these are {images.dtype} {list(images.shape)}."

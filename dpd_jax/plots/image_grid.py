@@ -3,6 +3,7 @@
 import math
 import pathlib
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,10 +31,9 @@ def save(
     title: str,
     caption: str,
 ) -> None:
-    """Draws a distilled set.
+    """Draws a distilled set, without stretching its contrast.
 
-    Contrast is not stretched. Pixels keep their brightness and are clipped at
-    black and white; the picture says how many are clipped.
+    Pixels are clipped at black and white; the picture says how many are clipped.
 
     Args:
       path: the PNG file, written whole or not at all.
@@ -41,8 +41,7 @@ def save(
       images: [k * ipc, h, w, c] in model space, class-major.
       real: the real images they started from, in the same order, or None.
       class_names: the k names.
-      title: the first line, e.g. data set and method.
-      caption: the text below, e.g. the accuracy.
+      title, caption: the text above (e.g. the method) and below (e.g. the accuracy).
 
     Raises:
       UserError: the disk is full.
@@ -56,7 +55,12 @@ def save(
     ]
     text = f"{caption}\n{_notes(preprocessing, images, ipc, shown)}"
     figure = _draw(blocks, [_short(name) for name in class_names], title, text)
-    style = {"dpi": _DPI, "facecolor": _PAPER, "bbox_inches": "tight", "pad_inches": 0.25}
+    style: dict[str, Any] = {
+        "dpi": _DPI,
+        "facecolor": _PAPER,
+        "bbox_inches": "tight",
+        "pad_inches": 0.25,
+    }
     atomic.write_whole(
         path, lambda file: figure.savefig(file, format="png", **style), num_bytes=1_000_000
     )
@@ -80,8 +84,9 @@ def _draw(blocks: list[np.ndarray], names: list[str], title: str, text: str) -> 
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
 
-    def write(x, y, line, **style):
-        axes.text(x, y, line, parse_math=False, **({"fontsize": 9, "color": _FAINT} | style))
+    def write(x: float, y: float, line: str, **style: Any) -> None:
+        options: dict[str, Any] = {"fontsize": 9, "color": _FAINT} | style
+        axes.text(x, y, line, parse_math=False, **options)
 
     for label, name in enumerate(names):
         panel, row = divmod(label, rows)

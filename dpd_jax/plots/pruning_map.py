@@ -37,40 +37,31 @@ class Log(NamedTuple):
 def save(
     path: pathlib.Path, metrics: list[dict], parameters: Sequence[Parameter], *, title: str
 ) -> None:
-    """Draws the pruning map of a run. Without masks it writes no file.
-
-    Args:
-      path: the PNG file.
-      metrics: the lines of metrics.jsonl.
-      parameters: the parameter arrays of the network, in the order of the metrics.
-      title: the title of the experiment.
+    """Draws the pruning map of a run from the lines of metrics.jsonl. Without masks: no file.
 
     Raises:
       UserError: the disk is full.
     """
     log = read(metrics)
-    if log is None:
-        return
-    names = [parameter.path for parameter in parameters]
-    sizes = np.array([parameter.size for parameter in parameters])
-    canvas = draw(log, names, sizes, title=f"Weights removed from the matching loss: {title}")
-    atomic.write_whole(path, canvas.print_png, num_bytes=200_000)
+    if log is not None:
+        names = [parameter.path for parameter in parameters]
+        sizes = np.array([parameter.size for parameter in parameters])
+        canvas = draw(log, names, sizes, title=f"Weights removed from the matching loss: {title}")
+        atomic.write_whole(path, canvas.print_png, num_bytes=200_000)
 
 
 def read(lines: list[dict]) -> Log | None:
     """The lines of metrics.jsonl that contain masks; None if there are none."""
-    masked = [line for line in lines if "dropped" in line and "start_epochs" in line]
+    columns = ("step", "start_epochs", "dropped")
+    masked = [line for line in lines if line.keys() >= set(columns)]
     if not masked:
         return None
-    columns = ("step", "start_epochs", "dropped")
     return Log(*(np.array([line[column] for line in masked]) for column in columns))
 
 
 def over_steps(log: Log) -> tuple[np.ndarray, np.ndarray]:
-    """Mean shares in at most `_COLUMNS` intervals of equal length.
-
-    Returns:
-      (edges [c + 1] in outer steps, means [parameters, c]; NaN where no step was logged).
+    """The edges [c + 1] of c <= `_COLUMNS` equal intervals of outer steps, and the mean shares
+    [parameters, c] in them; NaN where no step was logged.
     """
     columns = min(_COLUMNS, len(log.steps))
     edges = np.linspace(0, log.steps[-1], columns + 1)
@@ -99,10 +90,7 @@ def _means(column: np.ndarray, shares: np.ndarray, columns: int) -> np.ndarray:
 def draw(log: Log, names: list[str], sizes: np.ndarray, *, title: str) -> FigureCanvasAgg:
     """Draws bars for the whole run, a map over steps and a map over start epochs.
 
-    Args:
-      log: from `read`.
-      names, sizes: of the parameter arrays, in the order of `log.shares`.
-      title: the first line.
+    `names` and `sizes` are those of the parameter arrays, in the order of `log.shares`.
     """
     overall = log.shares.mean(0)
     all_together = float(overall @ sizes / sizes.sum())

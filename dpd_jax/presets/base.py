@@ -1,16 +1,14 @@
 """All config fields, with the values that all configs share.
 
-A placeholder marks a field that every config file must set. The config is locked,
-so a misspelt field is an error. A config file defines `get_config(arg)`; `arg` is a
-method, "small", or both (see `methods.apply`).
+A placeholder marks a field without a common value. The config is locked, so a misspelt
+field is an error. A config file defines `get_config(arg)`; `arg` is a method, "small",
+or both (see `methods.apply`).
 
-The values follow DPD (Cao et al. 2025, "Optimizing Trajectory Matching
-Distillation via Parameter Difference-Driven Pruning"). That paper does not give
-some of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset
-Distillation via Difficulty-Aligned Trajectory Matching"), on which DPD builds:
-student.batch_syn; synthetic.labels and step_size; distill.lr_lr, momenta,
-iterations and threshold; ZCA whitening; 100 experts with GSAM's rho and alpha;
-the evaluation.
+The values follow DPD (Cao et al. 2025, see `published.DPD`). That paper does not give some
+of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset Distillation via
+Difficulty-Aligned Trajectory Matching"), on which DPD builds: student.batch_syn;
+synthetic.labels and step_size; distill.lr_lr, momenta, iterations and threshold; ZCA
+whitening; 100 experts with GSAM's rho and alpha; the evaluation.
 
 Experts are trained to epoch 100, as in DATM, because their predictions at that
 epoch choose and label the first synthetic images. Otherwise only the epochs to
@@ -20,15 +18,16 @@ epochs chooses and labels the images, and training stops there.
 
 from ml_collections import config_dict
 
-_required = config_dict.placeholder  # a field of this type that the config file must set
+from dpd_jax.presets import published
+
+_required = config_dict.placeholder  # a field of this type without a common value
 
 
 def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_dict.ConfigDict:
     """The locked base config; a config file completes it and calls `methods.apply`.
 
-    Args:
-      image_set: values from `image_sets`, if any.
-      ipc: synthetic images per class, if known.
+    With the values of a data set (from `image_sets`) and the images per class, it has the
+    values of `published.DPD`, if there is a row for them.
     """
     config = config_dict.ConfigDict()
 
@@ -213,7 +212,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         test_batch=500,  # images; changes speed only
     )
     config.update(image_set or {})
-    config.ipc = ipc
+    if ipc:
+        config.ipc = ipc
+        config.update_from_flattened_dict(published.DPD.get((config.data.name, ipc), {}))
     return config.lock()
 
 

@@ -12,7 +12,7 @@ _LONGEST = 100  # characters of a folder's name
 
 def flat(config: Mapping) -> dict[str, Any]:
     """The fields of a config, or of a nested dictionary, as {"group.field": value}."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict | ConfigDict):
             found |= {f"{name}.{inner}": part for inner, part in flat(value).items()}

@@ -1,7 +1,7 @@
 """Finds and reads config files."""
 
-import importlib.util
 import pathlib
+import runpy
 
 from ml_collections import ConfigDict
 
@@ -11,14 +11,11 @@ FOLDER = pathlib.Path("configs")
 
 
 def load_config(name: str) -> ConfigDict:
-    """Reads a config.
+    """Reads a config: complete and locked. Values can change, a misspelt field is an error.
 
     Args:
       name: the path of a config file. After a colon may follow a method, "small" or both, e.g.
         "configs/cifar10_ipc1.py:datm,small".
-
-    Returns:
-      The config, complete and locked: values can change, a misspelt field is an error.
 
     Raises:
       UserError: the file is missing or cannot be read, or a name after the colon is unknown.
@@ -31,20 +28,18 @@ def load_config(name: str) -> ConfigDict:
         raise UserError(
             f"{path} is not a config file: a config file is a Python file, e.g. digits_ipc1.py."
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        module = runpy.run_path(str(path))
     except UserError:
         raise
     except Exception as error:  # A user's file may raise anything.
         raise UserError(f"the config file {path} cannot be read: {error!r}.") from error
-    if not hasattr(module, "get_config"):
+    if "get_config" not in module:
         raise UserError(f"{path} is not a config file: it defines no get_config.")
-    return module.get_config(arg)
+    return module["get_config"](arg)
 
 
 def known_names() -> str:
     """The names of all config files, for messages."""
-    names = sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
-    return ", ".join(names) if names else f"none found under {FOLDER.resolve()}"
+    names = ", ".join(sorted(path.stem for path in FOLDER.glob("*_ipc*.py")))
+    return names or f"none found under {FOLDER.resolve()}"

@@ -1,27 +1,25 @@
 """The methods as changes of a config, and `apply`, which makes these changes.
 
-A config file holds DPD's values. This file lists the fields that another method
+A config file has DPD's values. This file lists the fields that another method
 changes; `published` lists its published values. No method changes the
 evaluation, so all methods are compared under one protocol. A "+" after the name
 of a method adds DPD's pruning at the rate of the config file.
-
-Methods with the same experts can share them, e.g. DATM and DPD:
-
-    python -m experiments.distill --config=configs/cifar10_ipc10.py:datm \\
-        --experts_dir=runs/cifar10_ipc10-dpd/experts
 """
 
 import difflib
+from typing import Any
 
 from ml_collections import config_dict
 
 from dpd_jax.errors import UserError
-from dpd_jax.presets import published, small
+from dpd_jax.presets import fields, published, small
+
+Changes = dict[str, dict[str, Any]]  # group -> field -> value
 
 _UNPRUNED = {"pruning_rate": 0.0}
 
 # Random real images with hard labels match SGD experts from any start epoch up to T+.
-_MTT = {
+_MTT: Changes = {
     "experts": {"optimizer": "sgd"},
     "synthetic": {"init": "real", "labels": "hard"},
     "distill": {"threshold": 0.0, "lr_y": 0.0},
@@ -36,8 +34,10 @@ _TESLA = _MTT | {
     "student": {"gradient": "tesla"},
 }
 # MTT on flat experts. The result is a running average of the images.
-_FTD = _MTT | {"experts": {"optimizer": "gsam"}}
-_FTD["distill"] = _MTT["distill"] | {"ema_decay": 0.999}
+_FTD = _MTT | {
+    "experts": {"optimizer": "gsam"},
+    "distill": _MTT["distill"] | {"ema_decay": 0.999},
+}
 
 # MTT on accurate but smooth experts, from representative images, with a student that is kept
 # near its expert. The paper gives no learning rate, momentum or weight decay; these are from the
@@ -66,16 +66,19 @@ _AST = _MTT | {
 # MTT without the weights on which student and expert differ by a factor of ten. No other paper
 # draws start epochs strictly below T+.
 _DDPP = _MTT | {
-    "matching": {"masks": ("ratio",), "pruning_rate": 0.0},
+    "matching": {"masks": ("ratio",)} | _UNPRUNED,
     "curriculum": {"inclusive": False},
 }
 # DATM on experts that see easy images first and finally lose the easiest (FIEX), without shallow
 # weights in the loss (FIEM). Its released program selects differently:
 #     matching.masks=('loss',) depth_ratio=0 loss_ratio=<see published.PAD>
 #     data_schedule.removal_epochs=(40,60) removal_ratios=(0.1,0.2)
-_PAD = {"data_schedule": {"kind": "easy_to_hard"}}
+_PAD: Changes = {
+    "data_schedule": {"kind": "easy_to_hard"},
+    "matching": {"masks": ("depth",)},
+}
 
-METHODS = {
+METHODS: dict[str, Changes] = {
     "dpd": {},
     "datm": {"matching": _UNPRUNED},
     "mtt": _MTT | {"matching": _UNPRUNED},
@@ -87,8 +90,8 @@ METHODS = {
     "ast": _AST | {"matching": _UNPRUNED},
     "ast+": _AST,
     "ddpp": _DDPP,
-    "pad": _PAD | {"matching": {"masks": ("depth",), "pruning_rate": 0.0}},
-    "pad+": _PAD | {"matching": {"masks": ("depth",)}},
+    "pad": _PAD | {"matching": _PAD["matching"] | _UNPRUNED},
+    "pad+": _PAD,
 }
 
 # By method, without "+".
@@ -103,24 +106,27 @@ PUBLISHED = {
 
 
 def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
-    """Applies a method and the "small" preset to a config.
+    """The config, complete and locked, with a method and the "small" preset applied.
 
     Args:
       config: a config with all values; changed in place.
-      arg: at most one name from `METHODS` (default "dpd") and "small", separated
-        by commas, in any order. It follows the colon in
-        `--config=configs/cifar10_ipc1.py:datm,small`.
-
-    Returns:
-      The config, complete and locked.
+      arg: the text after the colon of --config, e.g. "datm,small": at most one name from
+        `METHODS` (default "dpd") and "small", separated by commas, in any order.
 
     Raises:
       UserError: for an unknown name, two methods, or a field without a value.
     """
     names = [name.strip() for name in arg.split(",") if name.strip()]
+    known = [*METHODS, "small"]
     for name in names:
-        if name not in METHODS and name != "small":
-            raise UserError(_unknown(name))
+        if name not in known:
+            nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            raise UserError(
+                f"config: {name!r} after the colon is unknown.{hint} Known are the methods "
+                f"{', '.join(METHODS)} (at most one) and small (for small machines), separated by "
+                "a comma."
+            )
     chosen = [name for name in names if name != "small"]
     if len(chosen) > 1:
         raise UserError(
@@ -139,27 +145,10 @@ def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
             group, name = field.split(".")
             config[group][name] = min(config[group][name], limit)
         config.update(small.OF_DATA_SET.get(config.data.name, {}))
-    _check_complete(config)
-    return config.copy_and_resolve_references()
-
-
-def _unknown(name: str) -> str:
-    known = [*METHODS, "small"]
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]}?" if nearest else ""
-    return (
-        f"config: {name!r} after the colon is unknown.{hint} Known are the methods "
-        f"{', '.join(METHODS)} (at most one) and small (for small machines), separated by a comma."
-    )
-
-
-def _check_complete(config: config_dict.ConfigDict) -> None:
-    empty = [name for name, value in config.items() if value is None]
-    for group, fields in config.items():
-        if isinstance(fields, config_dict.ConfigDict):
-            empty += [f"{group}.{name}" for name, value in fields.items() if value is None]
+    empty = [name for name, value in fields.flat(config).items() if value is None]
     if empty:
         raise UserError(
-            f"config: {', '.join(empty)} have no value. Every config file must set them; see "
-            "configs/cifar10_ipc1.py."
+            f"config: {', '.join(empty)} have no value. The config file must set them; see "
+            "configs/digits_ipc1.py."
         )
+    return config.copy_and_resolve_references()

@@ -32,17 +32,11 @@ Product = dict[str, tuple]  # field -> its values, or their text as typed
 
 
 class Base(NamedTuple):
-    """The config given by --config.
+    """The config given by --config."""
 
-    Attributes:
-      arg: the text after the colon.
-      overrides: the fields given as --config.field=value.
-      load: arg -> the config of the config file, without the overrides.
-    """
-
-    arg: str
-    overrides: dict[str, Any]
-    load: Callable[[str], ConfigDict]
+    arg: str  # the text after the colon
+    overrides: dict[str, Any]  # the fields given as --config.field=value
+    load: Callable[[str], ConfigDict]  # arg -> the config of the file, without the overrides
 
     def config(self, method: str | None) -> ConfigDict:
         """The config with the overrides, and with this method if one is given."""
@@ -55,15 +49,10 @@ class Base(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """One combination of values.
+    """One combination of values."""
 
-    Attributes:
-      values: field -> value, in the order given.
-      experiment: with seed 0.
-    """
-
-    values: dict[str, Any]
-    experiment: Experiment
+    values: dict[str, Any]  # field -> value, in the order given
+    experiment: Experiment  # with seed 0
 
     @property
     def name(self) -> str:
@@ -131,16 +120,15 @@ def read(path: str) -> tuple[Product, ...]:
         known = ", ".join(sorted(str(p) for p in _FOLDER.glob("[a-z]*.py")))
         raise UserError(f"--sweep={path}: there is no such file. Known are {known or 'none'}.")
     over = runpy.run_path(path).get("OVER")
-    valid = isinstance(over, tuple) and all(
+    if isinstance(over, tuple) and all(
         isinstance(product, dict) and all(isinstance(v, tuple) for v in product.values())
         for product in over
+    ):
+        return over
+    raise UserError(
+        f"--sweep={path}: expected OVER, a tuple of dictionaries from field names to tuples of "
+        'values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
     )
-    if not valid:
-        raise UserError(
-            f"--sweep={path}: expected OVER, a tuple of dictionaries from field names to tuples of "
-            'values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
-        )
-    return over
 
 
 def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
@@ -154,20 +142,18 @@ def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
 def _setting(base: Base, given: dict[str, Any]) -> Setting:
     try:
         config = base.config(given.get(METHOD))
-        values = dict(given)
-        for field in given:
-            if field == METHOD:
-                continue
+        swept = {field: value for field, value in given.items() if field != METHOD}
+        for field, value in swept.items():
             _check_field(config, field)
             if field in base.overrides:
                 raise UserError(f"{field} is swept over and also set by --config.{field}.")
-            values[field] = _typed(config, field, given[field])
-        config.update_from_flattened_dict({k: v for k, v in values.items() if k != METHOD})
+            swept[field] = _typed(config, field, value)
+        config.update_from_flattened_dict(swept)
         if METHOD in given:  # An override applies to those methods that use its field.
             unread = validation.unread(config)
             config.update_from_flattened_dict({k: unread[k] for k in base.overrides if k in unread})
         config.seed = 0
-        return Setting(values, Experiment.from_config(config))
+        return Setting(given | swept, Experiment.from_config(config))
     except UserError as error:
         text = ", ".join(f"{field}={fields.text(value)}" for field, value in given.items())
         raise UserError(f"the setting {text} is invalid: {error}") from None
@@ -215,7 +201,7 @@ def _literal(text: str) -> Any:
         return text
 
 
-_PARSERS = {
+_PARSERS: dict[type, Callable[[str], Any]] = {
     int: int,
     float: float,
     tuple: _tuple,

@@ -6,6 +6,8 @@ runs, error bars the standard deviation over runs, and the band is random real i
 """
 
 import pathlib
+import statistics
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,7 +52,7 @@ def _along(table: Table) -> str | None:
         values = {row.values.get(field) for row in table.rows}
         if len(values) > 2 and all(type(value) in (int, float) for value in values):
             counts[field] = len(values)
-    return max(counts, key=counts.get, default=None)
+    return max(counts, key=lambda field: counts[field], default=None)
 
 
 def _lines(table: Table, along: str) -> dict[str, list[Row]]:
@@ -66,18 +68,23 @@ def _lines(table: Table, along: str) -> dict[str, list[Row]]:
     return {label: sorted(rows, key=lambda r: r.values[along]) for label, rows in groups.items()}
 
 
+def _percent(row: Row) -> tuple[list[float], float, float]:
+    """The accuracies of the runs, their mean and standard deviation (0 for one run), in %."""
+    runs = [100 * accuracy for accuracy in row.accuracies.values()]
+    return runs, statistics.fmean(runs), 100 * (row.std or 0)
+
+
 def _draw_lines(axes: Axes, lines: dict[str, list[Row]], along: str) -> None:
     for number, (label, rows) in enumerate(lines.items()):
-        done = [row for row in rows if row.accuracies]
-        if not done:
-            continue
-        colour = _COLOURS[number % len(_COLOURS)]
-        x = [row.values[along] for row in done]
-        means, spreads = [100 * row.mean for row in done], [100 * (row.std or 0) for row in done]
-        axes.errorbar(x, means, spreads, color=colour, capsize=3, marker="o", label=label or None)
-        for row in done:
-            runs = [100 * accuracy for accuracy in row.accuracies.values()]
-            axes.plot([row.values[along]] * len(runs), runs, ".", color=colour, alpha=0.5)
+        done = [(row.values[along], *_percent(row)) for row in rows if row.accuracies]
+        if done:
+            colour = _COLOURS[number % len(_COLOURS)]
+            x, _, means, spreads = zip(*done, strict=True)
+            axes.errorbar(
+                x, means, spreads, color=colour, capsize=3, marker="o", label=label or None
+            )
+            for value, runs, _, _ in done:
+                axes.plot([value] * len(runs), runs, ".", color=colour, alpha=0.5)
     values = [row.values[along] for rows in lines.values() for row in rows]
     if min(values) > 0 and max(values) >= _LOGARITHMIC * min(values):
         axes.set_xscale("log")
@@ -86,13 +93,12 @@ def _draw_lines(axes: Axes, lines: dict[str, list[Row]], along: str) -> None:
 
 
 def _draw_rows(axes: Axes, table: Table) -> None:
-    style = {"color": _COLOURS[0]}
+    style: dict[str, Any] = {"color": _COLOURS[0]}
     for y, row in enumerate(table.rows):
         if row.accuracies:
-            runs = [100 * accuracy for accuracy in row.accuracies.values()]
+            runs, mean, spread = _percent(row)
             axes.plot(runs, [y] * len(runs), "o", alpha=0.35, markersize=4, **style)
-            spread = 100 * (row.std or 0)
-            axes.errorbar(100 * row.mean, y, xerr=spread, capsize=3, marker="D", **style)
+            axes.errorbar(mean, y, xerr=spread, capsize=3, marker="D", **style)
     labels = [row.label for row in table.rows]
     axes.set_yticks(range(len(labels)), labels, color=_INK, fontsize=9, parse_math=False)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -105,6 +111,6 @@ def _draw_baselines(axes: Axes, table: Table, *, horizontal: bool) -> None:
     line, band = (axes.axhline, axes.axhspan) if horizontal else (axes.axvline, axes.axvspan)
     for row in table.random:
         if row.accuracies:
-            mean, std = 100 * row.mean, 100 * (row.std or 0)
+            _, mean, std = _percent(row)
             line(mean, color=_FAINT, linestyle="--", linewidth=1, label=row.label)
             band(mean - std, mean + std, color=_FAINT, alpha=0.12, linewidth=0)

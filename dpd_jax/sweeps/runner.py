@@ -4,7 +4,6 @@ Each setting and seed is an ordinary run in its own folder. Settings with the sa
 expert training share their experts. Several processes may work on one sweep.
 """
 
-import itertools
 import pathlib
 import statistics
 import time
@@ -48,12 +47,11 @@ def plan_runs(grid: list[Setting], seeds: int, folder: pathlib.Path) -> list[Run
       UserError: one of the folders holds a run of another config.
     """
     # Settings with the same data follow each other, so that the data is read once.
-    by_data: dict[str, list[Setting]] = {}
-    for setting in grid:
-        by_data.setdefault(identity.of_data(setting.experiment.config), []).append(setting)
+    data = [identity.of_data(setting.experiment.config) for setting in grid]
+    places = sorted(range(len(grid)), key=lambda place: data.index(data[place]))
     runs = []
     for seed in range(seeds):
-        for setting in itertools.chain(*by_data.values()):
+        for setting in (grid[place] for place in places):
             experiment = setting.with_seed(seed)
             path = folder / setting.name / f"seed={seed}"
             runs.append(Run(setting, seed, experiment, Workdir(path, experiment.config)))
@@ -72,7 +70,7 @@ def go(
     Args:
       runs: from `plan_runs`.
       folder: of the sweep.
-      shared: data and experts.
+      shared: the data and the experts that runs share.
       run_one: executes one run, `loop.run`.
       line: the command, repeated in the table.
 
@@ -103,14 +101,12 @@ def go(
             continue
         except UserError as error:
             failures[run.label] = str(error)
-        except (
-            jax.errors.JaxRuntimeError
-        ) as error:  # Most likely this setting needs too much memory.
+        except jax.errors.JaxRuntimeError as error:  # Most likely out of memory.
             failures[run.label] = str(error).partition("\n")[0]
         if run.label in failures:
             console.say(f"this run failed, the sweep goes on: {failures[run.label]}")
-        else:
-            console.say(table_lib.sentence(report.load(run.workdir)))
+        elif result := report.load(run.workdir):
+            console.say(table_lib.sentence(result))
         seconds.setdefault(run.setting.name, []).append(time.monotonic() - start)
         _write(runs, folder, failures, line)
     console.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
@@ -139,8 +135,10 @@ def time_left(seconds: dict[str, list[float]], waiting: list[Run]) -> str:
 def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str) -> None:
     # One process at a time, so that the last one to write has read all finished runs.
     with locks.in_turn(folder, "--workdir", "writing its table", console.note):
-        reports = [report.load(run.workdir) if run.finished else None for run in runs]
-        cells = [table_lib.Cell(r.setting, r.seed, x) for r, x in zip(runs, reports, strict=True)]
+        cells = []
+        for run in runs:
+            result = report.load(run.workdir) if run.finished else None
+            cells.append(table_lib.Cell(run.setting, run.seed, result))
         table = table_lib.make(cells)
         table_lib.write_csv(folder / "table.csv", table)
         table_lib.write_markdown(folder / "table.md", table, failures, line)

@@ -5,7 +5,7 @@ import io
 import pathlib
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dpd_jax.presets import fields
 from dpd_jax.storage import atomic
@@ -24,34 +24,26 @@ _BASELINE = ("data", "network", "augment", "evaluate", "ipc", "num_classes", "im
 
 
 class Cell(NamedTuple):
-    """One run: its setting, its seed and its report.json, None if the run is not finished."""
+    """One run."""
 
     setting: Setting
     seed: int
-    report: dict | None
+    report: dict | None  # the contents of report.json; None if the run is not finished
 
 
 class Row(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-      label: the setting as text.
-      values: field -> value; empty for the baseline.
-      accuracies: seed -> accuracy in [0, 1], the mean over the networks of a finished run.
-      requested: the number of runs, finished or not.
-      over_first: mean and sample standard deviation of the difference to the first row, over
-        the seeds that both rows have; None where there are too few.
-      seconds: mean seconds of distillation, None for the baseline.
-      diverged: networks of the evaluation that diverged, over all runs.
-    """
+    """One row of the table: a setting, or the baseline."""
 
     label: str
-    values: dict
+    values: dict[str, Any]  # field -> value; empty for the baseline
+    # Seed -> accuracy in [0, 1], the mean over the networks of a finished run.
     accuracies: dict[int, float]
-    requested: int
+    requested: int  # runs, finished or not
+    # Mean and sample standard deviation of the difference to the first row, over the seeds that
+    # both rows have; None where there are too few.
     over_first: tuple[float | None, float | None] = (None, None)
-    seconds: float | None = None
-    diverged: int = 0
+    seconds: float | None = None  # mean of distillation; None for the baseline
+    diverged: int = 0  # networks of the evaluation, over all runs
 
     @property
     def mean(self) -> float | None:
@@ -65,23 +57,14 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """All rows of a sweep.
+    """All rows of a sweep."""
 
-    Attributes:
-      fields: the columns, all fields that a setting sets.
-      names: their headings.
-      rows: one row per setting.
-      random: the baseline, one row per kind of data or evaluation.
-      networks: the number of networks evaluated per run.
-      reduced: whether the runs use the preset "small".
-    """
-
-    fields: tuple[str, ...]
-    names: tuple[str, ...]
-    rows: tuple[Row, ...]
-    random: tuple[Row, ...]
-    networks: int
-    reduced: bool
+    fields: tuple[str, ...]  # the columns: all fields that a setting sets
+    names: tuple[str, ...]  # their headings
+    rows: tuple[Row, ...]  # one per setting
+    random: tuple[Row, ...]  # the baseline, one per kind of data or evaluation
+    networks: int  # evaluated per run
+    reduced: bool  # whether the runs use the preset "small"
 
     def values(self, row: Row) -> list[str]:
         """The values of a row as text, one per column."""
@@ -153,18 +136,17 @@ def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
 def write_csv(path: pathlib.Path, table: Table) -> None:
     """Writes the numbers: accuracies in [0, 1], seconds."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
     columns = "accuracy_mean accuracy_std runs runs_asked seeds accuracies over_first_mean"
     columns += " over_first_std diverged_networks distill_seconds"
+    writer = csv.writer(text)
     writer.writerow(["point", *table.fields, *columns.split()])
     for row in (*table.rows, *table.random):
+        seeds = ";".join(map(str, row.accuracies))
         accuracies = ";".join(map(repr, row.accuracies.values()))
         seconds = None if row.seconds is None else round(row.seconds, 1)
-        writer.writerow(
-            [row.label, *table.values(row), row.mean, row.std, len(row.accuracies), row.requested]
-            + [";".join(map(str, row.accuracies)), accuracies]
-            + [*row.over_first, row.diverged, seconds]
-        )
+        counts = (len(row.accuracies), row.requested)
+        figures = (row.mean, row.std, *counts, seeds, accuracies, *row.over_first, row.diverged)
+        writer.writerow([row.label, *table.values(row), *figures, seconds])
     atomic.write_text(path, text.getvalue())
 
 

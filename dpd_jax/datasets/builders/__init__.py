@@ -4,9 +4,6 @@ TFDS reads prepared sets without TensorFlow, but its own builders need TensorFlo
 prepare them. These builders do not: they store images as plain `Tensor` features.
 They write to the same folders as TFDS's builders (`<data_dir>/<name>/<version>/`),
 in the array_record format.
-
-To add a set, write a builder here and add it to `BUILDERS`; or prepare the set with
-TFDS as array_record.
 """
 
 import pathlib
@@ -24,15 +21,10 @@ BUILDERS = {builder.name: builder for builder in (Cifar10, Cifar100, FashionMnis
 
 
 def prepare(name: str, data_dir: pathlib.Path, progress: Progress | None = None) -> pathlib.Path:
-    """Downloads and prepares a data set, completely or not at all.
+    """Downloads and prepares a set of `BUILDERS`, completely or not at all.
 
     The archives stay in `<data_dir>/downloads`. An archive already there with the
     right checksum is used without network.
-
-    Args:
-      name: a key of `BUILDERS`.
-      data_dir: the folder of prepared sets; made if missing.
-      progress: called with the fractions downloaded and prepared, or None.
 
     Returns:
       The folder of the prepared set, `<data_dir>/<name>/<version>`.

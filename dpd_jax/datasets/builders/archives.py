@@ -20,7 +20,7 @@ _TIMEOUT = 30.0  # seconds without data before a download fails
 
 
 def fetch(url: str, sha256: str, folder: pathlib.Path, progress: Progress | None = None) -> None:
-    """Downloads an archive, unless the folder holds it with the right checksum.
+    """Downloads an archive into a folder, unless the folder holds it with the right checksum.
 
     The download goes to a temporary file, which is renamed only after its checksum
     is found right. So a file under the final name is complete.
@@ -29,15 +29,8 @@ def fetch(url: str, sha256: str, folder: pathlib.Path, progress: Progress | None
     If it ends in `#unchecked`, checksums are not compared: the mirror may serve other
     data, e.g. a smaller set for a test, and a file in `folder` is used as it is.
 
-    Args:
-      url: where the publisher serves the archive.
-      sha256: its SHA-256 checksum in hexadecimal.
-      folder: the target folder, made if missing.
-      progress: called with the fraction downloaded, or None.
-
     Raises:
-      UserError: the download failed, the checksum is wrong, or the folder cannot be
-        written.
+      UserError: the download failed, the checksum is wrong, or the folder cannot be written.
     """
     name = url.rpartition("/")[2]
     mirror = os.environ.get(MIRROR_VARIABLE, "")

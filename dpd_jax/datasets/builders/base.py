@@ -11,12 +11,12 @@ from dpd_jax.datasets.progress import Progress
 _REPORT_EVERY = 500  # examples
 
 
-class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# The keyword is TFDS's, which is not type-checked.
+class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Builds labelled images of one size from archives in the manual folder.
 
     A subclass defines the attributes below, `VERSION`, `_split_generators` (which
-    passes its examples through `count`) and `_generate_examples`. It is not
-    registered with TFDS, which has builders of these names already.
+    passes its examples through `count`) and `_generate_examples`.
     """
 
     PUBLISHER: str  # URL of the folder that serves the archives.
@@ -31,6 +31,10 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     code_path = None
     progress: Progress | None = None
 
+    def __init_subclass__(cls) -> None:
+        # Not registered with TFDS, which has builders of these names already.
+        super().__init_subclass__(skip_registration=True)
+
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "image": tfds.features.Tensor(shape=self.IMAGE_SHAPE, dtype=np.uint8),
@@ -43,10 +47,6 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             supervised_keys=("image", "label"),
             homepage=self.HOMEPAGE,
         )
-
-    def name_classes(self, names: list[str]) -> None:
-        """Names the classes in the order of their labels."""
-        self.info.features["label"].names = names
 
     def count(self, split: str, total: int, examples: Iterable) -> Iterator:
         """Yields the examples of a split and reports how many of `total` are done."""

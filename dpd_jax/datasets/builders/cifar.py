@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from dpd_jax.datasets.builders.base import ImageBuilder
 
 
-class _Cifar(ImageBuilder, skip_registration=True):
+class _Cifar(ImageBuilder):
     """The common part; both sets give values for the class attributes that lack one."""
 
     VERSION = tfds.core.Version("3.0.2")
@@ -30,9 +30,9 @@ class _Cifar(ImageBuilder, skip_registration=True):
         files = {}
         with tarfile.open(dl_manager.manual_dir / next(iter(self.ARCHIVES))) as archive:
             for member in archive:
-                if member.isfile():
-                    files[member.name.rsplit("/", 1)[-1]] = archive.extractfile(member).read()
-        self.name_classes(files[self.CLASS_NAMES_FILE].decode().split())
+                if file := archive.extractfile(member):  # None for a folder.
+                    files[member.name.rsplit("/", 1)[-1]] = file.read()
+        self.info.features["label"].names = files[self.CLASS_NAMES_FILE].decode().split()
         splits = {}
         for split, names in self.FILES.items():
             content = np.frombuffer(b"".join(files[name] for name in names), np.uint8)
@@ -46,7 +46,7 @@ class _Cifar(ImageBuilder, skip_registration=True):
             yield number, {"image": image, "label": int(record[self.LABEL_BYTES - 1])}
 
 
-class Cifar10(_Cifar, skip_registration=True):
+class Cifar10(_Cifar):
     """50,000 training and 10,000 test photographs, 10 classes of equal size."""
 
     ARCHIVES = {
@@ -61,7 +61,7 @@ class Cifar10(_Cifar, skip_registration=True):
     }
 
 
-class Cifar100(_Cifar, skip_registration=True):
+class Cifar100(_Cifar):
     """50,000 training and 10,000 test photographs, 100 (fine) classes of equal size."""
 
     ARCHIVES = {

@@ -15,12 +15,15 @@ import tensorflow_datasets as tfds
 
 from dpd_jax.datasets.builders.base import ImageBuilder
 
-_CLASS_NAMES = (
-    "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
-).split(", ")
+# fmt: off
+_CLASS_NAMES = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+    "Ankle boot",
+]
+# fmt: on
 
 
-class FashionMnist(ImageBuilder, skip_registration=True):
+class FashionMnist(ImageBuilder):
     """60,000 training and 10,000 test images of clothes in grey, 10 classes of equal size."""
 
     VERSION = tfds.core.Version("3.0.1")
@@ -36,11 +39,11 @@ class FashionMnist(ImageBuilder, skip_registration=True):
     }
 
     def _split_generators(self, dl_manager):
-        self.name_classes(_CLASS_NAMES)
+        self.info.features["label"].names = _CLASS_NAMES
         arrays = [_read_idx(dl_manager.manual_dir / name) for name in self.ARCHIVES]
         return {
             split: self.count(split, len(images), self._generate_examples(images, labels))
-            for split, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:]))
+            for split, (images, labels) in (("train", arrays[:2]), ("test", arrays[2:]))
         }
 
     def _generate_examples(

@@ -19,7 +19,7 @@ from dpd_jax.datasets.builders.base import ImageBuilder
 _ROOT = "tiny-imagenet-200"
 
 
-class TinyImagenet(ImageBuilder, skip_registration=True):
+class TinyImagenet(ImageBuilder):
     """100,000 training and 10,000 validation photographs, 200 classes of equal size."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -33,8 +33,8 @@ class TinyImagenet(ImageBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         archive = zipfile.ZipFile(dl_manager.manual_dir / next(iter(self.ARCHIVES)))
-        classes = sorted(archive.read(f"{_ROOT}/wnids.txt").decode().split())
-        self.name_classes(classes)
+        class_ids = archive.read(f"{_ROOT}/wnids.txt").decode().split()
+        self.info.features["label"].names = sorted(class_ids)
         train = {
             name: name.split("/")[2]
             for name in archive.namelist()
