@@ -20,7 +20,6 @@ PyTorch is no dependency of dpd_jax: `pip install torch`.
 import argparse
 import json
 import pathlib
-import resource
 import sys
 
 from dpd_jax.benchmarks import timing
@@ -97,10 +96,11 @@ def measure(torch, arguments: argparse.Namespace) -> dict:
         return finished(outer_gradient(torch, *inputs, arguments.steps))
 
     product = timing.Product(lambda: finished(left @ right), (rows, inner, columns))
-    before = _memory(torch, cuda)
+    memory = torch.cuda.max_memory_allocated if cuda else machine.peak_memory_bytes
+    before = memory()
     first = timing.seconds(step)
     step()
-    temporary = _memory(torch, cuda) - before
+    temporary = memory() - before
     forward = forward_flops(
         size=_SIZE, channels=_CHANNELS, width=arguments.width, depth=_DEPTH, classes=_CLASSES
     )
@@ -126,16 +126,9 @@ def measure(torch, arguments: argparse.Namespace) -> dict:
 
 
 def outer_gradient(torch, params, target, images, labels, rate, steps: int):
-    """L of a student trained from `params` for N steps, and its gradient.
+    """L of a student trained for N steps from `params` towards `target`, and its gradients.
 
-    Args:
-      torch: the module.
-      params, target: the start and the target weights, lists of tensors.
-      images, labels, rate: the set, [n, c, h, w], logits [n, k] and a scalar; all need gradients.
-      steps: N.
-
-    Returns:
-      L and the gradients of images, labels and rate.
+    The set is images [n, c, h, w], label logits [n, k] and a scalar rate; all need gradients.
     """
     functional = torch.nn.functional
     student = params
@@ -193,14 +186,6 @@ def _apply(functional, params, images):
         x = functional.group_norm(x, x.shape[1], scale, shift)
         x = functional.avg_pool2d(functional.relu(x), 2)
     return functional.linear(x.flatten(1), params[-2], params[-1])
-
-
-def _memory(torch, cuda: bool) -> int:
-    """The peak memory so far, in bytes."""
-    if cuda:
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

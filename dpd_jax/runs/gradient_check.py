@@ -28,13 +28,7 @@ _INITIALIZATION, _SEGMENTS, _STEPS = range(3)
 
 
 class Inputs(NamedTuple):
-    """The arguments of the matching loss.
-
-    Attributes:
-      synthetic: the set.
-      segments: one trajectory segment per draw.
-      description: where the segments come from, for the user.
-    """
+    """A set, one trajectory segment per draw, and for the user where the segments come from."""
 
     synthetic: SyntheticSet
     segments: list[TrajectorySegment]
@@ -64,10 +58,7 @@ def from_experts(
 def draw_segments(
     experiment: Experiment, store: TrajectoryStore, used: list[int], root: jax.Array, draws: int
 ) -> list[TrajectorySegment]:
-    """Segments as a run draws them from the experts `used`, spread over the run.
-
-    Start epochs depend on the outer step.
-    """
+    """Segments of the experts `used` as outer steps spread over the run draw them."""
     key = jax.random.fold_in(root, _SEGMENTS)
     reader = SegmentReader(experiment, store, key, used, segments=1)
     steps = np.linspace(0, experiment.config.distill.iterations - 1, draws).astype(int)
@@ -121,11 +112,9 @@ def gradients(
 
 
 def agreement(reference: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """The agreement of two gradients of one variable, in double precision.
+    """Cosine and relative error |other - reference| / |reference| of two gradients.
 
-    Returns:
-      The cosine of their angle (of two scalars, the sign; NaN if one is zero), and the
-      relative error |other - reference| / |reference| (NaN if the reference is zero).
+    Both are computed in double precision. A zero gradient makes them NaN.
     """
     a, b = (np.ravel(x).astype(np.float64) for x in (reference, other))
     norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
@@ -134,10 +123,7 @@ def agreement(reference: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def _train(experiment: Experiment, data: RunData, key: jax.Array, steps: int) -> TrajectorySegment:
-    """Plain SGD from fresh weights on random batches, at the learning rate of the experts.
-
-    With intermediate matching, the targets are spread evenly over the steps.
-    """
+    """Plain SGD from fresh weights on random batches, at the learning rate of the experts."""
     recipe, targets = experiment.recipe, len(experiment.student.matched_steps)
 
     @jax.jit
@@ -155,6 +141,7 @@ def _train(experiment: Experiment, data: RunData, key: jax.Array, steps: int) ->
         rows = np.asarray(jax.random.randint(draw, (recipe.batch_size,), 0, len(data.train)))
         images, labels = data.train[rows], data.dataset.train_labels[rows]
         trajectory.append(step(trajectory[-1], images, labels))
+    # Intermediate targets are spread evenly over the steps.
     matched = np.linspace(0, steps, targets + 1).astype(int)
     params = jnp.stack([trajectory[step] for step in matched])
     return TrajectorySegment(params, jnp.zeros((), jnp.int32))

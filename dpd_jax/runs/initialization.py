@@ -21,16 +21,9 @@ def initial_set(
     used: list[int],
     key: jax.Array,
 ) -> tuple[SyntheticSet, np.ndarray | None]:
-    """The set before the first outer step.
+    """The set before the first outer step, and the indices [n] of its images; None for noise.
 
-    Args:
-      experiment, data: of the run.
-      store: the experts; None if neither images nor labels depend on them.
-      used: the numbers of the experts in use.
-      key: of all randomness.
-
-    Returns:
-      The set, and the indices of its training images [n], or None for noise.
+    The store may be None if neither images nor labels depend on the experts `used`.
 
     Raises:
       UserError: if there are too few training images, or too few that experts get right.

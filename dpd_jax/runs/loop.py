@@ -8,6 +8,7 @@ import time
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from dpd_jax import distill
 from dpd_jax import guard as guard_lib
@@ -104,9 +105,9 @@ class Loop:
         self._workdir.truncate_metrics(first)
 
         stop = Interrupt()
-        with stop, console.bar("distil", config.iterations, unit=" steps", initial=first) as bar:
+        with stop, console.Bar("distil", config.iterations, unit=" steps", initial=first) as bar:
             # The metrics of a step are read while the next step runs.
-            previous: tuple[int, Metrics, np.ndarray] | None = None
+            previous: tuple[int, Metrics, ArrayLike] | None = None
             for step, segments in self._reader.between(first, config.iterations):
                 state, metrics = self._step(state, segments, self._key)
                 if previous:
@@ -138,7 +139,7 @@ class Loop:
         console.say(f"continuing from step {latest}.")
         return state, float(seconds)
 
-    def _watch(self, bar: console.Bar, step: int, metrics: Metrics, epochs: np.ndarray) -> None:
+    def _watch(self, bar: console.Bar, step: int, metrics: Metrics, epochs: ArrayLike) -> None:
         """Shows and logs the metrics of one step, and notes when the guard stops the run."""
         metrics = jax.device_get(metrics)
         guard, config = self._experiment.guard, self._experiment.config.distill
@@ -159,7 +160,7 @@ class Loop:
             values = {k: float(x) if np.isfinite(x) else None for k, x in values.items()}
             if dropped is not None:
                 values["dropped"] = [round(float(share), 6) for share in dropped]
-            self._workdir.log(step, values | {"start_epochs": epochs.tolist()})
+            self._workdir.log(step, values | {"start_epochs": np.asarray(epochs).tolist()})
         if metrics.idle >= guard.patience:
             reason = (
                 guard_lib.explain(trouble)

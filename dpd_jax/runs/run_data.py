@@ -39,7 +39,7 @@ def read(config: ConfigDict, data_dir: str | None) -> Dataset:
       UserError: if the data do not fit the config.
     """
     wanted = config.data
-    with console.bar("data", 1.0) as bar:
+    with console.Bar("data", 1.0) as bar:
         dataset = loading.load(
             wanted.name,
             source=wanted.source,
@@ -60,12 +60,7 @@ def read(config: ConfigDict, data_dir: str | None) -> Dataset:
 
 
 def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunData:
-    """Reads the data set and brings it into model space.
-
-    Args:
-      config: of the experiment.
-      data_dir: folder of prepared data sets; None for the usual one.
-      cache: folder of whitening matrices.
+    """Reads the data set and brings it into model space; whitening matrices are in `cache`.
 
     Raises:
       UserError: if the data do not fit the config.

@@ -15,16 +15,13 @@ from dpd_jax.storage.trajectories import TrajectoryStore
 
 
 class Sources:
-    """The data of a run, and the expert store in its folder."""
+    """The data of a run, and the expert store in its folder.
+
+    `data_dir` is the folder of prepared data sets (None is the usual one), `cache` that of
+    whitening matrices, `experts_dir` that of the store.
+    """
 
     def __init__(self, data_dir: str | None, cache: pathlib.Path, experts_dir: pathlib.Path):
-        """Reads nothing yet.
-
-        Args:
-          data_dir: folder of prepared data sets; None for the usual one.
-          cache: folder of whitening matrices.
-          experts_dir: folder of the expert store.
-        """
         self._data_dir = data_dir
         self._cache = cache
         self._experts_dir = experts_dir

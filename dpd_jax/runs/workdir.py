@@ -12,7 +12,6 @@ report.json      accuracy, baseline, seconds, memory
 
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 from typing import Any
@@ -21,7 +20,7 @@ import jax
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, identity
+from dpd_jax.runs import console, identity, machine
 from dpd_jax.storage import atomic
 from dpd_jax.storage.checkpoints import Checkpoints
 from dpd_jax.storage.provenance import differences
@@ -134,11 +133,11 @@ class Workdir:
 
 def peak_memory_bytes() -> int:
     """The peak memory of the accelerator if there is one, else of the process."""
+    return device_memory_bytes("peak_bytes_in_use") or machine.peak_memory_bytes()
+
+
+def device_memory_bytes(statistic: str) -> int | None:
+    """A statistic of the accelerator's memory; None if there is none."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "peak_bytes_in_use" in stats:
-        return int(stats["peak_bytes_in_use"])
-    import resource  # Not on every system.
-
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(stats[statistic]) if stats and statistic in stats else None

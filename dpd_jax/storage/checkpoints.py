@@ -17,7 +17,7 @@ class Checkpoints:
 
     def __init__(self, path: pathlib.Path):
         self._path = path.absolute()
-        self._checkpointer = None
+        self._checkpointer: Any = None
 
     def _open(self):
         if self._checkpointer is None:
@@ -55,7 +55,8 @@ class Checkpoints:
           UserError: if the checkpoint is damaged or of another structure, or was written by
             version 0.2.0 or older.
         """
-        path, expected, arrays = self._path / str(step), _named(like), {}
+        path, expected = self._path / str(step), _named(like)
+        arrays: dict[str, np.ndarray] = {}
         context = ocp.Context()
         context.pytree.loading.partial_load = True
         try:

@@ -1,5 +1,6 @@
 """Provenance: nested JSON values that determine a result, and how two of them differ."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -24,9 +25,8 @@ def differences(stored: Any, asked: Any, name: str = "") -> Iterator[str]:
             inner = f"{name}.{key}" if name else key
             yield from differences(stored.get(key), asked.get(key), inner)
     elif _is_nested(stored) and _is_nested(asked):
-        for i in range(max(len(stored), len(asked))):
-            pair = (value[i] if i < len(value) else None for value in (stored, asked))
-            yield from differences(*pair, f"{name}[{i}]")
+        for i, (one, other) in enumerate(itertools.zip_longest(stored, asked)):
+            yield from differences(one, other, f"{name}[{i}]")
     elif stored != asked:
         yield f"{name}: stored {_short(stored)}, asked {_short(asked)}"
 

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice
 from dpd_jax.storage.provenance import as_json, differences
 
 STORAGE = ("float32", "float16", "bfloat16")
@@ -57,19 +57,14 @@ class TrajectoryStore:
 
         Args:
           directory: the folder.
-          provenance: everything that determines an expert (network, data,
-            preprocessing, optimizer, augmentation, seed), as nested JSON values. It is
-            stored with each expert and compared when one is read.
-          storage: one of `STORAGE`, the type on disk. It is part of the provenance;
-            `read` always returns float32.
+          provenance: all that determines an expert, as nested JSON values. It is stored with
+            each expert and compared when one is read.
+          storage: one of `STORAGE`, the type on disk, a part of the provenance.
 
         Raises:
           UserError: for an unknown storage, or if the directory is a file.
         """
-        if storage not in STORAGE:
-            raise UserError(
-                f"experts.storage: unknown type {storage!r}; known are {', '.join(STORAGE)}."
-            )
+        check_choice("experts.storage", storage, STORAGE)
         self.directory = pathlib.Path(directory).absolute()
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(
@@ -88,8 +83,7 @@ class TrajectoryStore:
         """The numbers of the complete experts, increasing; [] if there is no folder.
 
         Raises:
-          UserError: if one of them cannot be read or has another provenance; the
-            message lists the differences.
+          UserError: if one of them cannot be read or has another provenance.
         """
         found = self._numbers()
         for expert in found:
@@ -97,11 +91,7 @@ class TrajectoryStore:
         return found
 
     def epochs(self, expert: int) -> list[int]:
-        """The epochs of a complete expert, increasing.
-
-        Raises:
-          UserError: as `experts`, and if there is no such expert.
-        """
+        """The epochs of an expert in order; raises UserError as `experts`, or if it is missing."""
         return sorted(self._metadata(expert).checksums)
 
     def read(self, expert: int, epochs: Sequence[int]) -> np.ndarray:
@@ -138,11 +128,7 @@ class TrajectoryStore:
         return np.stack([arrays[_name(epoch)].astype(np.float32) for epoch in epochs])
 
     def write(self, expert: int, snapshots: Mapping[int, np.ndarray]) -> None:
-        """Stores a new expert completely or not at all.
-
-        Args:
-          expert: its number.
-          snapshots: epoch -> weights [P].
+        """Stores the snapshots {epoch: weights [P]} of a new expert completely or not at all.
 
         Raises:
           UserError: if weights are not finite in the storage's type, the disk is full,
