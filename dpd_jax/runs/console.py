@@ -12,15 +12,13 @@ class Bar:
     """A progress bar over a known amount of work, with the time left, for a `with` block."""
 
     def __init__(self, text: str, total: float, *, unit: str = "", initial: float = 0):
-        shape = "{l_bar}{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}<{remaining}{postfix}]"
-        if total == 1.0:
-            shape = "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
+        count = "" if total == 1.0 else "{n:.0f}/{total:.0f}{unit} "
         self._bar = tqdm.tqdm(
             total=total,
             initial=initial,
             desc=f"{text:>12}",
             unit=f" {unit}" if unit else "",
-            bar_format=shape,
+            bar_format="{l_bar}{bar}| " + count + "[{elapsed}<{remaining}{postfix}]",
             file=sys.stderr,
             # A terminal is updated often, a log file rarely.
             mininterval=0.2 if sys.stderr.isatty() else 15.0,

@@ -1,7 +1,6 @@
-"""The seconds and bytes of the pieces of a run.
+"""The seconds and bytes of the pieces of a run, on random weights and images.
 
-Each kind of work runs briefly on random weights and images. Its time does not depend on
-their values. The programs are those of the run, which therefore finds them compiled.
+The programs are those of the run, which therefore finds them compiled.
 """
 
 import math
@@ -29,10 +28,10 @@ _EXPERT_STEPS = 3  # timed together
 
 
 def step_bytes(experiment: Experiment) -> int:
-    """Bytes of one device during an outer step: state, segments, results and temporaries.
+    """Bytes of one device during an outer step, as counted by XLA for the compiled program.
 
-    They are counted by XLA for the compiled program. With several devices it is a program
-    with the segments of one device, or with chunks as large as its share of the batch.
+    With several devices it is a program with the segments of one device, or with chunks as
+    large as its share of the batch.
     """
     config, student = experiment.config.copy_and_resolve_references(), experiment.student
     config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)

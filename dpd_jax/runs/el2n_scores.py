@@ -4,8 +4,7 @@
       difficulty/network_000.npz    scores [n] of one network, and their provenance
       ...
 
-Interrupted scoring continues with the networks that are missing. A file that is
-damaged or of another provenance is measured again and replaced.
+Files that are missing, damaged or of another provenance are measured again.
 """
 
 import json

@@ -64,9 +64,8 @@ def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
         if expert in wanted and not set(experiment.epochs_read) <= set(held):
             raise UserError(
                 f"{store.path(expert)} holds epochs {spans(held)}, but the experiment reads "
-                f"{spans(experiment.epochs_read)}: up to curriculum.max_start_epoch + "
-                "expert_epochs, and synthetic.label_epoch. Change these, or train longer experts "
-                "into another --experts_dir."
+                f"{spans(experiment.epochs_read)} (curriculum.max_start_epoch + expert_epochs, "
+                "synthetic.label_epoch). Change these, or name another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]
 

@@ -110,8 +110,7 @@ def expert_steps(
 ) -> int:
     """Training steps until no expert is missing; steps of experts side by side count once.
 
-    `missing` experts train until epoch `last` on `num_images` images. The `directory` of the
-    store also holds the scores of a data schedule.
+    `missing` experts train until epoch `last`. The store's `directory` also holds EL2N scores.
     """
     size = min(experiment.recipe.batch_size, num_images)
     full_epoch = math.ceil(num_images / size)
@@ -179,9 +178,8 @@ def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Exp
 def exact_gradients(experiment: Experiment) -> Iterator[Experiment]:
     """The experiment with each gradient that is the same up to rounding, the fastest first.
 
-    "exact" needs the memory of one student step; "nested" also keeps fewer weights. Both
-    follow with smaller chunks, down to one image, unless the norm needs whole batches. The
-    mode "tesla" is kept.
+    "nested" keeps fewer weights than "exact". Both follow with smaller chunks, down to one
+    image, unless the norm needs whole batches. The mode "tesla" is kept.
     """
     student = experiment.student
     modes = ("tesla",) if student.gradient == "tesla" else ("exact", "nested")

@@ -3,8 +3,11 @@
 A run that was stopped continues where it was. `workdir` lists the files of a run.
 """
 
+import contextlib
 import signal
+import threading
 import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -28,8 +31,8 @@ def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     """Does the missing work of a run.
 
     Raises:
-      UserError: for invalid data, experts or workdir; `locks.Busy` if another process does this
-        run; if the guard stops the run.
+      UserError: for invalid data, experts or workdir, or if the guard stops the run;
+        `locks.Busy` if another process does this run.
       KeyboardInterrupt: after Ctrl-C, when the work so far is saved.
     """
     with locks.alone(workdir.path, "--workdir"):
@@ -58,7 +61,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
     state, seconds["distill"] = loop.run(initial)
     if loop.stop_reason:
-        report.save(experiment, data, workdir, state.average, accuracy=None)
+        report.save(experiment, data, workdir, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
     pruning_map.save(
@@ -73,10 +76,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
 
 
 class Loop:
-    """The outer loop: reads segments, writes checkpoints and metrics.
-
-    Attributes: stop_reason: why the guard stopped the run; "" if it did not.
-    """
+    """The outer loop; `stop_reason` says why the guard stopped it, "" if it did not."""
 
     def __init__(
         self, experiment: Experiment, workdir: Workdir, reader: SegmentReader, key: jax.Array
@@ -90,22 +90,18 @@ class Loop:
         self.stop_reason = ""
 
     def run(self, initial: SyntheticSet) -> tuple[DistillState, float]:
-        """Runs from the newest checkpoint to the last iteration.
+        """Runs from the newest checkpoint to the last iteration; after Ctrl-C the state is saved.
 
         Returns:
           The last state, and the seconds of all outer steps, earlier processes included.
-
-        Raises:
-          UserError: if the newest checkpoint is beyond the last iteration.
-          KeyboardInterrupt: after Ctrl-C, when the state is saved.
         """
         state, spent = self._resume(distill.init(initial, self._experiment.outer))
         config = self._experiment.config.distill
         first, start = int(state.step), time.monotonic()
         self._workdir.truncate_metrics(first)
 
-        stop = Interrupt()
-        with stop, console.Bar("distil", config.iterations, unit=" steps", initial=first) as bar:
+        bar = console.Bar("distil", config.iterations, unit=" steps", initial=first)
+        with bar, _interruptible() as asked:
             # The metrics of a step are read while the next step runs.
             previous: tuple[int, Metrics, ArrayLike] | None = None
             for step, segments in self._reader.between(first, config.iterations):
@@ -113,7 +109,7 @@ class Loop:
                 if previous:
                     self._watch(bar, *previous)
                 previous = (step + 1, metrics, segments.start_epoch)
-                last = step + 1 == config.iterations or stop.asked or self.stop_reason
+                last = step + 1 == config.iterations or asked.is_set() or self.stop_reason
                 if last or (step + 1) % config.checkpoint_every == 0:
                     seconds = np.float32(spent + time.monotonic() - start)
                     self._workdir.checkpoints.save(int(state.step), (state, seconds))
@@ -121,7 +117,7 @@ class Loop:
                     self._watch(bar, *previous)
                     break
         self._workdir.checkpoints.finish()
-        if stop.asked and not self.stop_reason and int(state.step) < config.iterations:
+        if asked.is_set() and not self.stop_reason and int(state.step) < config.iterations:
             console.say(f"saved at step {int(state.step)}.")
             raise KeyboardInterrupt
         return state, spent + time.monotonic() - start
@@ -174,25 +170,20 @@ class Loop:
             )
 
 
-class Interrupt:
-    """Makes the first Ctrl-C (or SIGTERM) stop the run after its step; a second one kills it.
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; a second one raises KeyboardInterrupt."""
+    asked = threading.Event()
 
-    Attributes: asked: whether a first one came.
-    """
-
-    asked = False
-
-    def __enter__(self):
-        numbers = signal.SIGINT, signal.SIGTERM
-        self._handlers = {number: signal.signal(number, self._ask) for number in numbers}
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number, frame):
-        if self.asked:
+    def handle(number, frame):
+        if asked.is_set():
             raise KeyboardInterrupt
-        self.asked = True
+        asked.set()
         console.say("\nstopping after this step (press Ctrl-C again to stop at once) ...")
+
+    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -46,14 +46,14 @@ def finish(
 
     config = experiment.config
     result = state.average
-    save(experiment, data, workdir, result, accuracy=None)
+    save(experiment, data, workdir, result)
     start = time.monotonic()
     learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
     accuracy = _numbers(learned)
-    save(experiment, data, workdir, result, accuracy=accuracy)
+    save(experiment, data, workdir, result, accuracy)
     image_grid.save(
         workdir.path / "images.png",
         data.preprocessing,
@@ -83,14 +83,7 @@ def finish(
             "steps": int(state.step),
             "backend": str(jax.devices()[0]),
             "versions": versions(),
-            "asked": {
-                "iterations": config.distill.iterations,
-                "evaluate": {
-                    name.removeprefix("evaluate."): value
-                    for name, value in identity.of_evaluation(config).items()
-                    if name.startswith("evaluate.")
-                },
-            },
+            "asked": _asked(config),
         },
     )
 
@@ -100,7 +93,7 @@ def save(
     data: RunData,
     workdir: Workdir,
     result: SyntheticSet,
-    accuracy: dict | None,
+    accuracy: dict | None = None,
 ) -> None:
     """Writes distilled.npz; `accuracy` is None before the evaluation."""
     config = experiment.config
@@ -120,12 +113,9 @@ def save(
 def score(
     experiment: Experiment, result: SyntheticSet, test: np.ndarray, labels: np.ndarray
 ) -> Evaluation:
-    """Accuracy of fresh networks trained on a set, after their last epoch.
+    """Accuracy of fresh networks trained on a set, on test images [m, h, w, c] with labels [m].
 
-    They are tested on images [m, h, w, c] in model space with labels [m].
-
-    Raises:
-      UserError: if the learning rate is not positive and finite.
+    Raises UserError as `evaluate.evaluate`.
     """
     config = experiment.config.evaluate
     key = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.EVALUATION)
@@ -215,6 +205,17 @@ def load(workdir: Workdir) -> dict | None:
         return json.loads((workdir.path / "report.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _asked(config: ConfigDict) -> dict:
+    return {
+        "iterations": config.distill.iterations,
+        "evaluate": {
+            name: value
+            for name, value in config.evaluate.items()
+            if f"evaluate.{name}" in identity.of_evaluation(config)
+        },
+    }
 
 
 def _numbers(evaluation: Evaluation) -> dict:

@@ -47,14 +47,9 @@ class SegmentReader:
         segments: int | None = None,
         cache_gigabytes: float | None = None,
     ):
-        """Reads nothing yet.
+        """Reads nothing yet. All draws use `key`, and the numbers `experts` of the store.
 
-        Args:
-          experiment: gives the curriculum, and the epochs of a segment.
-          store, experts: the numbers of the experts to draw from, and where they are.
-          key: of all draws.
-          segments: K, the number of segments per step; None is `distill.segments`.
-          cache_gigabytes: in 10^9 bytes; None is `distill.cache_gigabytes`.
+        K `segments` per step and `cache_gigabytes` are those of the config unless given.
         """
         config, curriculum = experiment.config.distill, experiment.curriculum
         gigabytes = config.cache_gigabytes if cache_gigabytes is None else cache_gigabytes

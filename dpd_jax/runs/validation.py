@@ -86,9 +86,8 @@ def check(config: ConfigDict) -> None:
         )
     if config.student.gradient == "tesla" and config.student.momentum > 0:
         raise UserError(
-            f"student.gradient = 'tesla' and student.momentum = {config.student.momentum} do not "
-            "go together: TESLA's gradient is derived for a student of plain SGD. Set "
-            "student.momentum=0, or student.gradient=exact."
+            f"student.momentum = {config.student.momentum}: TESLA's gradient is derived for a "
+            "student of plain SGD. Set student.momentum=0, or student.gradient=exact."
         )
     divided = config.student.chunk or config.student.batch_devices > 1
     if divided and config.network.norm == "batch":
@@ -100,14 +99,13 @@ def check(config: ConfigDict) -> None:
     if config.network.norm == "batch" and batch < images and images % batch:
         raise UserError(
             f"network.norm = 'batch' and student.batch_syn = {batch}, which does not divide the "
-            f"{images} synthetic images: the short batch would be padded, and the padding would "
-            "change the batch moments. Choose a divisor, or another norm."
+            f"{images} synthetic images: padding of the short batch would change the batch "
+            "moments. Choose a divisor, or another norm."
         )
     if config.student.batch_devices > 1 and config.distill.devices > 1:
         raise UserError(
-            f"student.batch_devices = {config.student.batch_devices} and distill.devices = "
-            f"{config.distill.devices}: devices share either each batch or the segments. Set one "
-            "of the two to 1."
+            "student.batch_devices and distill.devices are both above 1: devices share either each "
+            "batch or the segments. Set one of the two to 1."
         )
 
 
@@ -157,9 +155,8 @@ def _check_initialization(config: ConfigDict) -> None:
     synthetic = config.synthetic
     if synthetic.init == "noise" and synthetic.labels in EXPERT_LABELS:
         raise UserError(
-            f"synthetic.init = 'noise' and synthetic.labels = {synthetic.labels!r} do not go "
-            "together: predictions of experts on noise have nothing to do with the intended class. "
-            "Set synthetic.labels=onehot (or hard), or start from real images."
+            f"synthetic.init = 'noise', synthetic.labels = {synthetic.labels!r}: predictions on "
+            "noise have nothing to do with the intended class. Set synthetic.labels=onehot or hard."
         )
     if synthetic.label_epoch < -1:
         raise UserError(
@@ -172,9 +169,8 @@ def _check_learning(config: ConfigDict) -> None:
     distill = config.distill
     if config.synthetic.labels == "hard" and distill.lr_y > 0:
         raise UserError(
-            f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y} do not go together: hard "
-            "labels are certain, so their gradient is zero. Set distill.lr_y=0, or "
-            "synthetic.labels=onehot for labels that can be learned."
+            f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y}: the gradient is zero "
+            "for hard labels. Set distill.lr_y=0, or synthetic.labels=onehot to learn labels."
         )
     if distill.lr_img == distill.lr_y == distill.lr_lr == 0:
         raise UserError(

@@ -45,12 +45,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 class Workdir:
-    """The folder of one run.
-
-    Attributes:
-      path: the folder.
-      checkpoints: the run's checkpoints.
-    """
+    """The folder of one run: its path, its checkpoints and its other files."""
 
     def __init__(self, path: pathlib.Path, config: ConfigDict):
         """Checks that the folder is empty or holds the same run.
@@ -89,8 +84,7 @@ class Workdir:
         ]
         if changed:
             console.say(
-                f"{self.path} was begun with {', '.join(changed)}. The run continues, but its "
-                "results may differ in the last bits."
+                f"{self.path} was begun with {', '.join(changed)}; its last bits may differ now."
             )
         if self._notes or not self._stored():
             write_json(self.path / "config.json", stored | self._notes)

@@ -67,9 +67,8 @@ class Checkpoints:
                 metadata = self._open().metadata(step).custom_metadata
             if "crc32" in metadata:
                 raise UserError(
-                    f"the checkpoints in {self._path} were written by version 0.2.0 of dpd_jax or "
-                    "an older one. Continue this run with version 0.2.0, or delete that folder to "
-                    "distill from the start."
+                    f"the checkpoints in {self._path} are of dpd_jax 0.2.0 or older. Continue with "
+                    "version 0.2.0, or delete that folder to distill from the start."
                 )
             if _checksum(arrays) != metadata["arrays_crc32"]:
                 raise ValueError("the checksum does not match")

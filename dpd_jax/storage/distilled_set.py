@@ -164,14 +164,12 @@ def read(path: pathlib.Path) -> DistilledSet:
     numbers = ("images", "label_logits", "step_size", "mean", "matrix")
     if not all(np.isfinite(arrays[name]).all() for name in numbers):
         raise UserError(f"{path} cannot be used: some of its numbers are not finite.")
-    return DistilledSet(
-        **{name: arrays[name] for name in ("images", "pictures", "label_logits", "labels")},
-        step_size=float(arrays["step_size"]),
-        mean=arrays["mean"],
-        matrix=arrays["matrix"],
-        class_names=tuple(str(name) for name in arrays["class_names"]),
-        provenance=provenance,
-    )
+    others: dict[str, Any] = {
+        "step_size": float(arrays["step_size"]),
+        "class_names": tuple(str(name) for name in arrays["class_names"]),
+        "provenance": provenance,
+    }
+    return DistilledSet(**{name: arrays[name] for name in DistilledSet._fields} | others)
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

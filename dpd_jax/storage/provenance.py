@@ -16,9 +16,7 @@ def as_json(value: Any) -> Any:
 def differences(stored: Any, asked: Any, name: str = "") -> Iterator[str]:
     """One line such as "optimizer.rho: stored 0.01, asked 0.02" for each value that differs.
 
-    Args:
-      stored, asked: JSON values (see `as_json`); a value that one of them lacks is "nothing".
-      name: the dotted name of the two, written before the names inside them.
+    Both are JSON values (see `as_json`) called `name`; a value that one lacks is "nothing".
     """
     if isinstance(stored, dict) and isinstance(asked, dict):
         for key in {**asked, **stored}:
