@@ -5,9 +5,8 @@
     run.distill()
     print(run.summary())
 
-`Run` does everything from a config to a report. The modules `distill`, `student`,
-`matching`, `experts`, `evaluate` and others are pure functions of arrays. Importing the
-package changes no setting of JAX or XLA, and opens no device or file.
+`Run` does everything from a config to a report. Modules such as `distill` and `matching` are pure
+functions of arrays. Importing the package changes no setting of JAX, and opens no device or file.
 """
 
 import importlib

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dpd_jax import alignment as alignment_lib
@@ -35,8 +36,8 @@ class TrajectorySegment(NamedTuple):
       start_epoch: int32 scalar.
     """
 
-    params: jax.Array
-    start_epoch: jax.Array
+    params: jax.Array | np.ndarray
+    start_epoch: jax.Array | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,10 +50,7 @@ CACHE_DIR = flags.DEFINE_string(
 def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
-    Args:
-      main: the command.
-      *reads: the flags of other modules that it reads besides --config and --cache_dir, for
-        --help.
+    --help shows the flags that `main` reads: --config, --cache_dir, `reads` and its module's.
     """
     for flag in (CONFIG, CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -69,17 +66,14 @@ def cache_dir() -> pathlib.Path:
 
 def default_workdir() -> pathlib.Path:
     """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
-    file, overrides = _config_flags()
+    file, overrides = given_config()
     return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
 
 
 def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
     """A folder's name for a run; runs of different identity have different names.
 
-    Args:
-      file: the config file, with or without a method after a colon.
-      config: its contents.
-      overrides: field -> value, for the fields that were set by flags.
+    The config is that of `file`, with `overrides` {field: value} by flags.
     """
     run = identity.of_run(config)
     values = {name: overrides[name] for name in sorted(overrides) if name in run}
@@ -109,7 +103,7 @@ def _parse(argv: list[str]) -> list[str]:
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {files.known_names()}."
             )
-        _refuse_labels(*_config_flags())
+        _refuse_labels(*given_config())
     except UserError as error:
         fail(str(error))
     except flags.UnrecognizedFlagError as error:
@@ -129,7 +123,7 @@ def _check_config_file(argv: list[str]) -> None:
             files.load_config(value if equals else following)
 
 
-def _config_flags() -> tuple[str, dict[str, Any]]:
+def given_config() -> tuple[str, dict[str, Any]]:
     """The value of --config, and {field: value} of the --config.field flags."""
     flag = flags.FLAGS["config"]
     return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
@@ -175,8 +169,7 @@ def _start_backend() -> None:
         reason = f" ({lines[0]})" if (lines := str(error).splitlines()) else ""
         raise UserError(
             f"JAX cannot start {f'the platform {asked!r}' if asked else 'a device'} here{reason}. "
-            "JAX_PLATFORMS=cpu runs on the processor; for a GPU, install the matching extra of "
-            "JAX, e.g. pip install -U 'jax[cuda12]'."
+            "Set JAX_PLATFORMS=cpu, or install JAX for your GPU: pip install -U 'jax[cuda12]'."
         ) from error
 
 

@@ -17,21 +17,16 @@ Each has a row in the table and an object in FILE, with at least
 
     what, gradient, steps, batch, width
     augmentation     whether it was on
-    seconds          median of `repetitions`, after a warm-up; of all `steps` together, and of
-                     all `segments` or `networks` if there are several
-    flops            its operations, counted as in `dpd_jax/flops.py`: for the exact gradient,
-                     9 forward passes of the batch per student step
+    seconds          median of `repetitions`; of all `steps`, `segments` or `networks` together
+    flops            its operations, counted as in `dpd_jax/flops.py`
     temp_bytes       temporary memory, as counted by XLA
     matmul_flops_per_second   rate of the float32 matrix product, measured in between
     fraction_of_matmul        flops / seconds / that rate
     compile_seconds  without the cache on disk that runs use
-    host_share       host_seconds / seconds: drawing the segments of a step and reading them from
-                     disk, which a run does during the step before; host_share_cached: reading
-                     them from memory (distill.cache_gigabytes)
+    host_share       host_seconds / seconds: reading the segments of a step from disk, which a run
+                     does during the step before; host_share_cached: from memory
     noise            the range of the middle four fifths of the product's rates, over their median
     error            the reason if there are no seconds
-
-XLA's own count of operations is not used: it counts the body of a loop once.
 """
 
 import pathlib
@@ -42,7 +37,7 @@ from absl import flags
 from dpd_jax.benchmarks import device, timing
 from dpd_jax.benchmarks import table as table_lib
 from dpd_jax.benchmarks.cases import WORKS, Sweep
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice
 from dpd_jax.runs import console
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.workdir import write_json
@@ -60,25 +55,9 @@ BATCH = flags.DEFINE_list(
 JSON = flags.DEFINE_string("json", None, "The file for the figures.")
 
 
-def _only(known) -> dict:
-    return {
-        "checker": lambda names: bool(names) and set(names) <= set(known),
-        "message": f"choose from {', '.join(known)}",
-    }
-
-
-def _counts(texts: list[str] | None) -> bool:
-    return texts is None or all(text.isdecimal() and int(text) > 0 for text in texts)
-
-
-flags.register_validator("what", **_only(WORKS))
-flags.register_validator("gradient", **_only(GRADIENTS))
-for _name in ("steps", "batch"):
-    flags.register_validator(_name, _counts, message="must be whole numbers above 0")
-
-
 def main() -> None:
     experiment = Experiment.from_config(_cli.CONFIG.value)
+    choices = sweep(experiment)
     path = JSON.value and pathlib.Path(JSON.value).expanduser()
     if path:  # Checked before anything is measured.
         if path.is_dir():
@@ -88,7 +67,7 @@ def main() -> None:
     product = device.float32_product()
     rows = []
     for what in dict.fromkeys(WHAT.value):
-        for group in WORKS[what](experiment, sweep(experiment)):
+        for group in WORKS[what](experiment, choices):
             for row in timing.measure(group, product):
                 rows.append(_finished(row))
                 console.say(table_lib.sentence(row))
@@ -102,6 +81,12 @@ def main() -> None:
 
 def sweep(experiment: Experiment) -> Sweep:
     """The sweep of the flags; the config gives the default."""
+    for flag, known in ((WHAT, WORKS), (GRADIENT, GRADIENTS)):
+        for name in flag.value or [""]:
+            check_choice(f"--{flag.name}", name, known)
+    for flag in (STEPS, BATCH):
+        if not all(text.isdecimal() and int(text) > 0 for text in flag.value or ()):
+            raise UserError(f"--{flag.name} must be whole numbers above 0.")
     usual = {min(steps, experiment.student.syn_steps) for steps in (10, 20)}
     return Sweep(
         gradients=tuple(dict.fromkeys(GRADIENT.value)),

@@ -1,6 +1,5 @@
 """The distillation step as a PyTorch loop, for comparison on the same machine.
 
-    python -m experiments.benchmark_torch --json=FILE
     python -m experiments.benchmark_torch --width=128 --steps=10 --batch=10 --json=FILE
 
 The same work as
@@ -8,20 +7,15 @@ The same work as
     python -m experiments.benchmark --config=configs/cifar10_ipc1.py --what=distill_step \\
         --gradient=exact --steps=10
 
-in the way of the released programs: N steps of SGD with `create_graph` and soft
-labels, then one backward pass through all of them to images, label logits and
-step size. No augmentation, no pruning. The network is functional; those programs
-use a wrapper for this, which costs more. A CUDA device is used if there is one.
-The JSON has the fields of `experiments.benchmark`; `temp_bytes` is the growth of
-the peak memory of the process (on CUDA, of the allocator) during the first steps.
-PyTorch is no dependency of dpd_jax: `pip install torch`.
+in the way of the released programs: N steps of SGD with `create_graph`, then one backward pass
+through all of them; no augmentation, no pruning. It uses a CUDA device if there is one. The
+JSON has the fields of `experiments.benchmark`; `temp_bytes` is the growth of the peak memory of
+the process (on CUDA, of the allocator) during the first steps. Needs `pip install torch`.
 """
 
 import argparse
 import json
 import pathlib
-import resource
-import sys
 
 from dpd_jax.benchmarks import timing
 from dpd_jax.runs import machine
@@ -44,11 +38,7 @@ def main() -> None:
     try:
         import torch
     except ImportError:
-        print(
-            "\nerror: PyTorch is not installed; only this comparison needs it: pip install torch",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        parser.error("PyTorch is not installed; only this comparison needs it: pip install torch")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     row = measure(torch, arguments)
@@ -67,10 +57,7 @@ def main() -> None:
 
 
 def forward_flops(*, size: int, channels: int, width: int, depth: int, classes: int) -> int:
-    """Operations of the forward pass of one image.
-
-    3x3 convolutions on maps of `size`, size / 2, ... pixels a side, and the classifier.
-    """
+    """Operations of 3x3 convolutions on maps of `size`, size / 2, ..., and of the classifier."""
     total, inputs = 0, channels
     for _ in range(depth):
         total += 2 * size * size * 9 * inputs * width
@@ -97,13 +84,13 @@ def measure(torch, arguments: argparse.Namespace) -> dict:
         return finished(outer_gradient(torch, *inputs, arguments.steps))
 
     product = timing.Product(lambda: finished(left @ right), (rows, inner, columns))
-    before = _memory(torch, cuda)
+    memory = torch.cuda.max_memory_allocated if cuda else machine.peak_memory_bytes
+    before = memory()
     first = timing.seconds(step)
     step()
-    temporary = _memory(torch, cuda) - before
-    forward = forward_flops(
-        size=_SIZE, channels=_CHANNELS, width=arguments.width, depth=_DEPTH, classes=_CLASSES
-    )
+    temporary = memory() - before
+    shape = {"size": _SIZE, "channels": _CHANNELS, "depth": _DEPTH, "classes": _CLASSES}
+    forward = forward_flops(width=arguments.width, **shape)
     row = {
         "what": "distill_step_torch",
         "gradient": "unroll",
@@ -126,16 +113,9 @@ def measure(torch, arguments: argparse.Namespace) -> dict:
 
 
 def outer_gradient(torch, params, target, images, labels, rate, steps: int):
-    """L of a student trained from `params` for N steps, and its gradient.
+    """L of a student trained for N steps from `params` towards `target`, and its gradients.
 
-    Args:
-      torch: the module.
-      params, target: the start and the target weights, lists of tensors.
-      images, labels, rate: the set, [n, c, h, w], logits [n, k] and a scalar; all need gradients.
-      steps: N.
-
-    Returns:
-      L and the gradients of images, labels and rate.
+    The set is images [n, c, h, w], label logits [n, k] and a scalar rate; all need gradients.
     """
     functional = torch.nn.functional
     student = params
@@ -146,8 +126,7 @@ def outer_gradient(torch, params, target, images, labels, rate, steps: int):
         student = [p - rate * g for p, g in zip(student, gradients, strict=True)]
 
     def distance(weights):
-        pairs = zip(weights, target, strict=True)
-        return sum((a - b).square().sum() for a, b in pairs)
+        return sum((a - b).square().sum() for a, b in zip(weights, target, strict=True))
 
     matched = distance(student) / distance([p.detach() for p in params])
     return matched.detach(), torch.autograd.grad(matched, [images, labels, rate])
@@ -170,10 +149,7 @@ def _random_inputs(torch, arguments: argparse.Namespace, device):
         ]
         inputs, size = arguments.width, size // 2
     inputs *= size * size
-    params += [
-        uniform(_CLASSES, inputs, fan_in=inputs),
-        uniform(_CLASSES, fan_in=inputs),
-    ]
+    params += [uniform(_CLASSES, inputs, fan_in=inputs), uniform(_CLASSES, fan_in=inputs)]
     target = [p + 0.01 * torch.randn_like(p) for p in params]
     shape = (arguments.batch, _CHANNELS, _SIZE, _SIZE)
     images = torch.randn(shape, device=device, requires_grad=True)
@@ -185,22 +161,14 @@ def _random_inputs(torch, arguments: argparse.Namespace, device):
 
 def _apply(functional, params, images):
     """Logits of the papers' ConvNet: convolution, instance norm, ReLU, average pooling."""
-    x, blocks = images, len(params) // 4
-    for block in range(blocks):
-        kernel, bias, scale, shift = params[4 * block : 4 * block + 4]
+    x = images
+    for first in range(0, len(params) - 2, 4):
+        kernel, bias, scale, shift = params[first : first + 4]
         x = functional.conv2d(x, kernel, bias, padding=1)
         # One group per channel, as in the released programs.
         x = functional.group_norm(x, x.shape[1], scale, shift)
         x = functional.avg_pool2d(functional.relu(x), 2)
     return functional.linear(x.flatten(1), params[-2], params[-1])
-
-
-def _memory(torch, cuda: bool) -> int:
-    """The peak memory so far, in bytes."""
-    if cuda:
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ Prints, for each mode and each part of the set, the cosine with the gradient of 
 unroll and the relative error |g - g'| / |g'|. The gradient of "tesla" is an
 approximation (docs/tesla_gradient.md).
 
-With --experts_dir, segments are drawn from experts as in a run. Without it, a segment
-starts at a fresh network, and plain SGD on real images makes its target.
+Segments are those of experts in --experts_dir, or of fresh networks on real images.
 """
 
 import dataclasses

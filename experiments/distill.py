@@ -2,8 +2,7 @@
 
     python -m experiments.distill --config=configs/digits_ipc1.py
 
-The same command again continues a run that was stopped. `dpd_jax/runs/workdir.py`
-lists the files that it writes.
+The same command continues a stopped run. `dpd_jax/runs/workdir.py` lists the files it writes.
 """
 
 import pathlib

@@ -5,18 +5,15 @@
     python -m experiments.sweep --config=configs/digits_ipc1.py \\
         --sweep=configs/sweeps/methods.py --seeds=3
 
-Each setting and seed is an ordinary run in WORKDIR/<setting>/seed=<n>. The same
-command again continues a stopped sweep and skips finished runs. Several processes
-can share a sweep, e.g. one per GPU by CUDA_VISIBLE_DEVICES. Settings with the same
-expert training share their experts. After every run WORKDIR gets new versions of
-
-    table.csv  table.md  plot.png
+Each setting and seed is an ordinary run in WORKDIR/<setting>/seed=<n>. The same command
+continues a stopped sweep. Several processes can share it, e.g. one per GPU by
+CUDA_VISIBLE_DEVICES. Settings with the same expert training share their experts. After
+every run WORKDIR gets new versions of table.csv, table.md and plot.png.
 """
 
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from dpd_jax.runs import console, loop, sources
 from dpd_jax.sweeps import grid as grid_lib
@@ -51,10 +48,10 @@ def main() -> None:
 
 
 def _base() -> grid_lib.Base:
-    flag = flags.FLAGS["config"]
-    path, _, arg = config_flags.get_config_filename(flag).partition(":")
-    overrides = config_flags.get_override_values(flag)
-    return grid_lib.Base(arg, overrides, lambda arg: flag.parser.parse(f"{path}:{arg}"))
+    file, overrides = _cli.given_config()
+    path, _, arg = file.partition(":")
+    parse = flags.FLAGS["config"].parser.parse
+    return grid_lib.Base(arg, overrides, lambda arg: parse(f"{path}:{arg}"))
 
 
 if __name__ == "__main__":

@@ -182,6 +182,30 @@ def test_a_set_that_is_not_finite_is_refused(tmp_path, changes):
         distilled_set.read(tmp_path / "distilled.npz")
 
 
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("images", np.zeros((8, 48), np.float32)),
+        ("images", np.zeros((0, 4, 4, 3), np.float32)),
+        ("pictures", np.zeros((7, 4, 4, 3), np.uint8)),
+        ("pictures", np.zeros((8, 4, 4, 3), np.float32)),
+        ("label_logits", np.zeros((8, 5), np.float32)),
+        ("labels", np.zeros((8, 1), np.int32)),
+        ("labels", np.full(8, 4, np.int32)),
+        ("mean", np.zeros((3, 1), np.float32)),
+        ("mean", np.zeros(5, np.float32)),
+        ("matrix", np.zeros(3, np.float32)),
+        ("step_size", np.zeros(2, np.float32)),
+        ("class_names", "zero"),
+    ],
+)
+def test_arrays_of_wrong_shape_are_refused(tmp_path, name, array):
+    """The checksum is right: such a file was written by another program."""
+    distilled_set.write(tmp_path / "distilled.npz", made()._replace(**{name: array}))
+    with pytest.raises(UserError, match=rf"is no distilled set: (\w+, )*{name}\b.* must have"):
+        distilled_set.read(tmp_path / "distilled.npz")
+
+
 def test_other_files_are_no_distilled_sets(tmp_path):
     with pytest.raises(UserError, match="there is no file .*WORKDIR/distilled.npz"):
         distilled_set.read(tmp_path / "absent.npz")

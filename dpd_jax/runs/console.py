@@ -9,23 +9,27 @@ import tqdm
 
 
 class Bar:
-    """A progress bar over a known amount of work, with the time left."""
+    """A progress bar over a known amount of work, with the time left, for a `with` block."""
 
-    def __init__(self, text: str, total: float, unit: str, initial: float):
-        shape = "{l_bar}{bar}| {n:.0f}/{total:.0f}{unit} [{elapsed}<{remaining}{postfix}]"
-        if total == 1.0:
-            shape = "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
+    def __init__(self, text: str, total: float, *, unit: str = "", initial: float = 0):
+        count = "" if total == 1.0 else "{n:.0f}/{total:.0f}{unit} "
         self._bar = tqdm.tqdm(
             total=total,
             initial=initial,
             desc=f"{text:>12}",
             unit=f" {unit}" if unit else "",
-            bar_format=shape,
+            bar_format="{l_bar}{bar}| " + count + "[{elapsed}<{remaining}{postfix}]",
             file=sys.stderr,
             # A terminal is updated often, a log file rarely.
             mininterval=0.2 if sys.stderr.isatty() else 15.0,
             dynamic_ncols=True,
         )
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.close()
 
     def to(self, amount: float, **values: object) -> None:
         """Moves the bar to `amount` of its total and shows `values` after it."""
@@ -39,34 +43,19 @@ class Bar:
 
 
 @contextlib.contextmanager
-def bar(text: str, total: float, *, unit: str = "", initial: float = 0) -> Iterator[Bar]:
-    """A bar during the block."""
-    shown = Bar(text, total, unit, initial)
-    try:
-        yield shown
-    finally:
-        shown._bar.close()
-
-
-@contextlib.contextmanager
 def note(text: str) -> Iterator[None]:
     """Prints what the block does, and afterwards its seconds."""
-    print(f"{text} ...", file=sys.stderr, end="", flush=True)
+    say(f"{text} ...", end="")
     start = time.monotonic()
     try:
         yield
     finally:
-        print(f" {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        say(f" {time.monotonic() - start:.0f} s")
 
 
-def start_line(text: str) -> None:
-    """Prints the start of a line; `say` completes it."""
-    print(text, file=sys.stderr, end="", flush=True)
-
-
-def say(text: str) -> None:
-    """Prints one line."""
-    print(text, file=sys.stderr, flush=True)
+def say(text: str, end: str = "\n") -> None:
+    """Prints one line, or only its start if `end` is ""."""
+    print(text, file=sys.stderr, end=end, flush=True)
 
 
 def result(text: str) -> None:

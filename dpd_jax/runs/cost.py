@@ -1,10 +1,8 @@
-"""The seconds and bytes of the pieces of a run.
+"""The seconds and bytes of the pieces of a run, on random weights and images.
 
-Each kind of work runs briefly on random weights and images. Its time does not depend on
-their values. The programs are those of the run, which therefore finds them compiled.
+The programs are those of the run, which therefore finds them compiled.
 """
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -22,7 +20,7 @@ from dpd_jax.networks import Network
 from dpd_jax.runs import machine
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
-from dpd_jax.runs.workdir import peak_memory_bytes
+from dpd_jax.runs.workdir import device_memory_bytes
 from dpd_jax.synthetic import SyntheticSet
 
 _LONG = 1.0  # seconds; longer calls are timed once, shorter ones several times
@@ -30,18 +28,19 @@ _EXPERT_STEPS = 3  # timed together
 
 
 def step_bytes(experiment: Experiment) -> int:
-    """Bytes of one device during an outer step: state, segments, results and temporaries.
+    """Bytes of one device during an outer step, as counted by XLA for the compiled program.
 
-    They are counted by XLA for the compiled program. With several devices it is a program
-    with the segments of one device, or with chunks as large as its share of the batch.
+    With several devices it is a program with the segments of one device, or with chunks as
+    large as its share of the batch.
     """
     config, student = experiment.config.copy_and_resolve_references(), experiment.student
     config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)
     share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
     chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
     one_device = experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
+    program: Any = one_device.outer_step()  # Jitted, because it uses one device.
     inputs = step_inputs(one_device, experiment.num_images)
-    memory = one_device.outer_step().lower(*inputs).compile().memory_analysis()
+    memory = program.lower(*inputs).compile().memory_analysis()
     return (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -71,15 +70,14 @@ def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> 
 def evaluation_epoch_seconds(experiment: Experiment, at_once: int) -> float:
     """Seconds of one epoch of `at_once` evaluation networks side by side."""
     chunk = evaluate.epochs_a_call(experiment.protocol)
-
-    def run(epochs: int) -> Callable[[], Any]:
-        function, inputs = evaluation_epochs(experiment, chunk, epochs, at_once)
-        return lambda: function(*inputs)
-
-    jax.block_until_ready(run(1)())  # Compiles.
-    one = _seconds(run(1))
+    function, inputs = evaluation_epochs(experiment, chunk, 1, at_once)
+    jax.block_until_ready(function(*inputs))  # Compiles.
+    one = _seconds(lambda: function(*inputs))
+    if one * chunk > _LONG:
+        return one
     epochs = min(chunk, experiment.protocol.epochs)
-    return one if one * chunk > _LONG else _seconds(run(epochs)) / epochs
+    _, several = evaluation_epochs(experiment, chunk, epochs, at_once)
+    return _seconds(lambda: function(*several)) / epochs
 
 
 def test_seconds(experiment: Experiment, images: np.ndarray) -> float:
@@ -96,23 +94,23 @@ def test_seconds(experiment: Experiment, images: np.ndarray) -> float:
 
 def memory_in_use() -> int:
     """Bytes in use now: of the accelerator if there is one, else of the process."""
-    device = jax.local_devices()[0]
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_in_use" in stats:
-        return int(stats["bytes_in_use"])
-    return machine.memory_bytes("/proc/self/status", "VmRSS") or peak_memory_bytes()
+    return (
+        device_memory_bytes("bytes_in_use")
+        or machine.memory_bytes("/proc/self/status", "VmRSS")
+        or machine.peak_memory_bytes()
+    )
 
 
 def _seconds(run: Callable[[], Any]) -> float:
     """Seconds of one call of a compiled function."""
 
-    def timed(_=None) -> float:
+    def timed() -> float:
         start = time.perf_counter()
         jax.block_until_ready(run())
         return time.perf_counter() - start
 
     first = timed()
-    return first if first > _LONG else min(map(timed, itertools.repeat(None, 3)))
+    return first if first > _LONG else min(timed() for _ in range(3))
 
 
 def step_inputs(
@@ -140,19 +138,19 @@ def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metri
 
 def expert_epoch(
     experiment: Experiment, images: jax.Array, labels: jax.Array, steps: int, at_once: int
-) -> tuple[Callable, tuple]:
-    """An expert epoch and its arguments; only its first `steps` batches hold images."""
+) -> tuple[Any, tuple]:
+    """A compiled expert epoch and its arguments; only its first `steps` batches hold images."""
     size = min(experiment.recipe.batch_size, len(images))
     order = np.full((math.ceil(len(images) / size), size), -1, np.int32)
     used = order[:steps]
     used[:] = np.arange(used.size).reshape(used.shape) % len(images)
     params = random_weights(experiment.network)
-    state = ExpertState(params, np.zeros_like(params), np.zeros((), np.int32))
-    state, order, key = _side_by_side((state, order, jax.random.key(0)), at_once)
+    first = params, np.zeros_like(params), np.zeros((), np.int32)
+    state, order, key = _side_by_side((first, order, jax.random.key(0)), at_once)
     epoch = experts.make_epoch(
         experiment.network, experiment.recipe, experiment.augmentation, side_by_side=at_once > 1
     )
-    return epoch, (state, images, labels, order, key)
+    return epoch, (ExpertState(*state), images, labels, order, key)
 
 
 def evaluation_epochs(
@@ -161,8 +159,9 @@ def evaluation_epochs(
     """A call of `chunk` evaluation epochs and its arguments; only `epochs` of them are left."""
     network, protocol = experiment.network, experiment.protocol
     params = random_weights(network)
-    each = (params, network.init_stats(), np.zeros_like(params), jax.random.key(0))
-    state = EvalState(*_side_by_side(each, at_once), epoch=np.int32(protocol.epochs - epochs))
+    each = params, network.init_stats(), np.zeros_like(params), jax.random.key(0)
+    params, stats, velocity, key = _side_by_side(each, at_once)
+    state = EvalState(params, stats, velocity, key, jnp.int32(protocol.epochs - epochs))
     images, labels, _ = random_set(network, experiment.num_images)
     function = evaluate.make_epochs(
         network, protocol, experiment.augmentation, chunk, side_by_side=at_once > 1

@@ -4,8 +4,7 @@
       difficulty/network_000.npz    scores [n] of one network, and their provenance
       ...
 
-Interrupted scoring continues with the networks that are missing. A file that is
-damaged or of another provenance is measured again and replaced.
+Files that are missing, damaged or of another provenance are measured again.
 """
 
 import json
@@ -30,17 +29,15 @@ def seen(
 ) -> Callable[[int], np.ndarray] | None:
     """The images that the experts see: a function from epoch (from 0) to indices; None is all.
 
-    Args:
-      experiment, data: of the run.
-      directory: of the experts.
-      provenance: of the experts.
+    Directory and provenance are those of the experts.
     """
-    if experiment.schedule is None:
+    schedule = experiment.schedule
+    if schedule is None:
         return None
     labels = data.dataset.train_labels
     difficulty = scores(experiment, data, directory / "difficulty", provenance)
     ranks = rank_within_class(labels, difficulty)
-    return lambda epoch: experiment.schedule.seen(epoch, ranks, labels)
+    return lambda epoch: schedule.seen(epoch, ranks, labels)
 
 
 def scores(
@@ -51,8 +48,9 @@ def scores(
     score_epochs = sorted(set(config.score_epochs))
     provenance = as_json({**provenance, "data_schedule": {"score_epochs": score_epochs}})
     paths = [directory / f"network_{i:03d}.npz" for i in range(config.score_networks)]
-    found = {i: _load(path, provenance, len(data.train)) for i, path in enumerate(paths)}
-    if missing := [i for i, stored in found.items() if stored is None]:
+    loaded = [_load(path, provenance, len(data.train)) for path in paths]
+    found = {i: stored for i, stored in enumerate(loaded) if stored is not None}
+    if missing := [i for i in range(len(paths)) if i not in found]:
         for network, measured in _measure(experiment, data, missing):
             found[network] = measured
             # "facts" is the name in files of older versions.
@@ -69,7 +67,7 @@ def _measure(
     root = jax.random.fold_in(jax.random.key(experiment.config.experts.seed), keys.EL2N)
     images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
     epochs = tuple(config.score_epochs)
-    with console.bar("difficulty", len(missing) * max(epochs), unit=" epochs") as bar:
+    with console.Bar("difficulty", len(missing) * max(epochs), unit=" epochs") as bar:
         for first in range(0, len(missing), at_once):
             group = missing[first : first + at_once]
             measured = el2n.measure(
@@ -84,7 +82,8 @@ def _measure(
             )
             for epoch, rows in measured:
                 bar.to(first * max(epochs) + epoch * len(group))
-            yield from zip(group, rows, strict=True)
+                if rows is not None:
+                    yield from zip(group, rows, strict=True)
 
 
 def _load(path: pathlib.Path, provenance: dict, num_images: int) -> np.ndarray | None:

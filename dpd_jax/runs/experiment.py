@@ -47,11 +47,7 @@ class Experiment(NamedTuple):
 
     @classmethod
     def from_config(cls, config: ConfigDict) -> "Experiment":
-        """Builds and checks everything that a config describes.
-
-        Raises:
-          UserError: for the first invalid value.
-        """
+        """Builds and checks all that a config describes; raises UserError if it is invalid."""
         validation.check_choices(config)
         network = networks.create(
             image_shape=tuple(config.image_shape),
@@ -65,17 +61,13 @@ class Experiment(NamedTuple):
             max_start_epoch=curriculum.max_start_epoch,
             **config.alignment.to_dict(),
         )
-        outer, synthetic = config.distill, config.synthetic
+        outer, scheduled = config.distill, config.data_schedule.kind != "all"
         experiment = cls(
             config=config,
             network=network,
             augmentation=augmentation,
             recipe=_only(Recipe, config.experts, smoothing=_only(Smoothing, config.experts)),
-            schedule=(
-                None
-                if config.data_schedule.kind == "all"
-                else _only(DataSchedule, config.data_schedule)
-            ),
+            schedule=_only(DataSchedule, config.data_schedule) if scheduled else None,
             curriculum=curriculum,
             student=Student(
                 augmentation=augmentation, alignment=alignment, **config.student.to_dict()
@@ -86,7 +78,7 @@ class Experiment(NamedTuple):
                 labels=Rule(outer.optimizer_y, outer.lr_y, outer.momentum_y),
                 step_size=Rule(outer.optimizer_lr, outer.lr_lr, outer.momentum_lr),
                 step_size_update=outer.step_size_update,
-                initial_step_size=synthetic.step_size,
+                initial_step_size=config.synthetic.step_size,
                 threshold=outer.threshold,
                 ema_decay=outer.ema_decay,
             ),

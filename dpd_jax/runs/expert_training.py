@@ -18,7 +18,7 @@ from dpd_jax.storage.trajectories import TrajectoryStore, spans
 
 
 def provenance(experiment: Experiment, data: RunData) -> dict:
-    """Everything that determines an expert besides its number, as nested JSON values."""
+    """All that determines an expert besides its number, as nested JSON values."""
     config = experiment.config
     preprocessing = {"kind": config.data.preprocessing}
     if config.data.preprocessing == "zca":
@@ -64,9 +64,8 @@ def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
         if expert in wanted and not set(experiment.epochs_read) <= set(held):
             raise UserError(
                 f"{store.path(expert)} holds epochs {spans(held)}, but the experiment reads "
-                f"{spans(experiment.epochs_read)}: up to curriculum.max_start_epoch + "
-                "expert_epochs, and synthetic.label_epoch. Change these, or train longer experts "
-                "into another --experts_dir."
+                f"{spans(experiment.epochs_read)} (curriculum.max_start_epoch + expert_epochs, "
+                "synthetic.label_epoch). Change these, or name another --experts_dir."
             )
     return [expert for expert in wanted if expert not in present]
 
@@ -76,14 +75,8 @@ def provide(
 ) -> list[int]:
     """Trains the missing experts; returns the numbers of all that the experiment uses, in order.
 
-    One process at a time trains experts into a folder. Others wait, then use them.
-
-    Args:
-      experiment, data, store: of the run.
-      epochs: the epochs to keep of each new expert, which is trained to the last of them.
-
-    Raises:
-      UserError: as `missing`.
+    One process at a time trains experts into a folder. Others wait, then use them. A new expert
+    is trained to the last of `epochs`, and these are stored. Raises UserError as `missing`.
     """
     if missing(experiment, store):
         with locks.in_turn(store.directory, "--experts_dir", "training experts", console.note):
@@ -105,7 +98,7 @@ def _train(
     root = jax.random.key(experiment.config.experts.seed)
     images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
     seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
-    with console.bar("experts", len(missing) * last, unit=" epochs") as bar:
+    with console.Bar("experts", len(missing) * last, unit=" epochs") as bar:
         for first in range(0, len(missing), at_once):
             group = missing[first : first + at_once]
             snapshots: dict[int, np.ndarray] = {}
@@ -122,7 +115,7 @@ def _train(
             for epoch, params, loss in trained:
                 if epoch in epochs:
                     snapshots[epoch] = np.asarray(params)
-                if epoch:
+                if loss is not None:
                     done = first * last + epoch * len(group)
                     bar.to(done, loss=f"{float(np.mean(loss)):.3f}")
             for place, expert in enumerate(group):

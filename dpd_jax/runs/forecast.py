@@ -3,7 +3,7 @@
 import math
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +24,11 @@ def forecast(
     data: RunData,
     workdir: Workdir,
     store: TrajectoryStore,
-    epochs: tuple[int, ...],
+    epochs: Sequence[int],
 ) -> Experiment:
-    """Chooses the gradient and prints the cost of the remaining work of a run.
+    """Prints the cost of the remaining work of a run; returns it with the chosen gradient.
 
-    Args:
-      experiment, data, workdir, store: of the run.
-      epochs: the epochs of missing experts that will be stored; the last ends their training.
-
-    Returns:
-      The experiment, with the gradient of `choose_gradient`.
+    Missing experts are trained to the last of `epochs`, and these are stored.
 
     Raises:
       UserError: if no gradient fits the budget, or an outer step does not fit the device.
@@ -59,7 +54,7 @@ def forecast(
 
 def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs) -> float:
     """Prints the cost of training the missing experts; returns its seconds."""
-    console.start_line("  experts    ")
+    console.say("  experts    ", end="")
     at_once = min(experiment.config.experts.at_once, len(missing))
     seconds = cost.expert_step_seconds(experiment, data, at_once)
     steps = expert_steps(experiment, len(data.train), len(missing), max(epochs), store.directory)
@@ -76,7 +71,7 @@ def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs)
 
 def _forecast_steps(experiment: Experiment, steps: int) -> float:
     """Prints the cost of the outer steps; returns its seconds."""
-    console.start_line("  distil     ")
+    console.say("  distil     ", end="")
     name = gradient_name(experiment.student)
     one_device = experiment.config.distill.devices == experiment.student.batch_devices == 1
     try:
@@ -98,7 +93,7 @@ def _forecast_steps(experiment: Experiment, steps: int) -> float:
 
 def _forecast_evaluation(experiment: Experiment, data: RunData) -> float:
     """Prints the cost of evaluating the set and the baseline; returns its seconds."""
-    console.start_line("  evaluate   ")
+    console.say("  evaluate   ", end="")
     config, epochs = experiment.config.evaluate, experiment.protocol.epochs
     at_once = min(config.at_once, config.num_networks)
     alone = cost.evaluation_epoch_seconds(experiment, 1)
@@ -115,8 +110,7 @@ def expert_steps(
 ) -> int:
     """Training steps until no expert is missing; steps of experts side by side count once.
 
-    `missing` experts train until epoch `last` on `num_images` images. The `directory` of the
-    store also holds the scores of a data schedule.
+    `missing` experts train until epoch `last`. The store's `directory` also holds EL2N scores.
     """
     size = min(experiment.recipe.batch_size, num_images)
     full_epoch = math.ceil(num_images / size)
@@ -160,11 +154,7 @@ def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Exp
     """The experiment with the fastest exact gradient that fits `distill.memory_gigabytes`.
 
     A budget of 0 keeps the gradient of the config. The choice is noted in the workdir. A
-    continued run with the same budget, or with no step left, keeps it: the same to the bit.
-
-    Args:
-      experiment, workdir: of the run.
-      steps: outer steps left.
+    continued run with the same budget, or with no outer steps left, keeps it.
 
     Raises:
       UserError: if nothing fits, with the memory that each gradient needs.
@@ -188,9 +178,8 @@ def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Exp
 def exact_gradients(experiment: Experiment) -> Iterator[Experiment]:
     """The experiment with each gradient that is the same up to rounding, the fastest first.
 
-    "exact" needs the memory of one student step; "nested" also keeps fewer weights. Both
-    follow with smaller chunks, down to one image, unless the norm needs whole batches. The
-    mode "tesla" is kept.
+    "nested" keeps fewer weights than "exact". Both follow with smaller chunks, down to one
+    image, unless the norm needs whole batches. The mode "tesla" is kept.
     """
     student = experiment.student
     modes = ("tesla",) if student.gradient == "tesla" else ("exact", "nested")
@@ -212,28 +201,28 @@ def gradient_name(student: Student) -> str:
 
 
 def _first_that_fits(experiment: Experiment, budget: float) -> Experiment:
-    other, needed, tried = 0, [], []
+    other, tried, least = 0, "", math.inf
     for candidate in exact_gradients(experiment):
         name = gradient_name(candidate.student)
         with console.note(f"memory: compiling {name}"):
             step = cost.step_bytes(candidate)
         # Measured once, after the first compilation: the compiler takes memory too.
         other = other or cost.memory_in_use() + (_cache_bytes(experiment) if _on_host() else 0)
-        needed.append(other + step)
-        if other + step <= budget:
-            reason = f", since {'; '.join(tried)}" if tried else ""
+        size = other + step
+        if size <= budget:
             console.say(
-                f"memory: {name} takes {gigabytes(other + step)} of "
-                f"distill.memory_gigabytes = {budget / 1e9:g}{reason}."
+                f"memory: {name} takes {gigabytes(size)} of distill.memory_gigabytes = "
+                f"{budget / 1e9:g}{tried and f', since {tried}'}."
             )
             return candidate
-        tried.append(f"{name} needs {gigabytes(other + step)}")
+        tried += f"{'; ' if tried else ''}{name} needs {gigabytes(size)}"
+        least = min(least, size)
     cached = "the process, its data and distill.cache_gigabytes"
     raise UserError(
         f"distill.memory_gigabytes = {budget / 1e9:g} is too little for an exact gradient: "
-        f"{'; '.join(tried)}. Each includes {gigabytes(other)} for "
+        f"{tried}. Each includes {gigabytes(other)} for "
         f"{cached if _on_host() else 'arrays that are already on the device'}. "
-        f"{gigabytes(min(needed))} would be enough; or lower student.batch_syn, network.width or "
+        f"{gigabytes(least)} would be enough; or lower student.batch_syn, network.width or "
         "distill.cache_gigabytes."
     )
 

@@ -1,7 +1,6 @@
 """Gradients of the matching loss by different modes, on the same set and segments.
 
-Shared arguments: `experiment` and `data` of the run, `root`, the key of all randomness, and
-`draws`, the number of segments.
+`root` is the key of all randomness, `draws` the number of segments.
 """
 
 import dataclasses
@@ -16,25 +15,16 @@ import optax
 
 from dpd_jax import distill
 from dpd_jax.distill import TrajectorySegment
-from dpd_jax.runs import console, expert_training, initialization
+from dpd_jax.runs import console, expert_training, initialization, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
 
-# The root key is folded with one number per use.
-_INITIALIZATION, _SEGMENTS, _STEPS = range(3)
-
 
 class Inputs(NamedTuple):
-    """The arguments of the matching loss.
-
-    Attributes:
-      synthetic: the set.
-      segments: one trajectory segment per draw.
-      description: where the segments come from, for the user.
-    """
+    """A set, one trajectory segment per draw, and for the user where the segments come from."""
 
     synthetic: SyntheticSet
     segments: list[TrajectorySegment]
@@ -54,7 +44,7 @@ def from_experts(
     if not used:
         console.say(f"no experts in {store.directory}: using fresh networks instead.")
         return None
-    key = jax.random.fold_in(root, _INITIALIZATION)
+    key = jax.random.fold_in(root, keys.INITIALIZATION)
     initial, _ = initialization.initial_set(experiment, data, store, used, key)
     segments = draw_segments(experiment, store, used, root, draws)
     epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
@@ -64,11 +54,8 @@ def from_experts(
 def draw_segments(
     experiment: Experiment, store: TrajectoryStore, used: list[int], root: jax.Array, draws: int
 ) -> list[TrajectorySegment]:
-    """Segments as a run draws them from the experts `used`, spread over the run.
-
-    Start epochs depend on the outer step.
-    """
-    key = jax.random.fold_in(root, _SEGMENTS)
+    """Segments of the experts `used` as outer steps spread over the run draw them."""
+    key = jax.random.fold_in(root, keys.SEGMENTS)
     reader = SegmentReader(experiment, store, key, used, segments=1)
     steps = np.linspace(0, experiment.config.distill.iterations - 1, draws).astype(int)
     return [jax.tree.map(lambda x: x[0], reader.read(int(step))) for step in steps]
@@ -77,22 +64,21 @@ def draw_segments(
 def from_fresh_networks(
     experiment: Experiment, data: RunData, root: jax.Array, draws: int, steps: int
 ) -> Inputs:
-    """Segments from fresh networks, trained by plain SGD on real images.
+    """Segments from fresh networks to their weights after `steps` of plain SGD on real images.
 
-    The set needs no experts: random real images, or noise if the config starts from noise;
-    one-hot labels instead of those from experts. `steps` SGD steps lead to the target.
+    The set needs no experts either: its images are real or noise, its labels hard or one-hot.
     """
     config = experiment.config.copy_and_resolve_references()
     if config.synthetic.init != "noise":
         config.synthetic.init = "real"
     if config.synthetic.labels != "hard":
         config.synthetic.labels = "onehot"
-    key = jax.random.fold_in(root, _INITIALIZATION)
+    key = jax.random.fold_in(root, keys.INITIALIZATION)
     initial, _ = initialization.initial_set(experiment._replace(config=config), data, None, [], key)
     # The set's second key: these labels do not use it.
-    keys = jax.random.split(jax.random.split(jax.random.clone(key))[1], draws)
+    draw_keys = jax.random.split(jax.random.split(jax.random.clone(key))[1], draws)
     with console.note(f"{steps} SGD steps on real images, {draws} times"):
-        segments = [_train(experiment, data, key, steps) for key in keys]
+        segments = [_train(experiment, data, key, steps) for key in draw_keys]
     description = f"fresh networks, targets after {steps} SGD steps on real images"
     return Inputs(initial, segments, description)
 
@@ -111,7 +97,7 @@ def gradients(
         matching=experiment.matching,
     )
     function = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    key = jax.random.fold_in(root, _STEPS)
+    key = jax.random.fold_in(root, keys.STEPS)
     results = []
     for draw, segment in enumerate(inputs.segments):
         outputs = function(inputs.synthetic, segment, jax.random.fold_in(key, draw))
@@ -121,11 +107,9 @@ def gradients(
 
 
 def agreement(reference: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """The agreement of two gradients of one variable, in double precision.
+    """Cosine and relative error |other - reference| / |reference| of two gradients.
 
-    Returns:
-      The cosine of their angle (of two scalars, the sign; NaN if one is zero), and the
-      relative error |other - reference| / |reference| (NaN if the reference is zero).
+    Both are computed in double precision. A zero gradient makes them NaN.
     """
     a, b = (np.ravel(x).astype(np.float64) for x in (reference, other))
     norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
@@ -134,10 +118,7 @@ def agreement(reference: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def _train(experiment: Experiment, data: RunData, key: jax.Array, steps: int) -> TrajectorySegment:
-    """Plain SGD from fresh weights on random batches, at the learning rate of the experts.
-
-    With intermediate matching, the targets are spread evenly over the steps.
-    """
+    """Plain SGD from fresh weights on random batches, at the learning rate of the experts."""
     recipe, targets = experiment.recipe, len(experiment.student.matched_steps)
 
     @jax.jit
@@ -155,6 +136,7 @@ def _train(experiment: Experiment, data: RunData, key: jax.Array, steps: int) ->
         rows = np.asarray(jax.random.randint(draw, (recipe.batch_size,), 0, len(data.train)))
         images, labels = data.train[rows], data.dataset.train_labels[rows]
         trajectory.append(step(trajectory[-1], images, labels))
+    # Intermediate targets are spread evenly over the steps.
     matched = np.linspace(0, steps, targets + 1).astype(int)
     params = jnp.stack([trajectory[step] for step in matched])
     return TrajectorySegment(params, jnp.zeros((), jnp.int32))

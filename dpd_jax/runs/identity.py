@@ -6,8 +6,10 @@ lacks have the defaults of `dpd_jax/presets/base.py`.
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from dpd_jax.presets import base, fields
 from dpd_jax.storage.provenance import as_json
@@ -25,23 +27,21 @@ _NO_RESULT = (
 )
 
 
-def of_run(config: Mapping) -> dict[str, Any]:
+def of_run(config: ConfigDict | dict) -> dict[str, Any]:
     """The fields that must stay the same when a run is continued, {"group.field": JSON value}.
 
-    More iterations extend a run, and a finished run can be evaluated in another way.
-
-    Args:
-      config: a config, or what config.json holds of it.
+    More iterations extend a run, and a finished run can be evaluated in another way. The config
+    may be that of a config.json.
     """
     return _select(config, lambda name: not _of_evaluation(name))
 
 
-def of_evaluation(config: Mapping) -> dict[str, Any]:
+def of_evaluation(config: ConfigDict | dict) -> dict[str, Any]:
     """The fields that only the final evaluation of a run depends on, as `of_run`."""
     return _select(config, _of_evaluation)
 
 
-def of_data(config: Mapping) -> str:
+def of_data(config: ConfigDict) -> str:
     """The fields that the data of a run depend on, as one text."""
     others = ("image_shape", "num_classes")
     return json.dumps(
@@ -58,6 +58,6 @@ def _defaults() -> dict[str, Any]:
     return fields.flat(base.get_config())
 
 
-def _select(config: Mapping, chosen: Callable[[str], bool]) -> dict[str, Any]:
+def _select(config: ConfigDict | dict, chosen: Callable[[str], bool]) -> dict[str, Any]:
     complete = as_json(_defaults() | fields.flat(base.upgrade(config)))
     return {name: complete[name] for name in complete if chosen(name) and name not in _NO_RESULT}

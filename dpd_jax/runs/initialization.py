@@ -21,16 +21,9 @@ def initial_set(
     used: list[int],
     key: jax.Array,
 ) -> tuple[SyntheticSet, np.ndarray | None]:
-    """The set before the first outer step.
+    """The set before the first outer step, and the indices [n] of its images; None for noise.
 
-    Args:
-      experiment, data: of the run.
-      store: the experts; None if neither images nor labels depend on them.
-      used: the numbers of the experts in use.
-      key: of all randomness.
-
-    Returns:
-      The set, and the indices of its training images [n], or None for noise.
+    The store may be None if neither images nor labels depend on the experts `used`.
 
     Raises:
       UserError: if there are too few training images, or too few that experts get right.
@@ -50,10 +43,9 @@ def initial_set(
     wrong = int(np.sum(np.argmax(labels, -1) != classes))
     if wrong:  # Such labels cost reduced runs much accuracy.
         console.say(
-            f"{wrong} of {len(classes)} soft labels favour another class than the class of their "
-            "image: the experts classify these images wrongly. To avoid this, use experts of a "
-            "later epoch (synthetic.label_epoch), images that experts classify correctly "
-            "(synthetic.init=correct) or synthetic.labels=hard."
+            f"{wrong} of {len(classes)} soft labels favour a wrong class, as the experts do. To "
+            "avoid this, use a later epoch (synthetic.label_epoch), images that experts classify "
+            "correctly (synthetic.init=correct) or synthetic.labels=hard."
         )
     step_size = jnp.asarray(config.synthetic.step_size, jnp.float32)
     return SyntheticSet(images, labels, step_size), real
@@ -61,9 +53,10 @@ def initial_set(
 
 def _real_indices(experiment, data, store, used, key) -> np.ndarray:
     """The indices [n] of the training images that `synthetic.init` chooses."""
-    config, train_labels = experiment.config, data.dataset.train_labels
+    config = experiment.config
+    wanted = data.dataset.train_labels, config.num_classes, config.ipc
     if config.synthetic.init == "real":
-        return synthetic.real_indices(key, train_labels, config.num_classes, config.ipc)
+        return synthetic.real_indices(key, *wanted)
 
     if config.synthetic.init == "correct":
 
@@ -73,9 +66,7 @@ def _real_indices(experiment, data, store, used, key) -> np.ndarray:
                 params = expert_training.label_snapshot(experiment, store, used[place])
                 return np.argmax(expert_training.logits(experiment, params, data.train), -1)
 
-        return synthetic.correct_indices(
-            key, train_labels, config.num_classes, config.ipc, predictions, len(used)
-        )
+        return synthetic.correct_indices(key, *wanted, predictions, len(used))
 
     expert_key, centre_key = jax.random.split(key)
     expert, params = _random_expert(experiment, store, used, expert_key)
@@ -84,9 +75,7 @@ def _real_indices(experiment, data, store, used, key) -> np.ndarray:
     with console.note(f"clustering the images of each class by expert {expert}"):
         return synthetic.representative_indices(
             centre_key,
-            train_labels,
-            config.num_classes,
-            config.ipc,
+            *wanted,
             lambda members: space(experiment, params, data.train[members]),
             config.synthetic.clusters,
         )

@@ -1,7 +1,6 @@
 """The random streams of a run: what each root key is folded with.
 
-A root key is made of a seed in the config. Folding in a number of its own keeps
-each use apart from the others.
+A root key is made of a seed in the config.
 """
 
 # Of the root key of `seed`.

@@ -3,11 +3,15 @@
 A run that was stopped continues where it was. `workdir` lists the files of a run.
 """
 
+import contextlib
 import signal
+import threading
 import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from dpd_jax import distill
 from dpd_jax import guard as guard_lib
@@ -27,8 +31,8 @@ def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     """Does the missing work of a run.
 
     Raises:
-      UserError: for invalid data, experts or workdir; `locks.Busy` if another process does this
-        run; if the guard stops the run.
+      UserError: for invalid data, experts or workdir, or if the guard stops the run;
+        `locks.Busy` if another process does this run.
       KeyboardInterrupt: after Ctrl-C, when the work so far is saved.
     """
     with locks.alone(workdir.path, "--workdir"):
@@ -57,7 +61,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
     state, seconds["distill"] = loop.run(initial)
     if loop.stop_reason:
-        report.save(experiment, data, workdir, state.average, accuracy=None)
+        report.save(experiment, data, workdir, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
     pruning_map.save(
@@ -72,10 +76,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
 
 
 class Loop:
-    """The outer loop: reads segments, writes checkpoints and metrics.
-
-    Attributes: stop_reason: why the guard stopped the run; "" if it did not.
-    """
+    """The outer loop; `stop_reason` says why the guard stopped it, "" if it did not."""
 
     def __init__(
         self, experiment: Experiment, workdir: Workdir, reader: SegmentReader, key: jax.Array
@@ -89,30 +90,26 @@ class Loop:
         self.stop_reason = ""
 
     def run(self, initial: SyntheticSet) -> tuple[DistillState, float]:
-        """Runs from the newest checkpoint to the last iteration.
+        """Runs from the newest checkpoint to the last iteration; after Ctrl-C the state is saved.
 
         Returns:
           The last state, and the seconds of all outer steps, earlier processes included.
-
-        Raises:
-          UserError: if the newest checkpoint is beyond the last iteration.
-          KeyboardInterrupt: after Ctrl-C, when the state is saved.
         """
         state, spent = self._resume(distill.init(initial, self._experiment.outer))
         config = self._experiment.config.distill
         first, start = int(state.step), time.monotonic()
         self._workdir.truncate_metrics(first)
 
-        stop = Interrupt()
-        with stop, console.bar("distil", config.iterations, unit=" steps", initial=first) as bar:
+        bar = console.Bar("distil", config.iterations, unit=" steps", initial=first)
+        with bar, _interruptible() as asked:
             # The metrics of a step are read while the next step runs.
-            previous: tuple[int, Metrics, np.ndarray] | None = None
+            previous: tuple[int, Metrics, ArrayLike] | None = None
             for step, segments in self._reader.between(first, config.iterations):
                 state, metrics = self._step(state, segments, self._key)
                 if previous:
                     self._watch(bar, *previous)
                 previous = (step + 1, metrics, segments.start_epoch)
-                last = step + 1 == config.iterations or stop.asked or self.stop_reason
+                last = step + 1 == config.iterations or asked.is_set() or self.stop_reason
                 if last or (step + 1) % config.checkpoint_every == 0:
                     seconds = np.float32(spent + time.monotonic() - start)
                     self._workdir.checkpoints.save(int(state.step), (state, seconds))
@@ -120,7 +117,7 @@ class Loop:
                     self._watch(bar, *previous)
                     break
         self._workdir.checkpoints.finish()
-        if stop.asked and not self.stop_reason and int(state.step) < config.iterations:
+        if asked.is_set() and not self.stop_reason and int(state.step) < config.iterations:
             console.say(f"saved at step {int(state.step)}.")
             raise KeyboardInterrupt
         return state, spent + time.monotonic() - start
@@ -138,7 +135,7 @@ class Loop:
         console.say(f"continuing from step {latest}.")
         return state, float(seconds)
 
-    def _watch(self, bar: console.Bar, step: int, metrics: Metrics, epochs: np.ndarray) -> None:
+    def _watch(self, bar: console.Bar, step: int, metrics: Metrics, epochs: ArrayLike) -> None:
         """Shows and logs the metrics of one step, and notes when the guard stops the run."""
         metrics = jax.device_get(metrics)
         guard, config = self._experiment.guard, self._experiment.config.distill
@@ -159,7 +156,7 @@ class Loop:
             values = {k: float(x) if np.isfinite(x) else None for k, x in values.items()}
             if dropped is not None:
                 values["dropped"] = [round(float(share), 6) for share in dropped]
-            self._workdir.log(step, values | {"start_epochs": epochs.tolist()})
+            self._workdir.log(step, values | {"start_epochs": np.asarray(epochs).tolist()})
         if metrics.idle >= guard.patience:
             reason = (
                 guard_lib.explain(trouble)
@@ -173,25 +170,20 @@ class Loop:
             )
 
 
-class Interrupt:
-    """Makes the first Ctrl-C (or SIGTERM) stop the run after its step; a second one kills it.
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; a second one raises KeyboardInterrupt."""
+    asked = threading.Event()
 
-    Attributes: asked: whether a first one came.
-    """
-
-    asked = False
-
-    def __enter__(self):
-        numbers = signal.SIGINT, signal.SIGTERM
-        self._handlers = {number: signal.signal(number, self._ask) for number in numbers}
-        return self
-
-    def __exit__(self, *error):
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number, frame):
-        if self.asked:
+    def handle(number, frame):
+        if asked.is_set():
             raise KeyboardInterrupt
-        self.asked = True
+        asked.set()
         console.say("\nstopping after this step (press Ctrl-C again to stop at once) ...")
+
+    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

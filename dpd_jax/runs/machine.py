@@ -3,6 +3,7 @@
 import os
 import pathlib
 import platform
+import sys
 
 
 def processor() -> str:
@@ -16,6 +17,14 @@ def memory_bytes(path: str, name: str) -> int | None:
     """A memory size in bytes from a Linux system file; None on other systems."""
     found = _fields(path, name)  # "16289420 kB"
     return int(found[0].split()[0]) * 1024 if found else None
+
+
+def peak_memory_bytes() -> int:
+    """The peak memory of this process."""
+    import resource  # Not on every system.
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _fields(path: str, name: str) -> list[str]:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from dpd_jax import evaluate, synthetic
 from dpd_jax.distill import DistillState
+from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import console, identity, keys
 from dpd_jax.runs.experiment import Experiment
@@ -38,24 +39,21 @@ def finish(
 ) -> None:
     """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json.
 
-    Args:
-      experiment, data, workdir: of the run.
-      real: the training images of the initial set [n]; None for noise.
-      state: after the last outer step.
-      seconds: of the earlier parts of the run.
+    The initial set held the training images `real` [n], or noise if that is None; `seconds` are
+    those of the earlier parts of the run.
     """
     from dpd_jax.plots import image_grid  # Matplotlib takes a second to import.
 
     config = experiment.config
     result = state.average
-    save(experiment, data, workdir, result, accuracy=None)
+    save(experiment, data, workdir, result)
     start = time.monotonic()
     learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
     accuracy = _numbers(learned)
-    save(experiment, data, workdir, result, accuracy=accuracy)
+    save(experiment, data, workdir, result, accuracy)
     image_grid.save(
         workdir.path / "images.png",
         data.preprocessing,
@@ -95,7 +93,7 @@ def save(
     data: RunData,
     workdir: Workdir,
     result: SyntheticSet,
-    accuracy: dict | None,
+    accuracy: dict | None = None,
 ) -> None:
     """Writes distilled.npz; `accuracy` is None before the evaluation."""
     config = experiment.config
@@ -115,22 +113,18 @@ def save(
 def score(
     experiment: Experiment, result: SyntheticSet, test: np.ndarray, labels: np.ndarray
 ) -> Evaluation:
-    """Accuracy of fresh networks trained on a set, after their last epoch.
+    """Accuracy of fresh networks trained on a set, on test images [m, h, w, c] with labels [m].
 
-    Args:
-      experiment: of the run.
-      result: the set.
-      test, labels: the test images [m, h, w, c] in model space, and their classes [m].
-
-    Raises:
-      UserError: if the learning rate is not positive and finite.
+    Raises UserError as `evaluate.evaluate`.
     """
     config = experiment.config.evaluate
     key = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.EVALUATION)
-    with console.bar("evaluate", 1.0) as bar:
+    with console.Bar("evaluate", 1.0) as bar:
         return _evaluate(
             experiment,
-            result._replace(step_size=config.learning_rate or float(result.step_size)),
+            result.images,
+            result.labels,
+            config.learning_rate or float(result.step_size),
             test,
             labels,
             key,
@@ -152,13 +146,15 @@ def random_real(experiment: Experiment, data: RunData, step_size: float) -> Eval
     counts = config.num_classes, config.ipc
     labels = synthetic.hard_labels(synthetic.classes(*counts), config.num_classes)
     evaluations = []
-    with console.bar("random real", config.evaluate.num_networks, unit=" networks") as bar:
+    with console.Bar("random real", config.evaluate.num_networks, unit=" networks") as bar:
         for network in range(config.evaluate.num_networks):
             image_key, key = jax.random.split(jax.random.fold_in(root, network))
             real = synthetic.real_indices(image_key, data.dataset.train_labels, *counts)
             evaluation = _evaluate(
                 experiment,
-                SyntheticSet(data.train[real], labels, rate),
+                data.train[real],
+                labels,
+                rate,
                 data.test,
                 data.dataset.test_labels,
                 key,
@@ -170,24 +166,21 @@ def random_real(experiment: Experiment, data: RunData, step_size: float) -> Eval
     return Evaluation(*(np.concatenate(parts) for parts in zip(*evaluations, strict=True)))
 
 
-def _evaluate(experiment, training: SyntheticSet, test, labels, key, **options) -> Evaluation:
-    """`evaluate.evaluate` on a set; its step size is the learning rate."""
+def _evaluate(experiment: Experiment, *arrays, **options) -> Evaluation:
     return evaluate.evaluate(
         experiment.network,
         experiment.protocol,
         experiment.augmentation,
-        *training,
-        test,
-        labels,
-        key,
+        *arrays,
         test_batch=experiment.config.evaluate.test_batch,
         **options,
     )
 
 
 def summary(workdir: Workdir) -> str:
-    """The report in a few lines."""
-    report = load(workdir)
+    """The report in a few lines; raises UserError if there is none."""
+    if (report := load(workdir)) is None:
+        raise UserError(f"{workdir.path} has no report.json: the run is not finished.")
     ours, base = report["accuracy"], report["random_real"]
     seconds = report["seconds"]
     return "\n".join(
@@ -208,12 +201,9 @@ def summary(workdir: Workdir) -> str:
 
 def load(workdir: Workdir) -> dict | None:
     """The contents of report.json, or None if it is missing or damaged."""
-    path = workdir.path / "report.json"
-    if not path.is_file():
-        return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        return json.loads((workdir.path / "report.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
 
 

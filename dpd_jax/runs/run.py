@@ -14,10 +14,7 @@ from dpd_jax.storage.distilled_set import DistilledSet
 
 
 class Run:
-    """A run from a config to a report, in its own folder.
-
-    Files and progress are those of `python -m experiments.distill`. A run that was stopped
-    continues where it was.
+    """A run from a config to a report; a stopped run continues where it was.
 
     Attributes:
       experiment: the validated config.
@@ -33,14 +30,10 @@ class Run:
         data_dir: str | os.PathLike | None = None,
         cache_dir: str | os.PathLike = "~/.cache/dpd_jax",
     ):
-        """Checks the config; reads no data yet.
+        """Checks the config, which is from `load_config`; reads no data yet.
 
-        Args:
-          config: from `load_config`, with your changes.
-          workdir: the folder of the run.
-          experts_dir: the folder of the expert trajectories; None is workdir/experts.
-          data_dir: the folder of prepared TFDS sets; None is ~/tensorflow_datasets.
-          cache_dir: the folder of whitening matrices.
+        Expert trajectories are in `experts_dir` (None is workdir/experts), prepared TFDS sets in
+        `data_dir` (None is ~/tensorflow_datasets), whitening matrices in `cache_dir`.
 
         Raises:
           UserError: for an invalid value, or a folder of another config.
@@ -63,9 +56,7 @@ class Run:
     def distill(self) -> DistilledSet:
         """Does the missing work: experts, distillation, evaluation, plots; returns the set.
 
-        Raises:
-          UserError: for invalid data, experts or folder.
-          KeyboardInterrupt: after Ctrl-C; the work so far is saved.
+        Raises the errors of `loop.run`.
         """
         if not report.finished(self._workdir, self.experiment.config):
             loop.run(self.experiment, self._workdir, self._sources)

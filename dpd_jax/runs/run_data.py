@@ -33,13 +33,9 @@ class RunData:
 
 
 def read(config: ConfigDict, data_dir: str | None) -> Dataset:
-    """Reads the data set, shows progress and keeps the images that the config asks for.
-
-    Raises:
-      UserError: if the data do not fit the config.
-    """
+    """Reads the images that the config asks for; raises UserError if they do not fit it."""
     wanted = config.data
-    with console.bar("data", 1.0) as bar:
+    with console.Bar("data", 1.0) as bar:
         dataset = loading.load(
             wanted.name,
             source=wanted.source,
@@ -60,16 +56,7 @@ def read(config: ConfigDict, data_dir: str | None) -> Dataset:
 
 
 def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunData:
-    """Reads the data set and brings it into model space.
-
-    Args:
-      config: of the experiment.
-      data_dir: folder of prepared data sets; None for the usual one.
-      cache: folder of whitening matrices.
-
-    Raises:
-      UserError: if the data do not fit the config.
-    """
+    """As `read`, and brings the images into model space; `cache` keeps whitening matrices."""
     dataset = read(config, data_dir)
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)

@@ -47,15 +47,9 @@ class SegmentReader:
         segments: int | None = None,
         cache_gigabytes: float | None = None,
     ):
-        """Prepares the reader; nothing is read yet.
+        """Reads nothing yet. All draws use `key`, and the numbers `experts` of the store.
 
-        Args:
-          experiment: gives the curriculum, and the epochs of a segment.
-          store: the experts.
-          key: of all draws.
-          experts: the numbers, in the store, of the experts to draw from.
-          segments: K, the number of segments per step; None is `distill.segments`.
-          cache_gigabytes: size of the cache in 10^9 bytes; None is `distill.cache_gigabytes`.
+        K `segments` per step and `cache_gigabytes` are those of the config unless given.
         """
         config, curriculum = experiment.config.distill, experiment.curriculum
         gigabytes = config.cache_gigabytes if cache_gigabytes is None else cache_gigabytes

@@ -15,27 +15,20 @@ from dpd_jax.storage.trajectories import TrajectoryStore
 
 
 class Sources:
-    """The data of a run, and the expert store in its folder."""
+    """The data of a run, and the expert store in its folder.
+
+    `data_dir` is the folder of prepared data sets (None is the usual one), `cache` that of
+    whitening matrices, `experts_dir` that of the store.
+    """
 
     def __init__(self, data_dir: str | None, cache: pathlib.Path, experts_dir: pathlib.Path):
-        """Reads nothing yet.
-
-        Args:
-          data_dir: folder of prepared data sets; None for the usual one.
-          cache: folder of whitening matrices.
-          experts_dir: folder of the expert store.
-        """
         self._data_dir = data_dir
         self._cache = cache
         self._experts_dir = experts_dir
         self._loaded: tuple[str, RunData] | None = None  # One, because two may not fit in memory.
 
     def data(self, config: ConfigDict) -> RunData:
-        """The data set of a config in model space; read only if the last one was another.
-
-        Raises:
-          UserError: if the data do not fit the config.
-        """
+        """The data of a config (see `run_data.load`), kept for the next config."""
         key = identity.of_data(config)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None
@@ -52,9 +45,8 @@ class Sources:
 class SharedSources(Sources):
     """The data and the expert stores of many runs under one `experts_dir`.
 
-    Runs whose experts have the same provenance share a store. It is `experts_dir`
-    or one of its folders if all experts there hold all epochs that these runs read,
-    else a new folder, named by a hash of the provenance and the epochs.
+    Runs whose experts have the same provenance share a store: `experts_dir` or a folder in it
+    whose experts hold all epochs that these runs read, else a new folder with a hashed name.
     """
 
     def __init__(self, data_dir, cache, experts_dir, experiments: Sequence[Experiment]):

@@ -9,7 +9,8 @@ import math
 
 from ml_collections import ConfigDict
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice, check_range
+from dpd_jax.presets import fields
 
 # Fields of `matching` that only one mask reads, and their value where that mask is not in use.
 _READ_BY = {
@@ -29,49 +30,45 @@ _CHOICES = {
     "data.preprocessing": ("zca", "per_channel"),
     "data_schedule.kind": ("all", "easy_to_hard"),
 }
-_AT_LEAST_ONE = (
-    "ipc",
-    "network.width",
-    "experts.num_experts",
-    "experts.at_once",
-    "distill.log_every",
-    "distill.checkpoint_every",
-    "distill.segments",
-    "distill.devices",
-    "evaluate.num_networks",
-    "evaluate.at_once",
-    "evaluate.test_batch",
-)
-_NOT_NEGATIVE = (
-    "synthetic.clusters",
-    "distill.iterations",
-    "distill.threshold",
-    "distill.cache_gigabytes",
-    "distill.memory_gigabytes",
-    "evaluate.learning_rate",
-    "evaluate.random_real_learning_rate",
-)
-# Divisors, and limits of the guard: with smaller ones it would undo every step.
-_ABOVE_ZERO = (
-    "data.zca_epsilon",
-    "synthetic.label_scale",
-    "guard.max_loss",
-    "guard.max_image_change",
-)
-_ABOVE_ONE = ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes")
-_BOUNDS = (
-    (_AT_LEAST_ONE, "at least 1", lambda value: value < 1),
-    (_NOT_NEGATIVE, "at least 0", lambda value: value < 0),
-    (_ABOVE_ZERO, "above 0", lambda value: value <= 0),
-    (_ABOVE_ONE, "above 1", lambda value: value <= 1),
-)
+_RANGES = {
+    "[1, inf]": (
+        "ipc",
+        "network.width",
+        "experts.num_experts",
+        "experts.at_once",
+        "distill.log_every",
+        "distill.checkpoint_every",
+        "distill.segments",
+        "distill.devices",
+        "evaluate.num_networks",
+        "evaluate.at_once",
+        "evaluate.test_batch",
+    ),
+    "[0, inf]": (
+        "synthetic.clusters",
+        "distill.iterations",
+        "distill.threshold",
+        "distill.cache_gigabytes",
+        "distill.memory_gigabytes",
+        "evaluate.learning_rate",
+        "evaluate.random_real_learning_rate",
+    ),
+    # Divisors, and limits of the guard: with smaller ones it would undo every step.
+    "(0, inf]": (
+        "data.zca_epsilon",
+        "synthetic.label_scale",
+        "guard.max_loss",
+        "guard.max_image_change",
+    ),
+    "(1, inf]": ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes"),
+}
 
 
 def check_choices(config: ConfigDict) -> None:
     """Raises UserError for an unknown name of an option."""
+    values = fields.flat(config)
     for field, known in _CHOICES.items():
-        if (value := _value(config, field)) not in known:
-            raise UserError(f"{field}: unknown value {value!r}; known are {', '.join(known)}.")
+        check_choice(field, values[field], known)
 
 
 def check(config: ConfigDict) -> None:
@@ -89,9 +86,8 @@ def check(config: ConfigDict) -> None:
         )
     if config.student.gradient == "tesla" and config.student.momentum > 0:
         raise UserError(
-            f"student.gradient = 'tesla' and student.momentum = {config.student.momentum} do not "
-            "go together: TESLA's gradient is derived for a student of plain SGD. Set "
-            "student.momentum=0, or student.gradient=exact."
+            f"student.momentum = {config.student.momentum}: TESLA's gradient is derived for a "
+            "student of plain SGD. Set student.momentum=0, or student.gradient=exact."
         )
     divided = config.student.chunk or config.student.batch_devices > 1
     if divided and config.network.norm == "batch":
@@ -103,37 +99,34 @@ def check(config: ConfigDict) -> None:
     if config.network.norm == "batch" and batch < images and images % batch:
         raise UserError(
             f"network.norm = 'batch' and student.batch_syn = {batch}, which does not divide the "
-            f"{images} synthetic images: the short batch would be padded, and the padding would "
-            "change the batch moments. Choose a divisor, or another norm."
+            f"{images} synthetic images: padding of the short batch would change the batch "
+            "moments. Choose a divisor, or another norm."
         )
     if config.student.batch_devices > 1 and config.distill.devices > 1:
         raise UserError(
-            f"student.batch_devices = {config.student.batch_devices} and distill.devices = "
-            f"{config.distill.devices}: devices share either each batch or the segments. Set one "
-            "of the two to 1."
+            "student.batch_devices and distill.devices are both above 1: devices share either each "
+            "batch or the segments. Set one of the two to 1."
         )
 
 
 def unread(config: ConfigDict) -> dict[str, float | str | bool]:
     """The fields of `matching` that this config does not read, with their neutral values."""
-    fields = {
+    found: dict[str, float | str | bool] = {
         f"matching.{name}": neutral
         for name, (mask, neutral) in _READ_BY.items()
         if mask not in config.matching.masks
     }
-    return fields if config.matching.pruning_rate else fields | {"matching.metric": "absolute"}
+    return found if config.matching.pruning_rate else found | {"matching.metric": "absolute"}
 
 
 def _check_values(config: ConfigDict) -> None:
-    for fields, bound, invalid in _BOUNDS:
-        for field in fields:
-            if invalid(value := _value(config, field)):
-                raise UserError(f"{field} = {value} must be {bound}.")
-    for group, node in config.items():
-        fields = node.items() if isinstance(node, ConfigDict) else ()
-        for name, value in fields:
-            if isinstance(value, float) and math.isnan(value):
-                raise UserError(f"{group}.{name} is not a number (nan).")
+    values = fields.flat(config)
+    for field, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"{field} is not a number (nan).")
+    for interval, bounded in _RANGES.items():
+        for field in bounded:
+            check_range(field, values[field], interval)
 
 
 def _check_matching(matching: ConfigDict) -> None:
@@ -162,9 +155,8 @@ def _check_initialization(config: ConfigDict) -> None:
     synthetic = config.synthetic
     if synthetic.init == "noise" and synthetic.labels in EXPERT_LABELS:
         raise UserError(
-            f"synthetic.init = 'noise' and synthetic.labels = {synthetic.labels!r} do not go "
-            "together: predictions of experts on noise have nothing to do with the intended class. "
-            "Set synthetic.labels=onehot (or hard), or start from real images."
+            f"synthetic.init = 'noise', synthetic.labels = {synthetic.labels!r}: predictions on "
+            "noise have nothing to do with the intended class. Set synthetic.labels=onehot or hard."
         )
     if synthetic.label_epoch < -1:
         raise UserError(
@@ -177,9 +169,8 @@ def _check_learning(config: ConfigDict) -> None:
     distill = config.distill
     if config.synthetic.labels == "hard" and distill.lr_y > 0:
         raise UserError(
-            f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y} do not go together: hard "
-            "labels are certain, so their gradient is zero. Set distill.lr_y=0, or "
-            "synthetic.labels=onehot for labels that can be learned."
+            f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y}: the gradient is zero "
+            "for hard labels. Set distill.lr_y=0, or synthetic.labels=onehot to learn labels."
         )
     if distill.lr_img == distill.lr_y == distill.lr_lr == 0:
         raise UserError(
@@ -190,8 +181,3 @@ def _check_learning(config: ConfigDict) -> None:
             f"distill.segments = {distill.segments} must be a multiple of distill.devices = "
             f"{distill.devices}: each device takes an equal share."
         )
-
-
-def _value(config: ConfigDict, field: str) -> float:
-    group, _, name = field.rpartition(".")
-    return config[group][name] if group else config[name]

@@ -12,7 +12,6 @@ report.json      accuracy, baseline, seconds, memory
 
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 from typing import Any
@@ -21,7 +20,7 @@ import jax
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, identity
+from dpd_jax.runs import console, identity, machine
 from dpd_jax.storage import atomic
 from dpd_jax.storage.checkpoints import Checkpoints
 from dpd_jax.storage.provenance import differences
@@ -46,12 +45,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 class Workdir:
-    """The folder of one run.
-
-    Attributes:
-      path: the folder.
-      checkpoints: the run's checkpoints.
-    """
+    """The folder of one run: its path, its checkpoints and its other files."""
 
     def __init__(self, path: pathlib.Path, config: ConfigDict):
         """Checks that the folder is empty or holds the same run.
@@ -90,8 +84,7 @@ class Workdir:
         ]
         if changed:
             console.say(
-                f"{self.path} was begun with {', '.join(changed)}. The run continues, but its "
-                "results may differ in the last bits."
+                f"{self.path} was begun with {', '.join(changed)}; its last bits may differ now."
             )
         if self._notes or not self._stored():
             write_json(self.path / "config.json", stored | self._notes)
@@ -134,11 +127,11 @@ class Workdir:
 
 def peak_memory_bytes() -> int:
     """The peak memory of the accelerator if there is one, else of the process."""
+    return device_memory_bytes("peak_bytes_in_use") or machine.peak_memory_bytes()
+
+
+def device_memory_bytes(statistic: str) -> int | None:
+    """A statistic of the accelerator's memory; None if there is none."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "peak_bytes_in_use" in stats:
-        return int(stats["peak_bytes_in_use"])
-    import resource  # Not on every system.
-
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(stats[statistic]) if stats and statistic in stats else None

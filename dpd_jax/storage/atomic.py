@@ -16,13 +16,10 @@ from dpd_jax.errors import UserError
 _DAY = 86_400  # seconds
 
 
-def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], None], *, num_bytes: int) -> None:
-    """Writes a temporary file, then renames it: a reader sees the old file or the new one.
+def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], object], *, num_bytes: int) -> None:
+    """Writes a temporary file by `fill`, then renames it: readers see the old file or the new one.
 
-    Args:
-      path: the file; its folder is made if needed.
-      fill: writes the content.
-      num_bytes: the approximate size, for the message if the disk is full.
+    The folder is made if needed. `num_bytes` is the approximate size, for the message.
 
     Raises:
       UserError: if the disk is full. An old file at `path` is kept.

@@ -17,7 +17,7 @@ class Checkpoints:
 
     def __init__(self, path: pathlib.Path):
         self._path = path.absolute()
-        self._checkpointer = None
+        self._checkpointer: Any = None
 
     def _open(self):
         if self._checkpointer is None:
@@ -55,7 +55,8 @@ class Checkpoints:
           UserError: if the checkpoint is damaged or of another structure, or was written by
             version 0.2.0 or older.
         """
-        path, expected, arrays = self._path / str(step), _named(like), {}
+        path, expected = self._path / str(step), _named(like)
+        arrays: dict[str, np.ndarray] = {}
         context = ocp.Context()
         context.pytree.loading.partial_load = True
         try:
@@ -66,9 +67,8 @@ class Checkpoints:
                 metadata = self._open().metadata(step).custom_metadata
             if "crc32" in metadata:
                 raise UserError(
-                    f"the checkpoints in {self._path} were written by version 0.2.0 of dpd_jax or "
-                    "an older one. Continue this run with version 0.2.0, or delete that folder to "
-                    "distill from the start."
+                    f"the checkpoints in {self._path} are of dpd_jax 0.2.0 or older. Continue with "
+                    "version 0.2.0, or delete that folder to distill from the start."
                 )
             if _checksum(arrays) != metadata["arrays_crc32"]:
                 raise ValueError("the checksum does not match")

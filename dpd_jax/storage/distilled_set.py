@@ -25,6 +25,7 @@ double the size of the file; `pictures` holds its result, rounded to 8 bits.
 
 import hashlib
 import json
+import math
 import pathlib
 from typing import Any, NamedTuple
 
@@ -78,13 +79,13 @@ def to_pictures(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
 
     Values outside [0, 1] are clipped to black or white; NaN becomes black.
     """
-    restored = np.nan_to_num(whitening.restore(preprocessing, np.asarray(images)), nan=0.0)
+    restored = np.nan_to_num(whitening.restore(preprocessing, images), nan=0.0)
     return np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)
 
 
 def share_cut(preprocessing: Preprocessing, images: np.ndarray) -> float:
     """The share of values that `to_pictures` clips."""
-    restored = whitening.restore(preprocessing, np.asarray(images))
+    restored = whitening.restore(preprocessing, images)
     # Half an 8-bit level is not visible.
     return float(np.mean(~(np.abs(restored - 0.5) <= 0.5 + 0.5 / 255)))
 
@@ -96,19 +97,11 @@ def make(
     class_names: tuple[str, ...],
     provenance: dict[str, Any],
 ) -> DistilledSet:
-    """Makes a distilled set from a synthetic set in model space.
-
-    Args:
-      synthetic: the set.
-      labels: the class of each image [n].
-      preprocessing: of the images, to model space and back.
-      class_names: of the k classes.
-      provenance: JSON values that determine the set.
-    """
+    """Makes a distilled set of images in model space, and the class of each image [n]."""
     matrix = np.asarray(preprocessing.matrix, np.float32)
     return DistilledSet(
         images=np.asarray(synthetic.images, np.float32),
-        pictures=to_pictures(preprocessing, synthetic.images),
+        pictures=to_pictures(preprocessing, np.asarray(synthetic.images)),
         label_logits=np.asarray(synthetic.labels, np.float32),
         labels=np.asarray(labels, np.int32),
         step_size=float(synthetic.step_size),
@@ -139,8 +132,7 @@ def read(path: pathlib.Path) -> DistilledSet:
     """Reads and checks a file.
 
     Raises:
-      UserError: if it does not exist, is damaged, has another format, or is no
-        distilled set.
+      UserError: if it does not exist, is damaged, or is no distilled set of this format.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -164,17 +156,20 @@ def read(path: pathlib.Path) -> DistilledSet:
             f"{path} is damaged: its checksum does not match. Copy it again, or repeat the command "
             "that made it."
         )
+    if wrong := _of_wrong_shape(arrays):
+        raise UserError(
+            f"{path} is no distilled set: {', '.join(wrong)} must have the shapes and types that "
+            "dpd_jax/storage/distilled_set.py describes."
+        )
     numbers = ("images", "label_logits", "step_size", "mean", "matrix")
     if not all(np.isfinite(arrays[name]).all() for name in numbers):
         raise UserError(f"{path} cannot be used: some of its numbers are not finite.")
-    return DistilledSet(
-        **{name: arrays[name] for name in ("images", "pictures", "label_logits", "labels")},
-        step_size=float(arrays["step_size"]),
-        mean=arrays["mean"],
-        matrix=arrays["matrix"],
-        class_names=tuple(str(name) for name in arrays["class_names"]),
-        provenance=provenance,
-    )
+    others: dict[str, Any] = {
+        "step_size": float(arrays["step_size"]),
+        "class_names": tuple(str(name) for name in arrays["class_names"]),
+        "provenance": provenance,
+    }
+    return DistilledSet(**{name: arrays[name] for name in DistilledSet._fields} | others)
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -188,6 +183,25 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} is damaged, or is no distilled set ({type(error).__name__}: {error})."
         ) from error
+
+
+def _of_wrong_shape(arrays: dict[str, np.ndarray]) -> list[str]:
+    """The names of the arrays that do not have the shape and type of the module's docstring."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    images, k, g = shapes["images"], shapes["class_names"], shapes["mean"]
+    n = images[:1]
+    classes = np.arange(arrays["class_names"].size)
+    valid = {
+        "images": len(images) == 4 and math.prod(images) > 0,
+        "pictures": shapes["pictures"] == images and arrays["pictures"].dtype == np.uint8,
+        "label_logits": shapes["label_logits"] == n + k,
+        "labels": shapes["labels"] == n and np.isin(arrays["labels"], classes).all(),
+        "step_size": shapes["step_size"] == (),
+        "mean": len(g) == 1 and g[0] > 0 and math.prod(images[1:]) % g[0] == 0,
+        "matrix": shapes["matrix"] == g + g,
+        "class_names": len(k) == 1,
+    }
+    return [name for name in valid if not valid[name]]
 
 
 def _digest(arrays: dict[str, Any]) -> str:

@@ -23,11 +23,9 @@ class Busy(UserError):
 
 @contextlib.contextmanager
 def alone(folder: pathlib.Path, flag: str) -> Iterator[None]:
-    """Locks a folder during the block.
+    """Locks a folder, which messages call by its `flag`, during the block.
 
-    Args:
-      folder: made if needed; removed if the block leaves nothing in it.
-      flag: the flag that names the folder, for messages.
+    The folder is made if needed, and removed if the block leaves it empty.
 
     Raises:
       Busy: if another process, or another part of this one, has locked it.
@@ -50,10 +48,7 @@ def in_turn(
 ) -> Iterator[None]:
     """As `alone`, but waits for a process that has locked the folder in this way.
 
-    Args:
-      folder, flag: as `alone`.
-      work: what is done in the folder, for messages.
-      waiting: makes a context for the waiting time from a message.
+    `waiting` makes a context for this time from a message that names the `work` in the folder.
     """
     try:
         lock = _acquired(folder / _IN_TURN, flag, blocking=False)

@@ -1,5 +1,6 @@
 """Provenance: nested JSON values that determine a result, and how two of them differ."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -15,18 +16,15 @@ def as_json(value: Any) -> Any:
 def differences(stored: Any, asked: Any, name: str = "") -> Iterator[str]:
     """One line such as "optimizer.rho: stored 0.01, asked 0.02" for each value that differs.
 
-    Args:
-      stored, asked: JSON values (see `as_json`); a value that one of them lacks is "nothing".
-      name: the dotted name of the two, written before the names inside them.
+    Both are JSON values (see `as_json`) called `name`; a value that one lacks is "nothing".
     """
     if isinstance(stored, dict) and isinstance(asked, dict):
         for key in {**asked, **stored}:
             inner = f"{name}.{key}" if name else key
             yield from differences(stored.get(key), asked.get(key), inner)
     elif _is_nested(stored) and _is_nested(asked):
-        for i in range(max(len(stored), len(asked))):
-            pair = (value[i] if i < len(value) else None for value in (stored, asked))
-            yield from differences(*pair, f"{name}[{i}]")
+        for i, (one, other) in enumerate(itertools.zip_longest(stored, asked)):
+            yield from differences(one, other, f"{name}[{i}]")
     elif stored != asked:
         yield f"{name}: stored {_short(stored)}, asked {_short(asked)}"
 

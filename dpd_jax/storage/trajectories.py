@@ -9,10 +9,9 @@
 One epoch is read without the others. An expert is written into another folder
 first, which is then renamed: a folder with an expert's name is complete.
 
-Orbax returns flipped bits and, for an epoch that is not there, random memory; if a
-file is cut short, its threads print tracebacks. Therefore expert.json holds
-checksums, epochs and file sizes. They are not Orbax's custom metadata, because
-reading those opens every array.
+Orbax does not notice flipped bits or missing epochs, and prints tracebacks for short files.
+Therefore expert.json holds checksums, epochs and file sizes. They are not Orbax's custom
+metadata, because reading those opens every array.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice
 from dpd_jax.storage.provenance import as_json, differences
 
 STORAGE = ("float32", "float16", "bfloat16")
@@ -55,21 +54,13 @@ class TrajectoryStore:
     def __init__(self, directory: str | pathlib.Path, provenance: Mapping[str, Any], storage: str):
         """Does not make the folder; the first `write` does.
 
-        Args:
-          directory: the folder.
-          provenance: everything that determines an expert (network, data,
-            preprocessing, optimizer, augmentation, seed), as nested JSON values. It is
-            stored with each expert and compared when one is read.
-          storage: one of `STORAGE`, the type on disk. It is part of the provenance;
-            `read` always returns float32.
+        The provenance is all that determines an expert, as nested JSON values, and `storage`,
+        the type on disk. It is stored with each expert and compared when one is read.
 
         Raises:
           UserError: for an unknown storage, or if the directory is a file.
         """
-        if storage not in STORAGE:
-            raise UserError(
-                f"experts.storage: unknown type {storage!r}; known are {', '.join(STORAGE)}."
-            )
+        check_choice("experts.storage", storage, STORAGE)
         self.directory = pathlib.Path(directory).absolute()
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(
@@ -87,9 +78,7 @@ class TrajectoryStore:
     def experts(self) -> list[int]:
         """The numbers of the complete experts, increasing; [] if there is no folder.
 
-        Raises:
-          UserError: if one of them cannot be read or has another provenance; the
-            message lists the differences.
+        Raises UserError if one of them is damaged or has another provenance.
         """
         found = self._numbers()
         for expert in found:
@@ -97,17 +86,11 @@ class TrajectoryStore:
         return found
 
     def epochs(self, expert: int) -> list[int]:
-        """The epochs of a complete expert, increasing.
-
-        Raises:
-          UserError: as `experts`, and if there is no such expert.
-        """
+        """The epochs of an expert in order; raises UserError as `experts`, or if it is missing."""
         return sorted(self._metadata(expert).checksums)
 
     def read(self, expert: int, epochs: Sequence[int]) -> np.ndarray:
         """An expert's weights after some epochs, float32 [len(epochs), P], checksums verified.
-
-        Reads only the bytes of these epochs and a few KB more.
 
         Raises:
           UserError: as `epochs`, for an epoch that is not there, and for damaged bytes.
@@ -117,9 +100,8 @@ class TrajectoryStore:
         if missing:
             raise UserError(
                 f"{self.path(expert)} holds the epochs {spans(metadata.checksums)}, but "
-                f"{spans(missing)} is needed too. Delete the folder, then the expert is trained "
-                "again and longer; or ask for earlier epochs (curriculum.max_start_epoch + "
-                "curriculum.expert_epochs; synthetic.label_epoch=-1)."
+                f"{spans(missing)} is needed too. Delete the folder to train the expert longer, "
+                "or lower curriculum.max_start_epoch, expert_epochs or synthetic.label_epoch."
             )
         for name, size in metadata.files.items():
             if not (file := self.path(expert) / name).is_file() or file.stat().st_size != size:
@@ -138,11 +120,7 @@ class TrajectoryStore:
         return np.stack([arrays[_name(epoch)].astype(np.float32) for epoch in epochs])
 
     def write(self, expert: int, snapshots: Mapping[int, np.ndarray]) -> None:
-        """Stores a new expert completely or not at all.
-
-        Args:
-          expert: its number.
-          snapshots: epoch -> weights [P].
+        """Stores the snapshots {epoch: weights [P]} of a new expert completely or not at all.
 
         Raises:
           UserError: if weights are not finite in the storage's type, the disk is full,
@@ -189,8 +167,7 @@ class TrajectoryStore:
         if not self.path(expert).exists():
             raise UserError(
                 f"There is no expert {expert} in {self.directory}; it has "
-                f"{spans(self._numbers()) or 'none'}. Train it, or name another folder with "
-                "--experts_dir."
+                f"{spans(self._numbers()) or 'none'}. Train it, or name another --experts_dir."
             )
         try:
             stored = json.loads((self.path(expert) / _METADATA).read_text(encoding="utf-8"))
