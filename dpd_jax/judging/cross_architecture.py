@@ -134,7 +134,7 @@ def judge(
     """
     rows: list[Row] = []
     total = len(candidates) * len(judges) * num_networks
-    with console.bar("evaluate", total, unit=" networks") as bar:
+    with console.Bar("evaluate", total, unit=" networks") as bar:
         for candidate, (name, network) in itertools.product(candidates, judges.items()):
             settings = _settings(candidate, network, protocol, augmentation, described)
             for i in range(len(results.accuracies(settings)), num_networks):
