@@ -49,5 +49,3 @@ def test_a_data_set(monkeypatch, tmp_path):
     dataset = follow("data set")["dataset"]
     assert dataset.train_images.shape == (45, 8, 8, 1)
     assert len(dataset.class_names) == 3
-
-
