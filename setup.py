@@ -1,5 +1,7 @@
 """Installs dpd_jax; `pip install -e '.[test]'` adds what the tests need."""
 
+import pathlib
+
 import setuptools
 
 test = ["pytest>=8.0", "pytest-xdist>=3.5"]
@@ -7,8 +9,8 @@ test = ["pytest>=8.0", "pytest-xdist>=3.5"]
 setuptools.setup(
     name="dpd_jax",
     version="0.3.0",
-    description="Dataset distillation by matching training trajectories: DPD and its family in JAX.",
-    long_description=open("README.md", encoding="utf-8").read(),
+    description="Dataset distillation by trajectory matching: DPD and its family in JAX.",
+    long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["dpd_jax", "dpd_jax.*"]),

@@ -137,7 +137,7 @@ def rows(table: str) -> dict[str, list[str]]:
 
 def test_every_data_set_and_size_is_there():
     fashion = [f"fashion_mnist_ipc{i}" for i in (1, 10, 50)]
-    assert FILES == sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"])
+    assert sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"]) == FILES
 
 
 @pytest.mark.parametrize("presets", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])

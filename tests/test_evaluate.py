@@ -192,7 +192,7 @@ def test_it_learns_what_can_be_learned_and_repeats_itself():
 
 def test_running_statistics_are_carried_and_used():
     network = toys.convnet(depth=1, norm="batch")
-    images, labels, classes = toy(6, (8, 8, 1))
+    images, labels, _ = toy(6, (8, 8, 1))
     state = evaluate.init(network, jax.random.key(0))
     epochs = evaluate.make_epochs(network, PROTOCOL, PLAIN, 7, side_by_side=False)
     after, _ = epochs(state, images, labels, 0.1, None)

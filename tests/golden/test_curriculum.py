@@ -1,5 +1,7 @@
 """The growing upper bound of the released DATM loop, and FTD's average."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,7 @@ def test_upper_bound(golden):
             expansion_interval=interval,
             inclusive=False,
         )
-        ours = jax.vmap(lambda i: curriculum_lib.upper_bound(i, curriculum))(
+        ours = jax.vmap(functools.partial(curriculum_lib.upper_bound, curriculum=curriculum))(
             jnp.asarray(numbers["upper_iterations"], jnp.int32)
         )
         np.testing.assert_array_equal(ours, bounds)

@@ -78,7 +78,8 @@ def test_convnet(golden, name, options, spreads, method):
     assert network.num_params == data["flat_params"].size
     ours = run(network, data["flat_params"], images, data["labels"])
     theirs = data["logits"], data["loss"], nhwc(data["grad_images"]), data["grad_flat"]
-    for what, a, b, spread in zip(("logits", "loss", "images", "params"), ours, theirs, spreads):
+    names = ("logits", "loss", "images", "params")
+    for what, a, b, spread in zip(names, ours, theirs, spreads, strict=True):
         close(a, b, spread, what=what)
 
 

@@ -58,7 +58,7 @@ def convnet_permutation(network) -> np.ndarray:
             take(f"{block}/norm/bias", torch_shape, arrange)
         channels = o
     features, classes = shapes["classifier/kernel"]
-    side = int(round((features / channels) ** 0.5))
+    side = round((features / channels) ** 0.5)
     take(
         "classifier/kernel",
         (classes, channels, side, side),
