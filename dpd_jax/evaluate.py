@@ -83,7 +83,7 @@ class EvalState(NamedTuple):
     epoch: jax.Array
 
 
-_SIDE_BY_SIDE = EvalState(params=0, stats=0, velocity=0, key=0, epoch=None)
+_SIDE_BY_SIDE = EvalState._make((0, 0, 0, 0, None))  # The axes of several networks.
 
 
 class Evaluation(NamedTuple):

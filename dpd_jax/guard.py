@@ -140,7 +140,7 @@ def trouble(
         ~((ratio <= guard.max_step_size_ratio) & (ratio >= 1 / guard.max_step_size_ratio)),
         ~(image_change <= guard.max_image_change),
     )
-    return sum(one.astype(jnp.int32) << bit for bit, one in enumerate(found))
+    return sum((bad.astype(jnp.int32) << bit for bit, bad in enumerate(found)), jnp.int32(0))
 
 
 def next_health(

@@ -5,6 +5,7 @@ initialisation is PyTorch's, as in the papers.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -117,10 +118,8 @@ class Norm(nn.Module):
         grouped = x.reshape(b, h, w, groups, c // groups)
 
         if self.kind == "batch" and use_running_stats:
-            mean, variance = (
-                self.get_variable("stats", name)[None, None, None, :, None]
-                for name in ("mean", "variance")
-            )
+            mean: Any = self.get_variable("stats", "mean").reshape(1, 1, 1, c, 1)
+            variance: Any = self.get_variable("stats", "variance").reshape(1, 1, 1, c, 1)
             centred = grouped - mean
         else:
             mean = grouped.mean(axes, keepdims=True)
