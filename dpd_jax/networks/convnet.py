@@ -156,8 +156,6 @@ class NormActivatePool(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolution, norm, activation, pooling."""
-
     width: int
     norm: str
     activation: str
@@ -233,11 +231,7 @@ class ConvNet(nn.Module):
 
 
 def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:
-    """A ConvNet whose options fit the images.
-
-    Args:
-      image_shape: (height, width, channels).
-      **options: the attributes of `ConvNet`.
+    """A ConvNet for images (height, width, channels); the options are its attributes.
 
     Raises:
       UserError: for an unknown option value, or more blocks than the images allow.

@@ -90,8 +90,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, padding: int, method: str) -> j
     """Cross-correlates images with a kernel, without bias.
 
     Args:
-      x: images [b, h, w, i].
-      kernel: weights [kh, kw, i, o].
+      x, kernel: images [b, h, w, i] and weights [kh, kw, i, o].
       padding: zeros added on each of the four sides.
       method: a name in METHODS, or "auto". All agree up to rounding. All can be differentiated any
         number of times, also forward over reverse; only forward mode directly over "patches" is
