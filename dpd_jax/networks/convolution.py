@@ -23,7 +23,7 @@ def _lax(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     )
 
 
-def _columns(x: jax.Array, size: tuple[int, int], padding: int) -> jax.Array:
+def _columns(x: jax.Array, size: tuple[int, ...], padding: int) -> jax.Array:
     """[b, h, w, i] -> [b, rows, columns, kh kw i]: the inputs of the kernel at each position."""
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     rows, columns = x.shape[1] - size[0] + 1, x.shape[2] - size[1] + 1
@@ -90,8 +90,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, padding: int, method: str) -> j
     """Cross-correlates images with a kernel, without bias.
 
     Args:
-      x: images [b, h, w, i].
-      kernel: weights [kh, kw, i, o].
+      x, kernel: images [b, h, w, i] and weights [kh, kw, i, o].
       padding: zeros added on each of the four sides.
       method: a name in METHODS, or "auto". All agree up to rounding. All can be differentiated any
         number of times, also forward over reverse; only forward mode directly over "patches" is
