@@ -20,11 +20,6 @@ import jax.numpy as jnp
 from dpd_jax.errors import UserError, check_choice, check_range
 from dpd_jax.networks import Parameter
 
-BALANCES = ("none", "log", "log5")
-INTERMEDIATE = ("none", "equal", "adaptive")
-STEPS = ("even", "stride")
-PERTURBATIONS = ("filter", "tensor")
-
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
@@ -59,13 +54,13 @@ class Alignment:
     perturbation_form: str = "filter"
 
     def __post_init__(self):
-        for name, known in (
-            ("balance", BALANCES),
-            ("intermediate", INTERMEDIATE),
-            ("intermediate_steps", STEPS),
-            ("perturbation_form", PERTURBATIONS),
-        ):
-            check_choice(f"alignment.{name}", getattr(self, name), known)
+        for name, choices in {
+            "balance": ("none", "log", "log5"),
+            "intermediate": ("none", "equal", "adaptive"),
+            "intermediate_steps": ("even", "stride"),
+            "perturbation_form": ("filter", "tensor"),
+        }.items():
+            check_choice(f"alignment.{name}", getattr(self, name), choices)
         hint = ": the logarithm of offset + distance must be positive at distance 0"
         check_range("alignment.balance_offset", self.balance_offset, "(1, inf)", hint)
         check_range("alignment.perturbation", self.perturbation, "[0, inf)", "; 0 is off")
@@ -102,14 +97,8 @@ def balance(start_epoch: jax.Array, alignment: Alignment) -> jax.Array:
     """The factor nu on the student's loss (eq. 2): early starts, whose loss is large, weigh less.
 
     With d the distance to the middle start epoch, nu is log(d + offset) from the middle on and
-    1 / log(d + offset) before it. As in the paper it jumps at the middle.
-
-    Args:
-      start_epoch: int32 scalar.
-      alignment: the form of the balance.
-
-    Returns:
-      A scalar; 1 without balance.
+    1 / log(d + offset) before it, a scalar. As in the paper it jumps at the middle. Without balance
+    it is 1. `start_epoch` is an int32 scalar.
     """
     if alignment.balance == "none":
         return jnp.ones(())
@@ -131,8 +120,7 @@ def perturb(
     Args:
       params: an expert's weights [P].
       noise: standard normal [P].
-      parameters: the arrays that make up the vector; those with four axes are kernels
-        [h, w, in, out].
+      parameters: the arrays of the vector; those with four axes are kernels [h, w, in, out].
       alignment: size and form of the noise.
 
     Returns:

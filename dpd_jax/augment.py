@@ -72,11 +72,8 @@ def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> ja
 
     Args:
       key: randomness of the family and its parameters.
-      images: [b, h, w, c] in model space, h = w.
+      images: [b, h, w, c] in model space, h = w; the result has the same shape and dtype.
       augmentation: the families and their strengths; static under jit.
-
-    Returns:
-      The augmented images, of the same shape and dtype.
 
     Raises:
       UserError: if the images are not square.
@@ -117,11 +114,9 @@ def contrast(images: jax.Array, uniform: jax.Array, strength: float) -> jax.Arra
 
 
 def crop(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Shifts each image: out[y, x] = in[y + row, x + column], zero outside.
+    """Shifts images [b, h, w, c] by rows and columns, integers [b]; zero outside.
 
-    Args:
-      images: [b, h, w, c].
-      rows, columns: integers [b].
+    out[y, x] = in[y + row, x + column].
     """
     height, width = images.shape[1:3]
     y, x = jnp.arange(height)[None, :], jnp.arange(width)[None, :]
@@ -129,12 +124,9 @@ def crop(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
 
 
 def cutout(images: jax.Array, rows: jax.Array, columns: jax.Array, side: int) -> jax.Array:
-    """Sets a square of each image to zero; its first row and column are centre - side // 2.
+    """Sets a square of each image [b, h, w, c] to zero; it may reach outside the image.
 
-    Args:
-      images: [b, h, w, c].
-      rows, columns: the centres, integers [b]; the square may reach outside the image.
-      side: of the square, in pixels.
+    Its first row and column are centre - side // 2, for centres (rows, columns), integers [b].
     """
 
     def inside(length: int, centre: jax.Array) -> jax.Array:
@@ -152,14 +144,10 @@ def flip(images: jax.Array, uniform: jax.Array, probability: float) -> jax.Array
 
 
 def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: float) -> jax.Array:
-    """Stretches the sampling grid about the centre by s_x and s_y, uniform in [1/ratio, ratio).
+    """Stretches the sampling grid of images [b, h, w, c] about the centre. Bilinear.
 
-    A factor above 1 shrinks the content; the border is filled with zeros. Bilinear.
-
-    Args:
-      images: [b, h, w, c].
-      uniform_x, uniform_y: [b] in [0, 1); x runs along a row.
-      ratio: at least 1.
+    The factors along a row and a column are uniform in [1/ratio, ratio), from U_x and U_y: [b]. A
+    factor above 1 shrinks the content; the border is filled with zeros.
     """
 
     def sources(length: int, uniform: jax.Array) -> jax.Array:
@@ -172,7 +160,7 @@ def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: 
 
 
 def rotate(images: jax.Array, uniform: jax.Array, degrees: float) -> jax.Array:
-    """Rotates about the centre by (2U - 1) * degrees, counter-clockwise. Bilinear.
+    """Rotates images [b, h, h, c] by (2U - 1) * degrees, counter-clockwise; U: [b]. Bilinear.
 
     Pixels from outside the image are zero. The gradient is a scatter-add: on a GPU its order of
     summation, and so the last bit of image gradients, is only fixed with

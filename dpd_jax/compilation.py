@@ -9,12 +9,13 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
 # The fastest first. An unknown name in XLA_FLAGS ends the process; as an option of one compilation
 # it is an error that can be caught.
-CPU_LOOPS = (
+CPU_LOOPS: tuple[dict[str, Any], ...] = (
     {"xla_cpu_use_fusion_emitters": False},  # JAX 0.10
     {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_ELTWISE"},  # JAX 0.11 and 0.12
 )
@@ -26,7 +27,7 @@ def jit(function: Callable, **options) -> Callable:
 
 
 @functools.cache
-def loops() -> dict[str, object]:
+def loops() -> dict[str, Any]:
     """The fastest of CPU_LOOPS that this XLA knows; {} if not on a CPU or XLA_FLAGS names one."""
     if jax.default_backend() != "cpu":
         return {}
@@ -36,7 +37,7 @@ def loops() -> dict[str, object]:
     return next((option for option in CPU_LOOPS if is_known(option)), {})
 
 
-def is_known(option: dict[str, object]) -> bool:
+def is_known(option: dict[str, Any]) -> bool:
     """Whether this XLA accepts a compiler option."""
     try:
         jax.jit(lambda: 0, compiler_options=option).lower().compile()

@@ -88,10 +88,8 @@ def draw(
 
     Args:
       key: the key of the run, the same for every step.
-      step: outer step, int32 scalar.
-      visit: number of the segment in the run: step * K + k for segment k of K.
-      curriculum: the schedule.
-      num_experts: how many experts there are.
+      step, visit: the outer step, and step * K + k for its segment k of K, int32 scalars.
+      curriculum, num_experts: the schedule, and the number of experts.
     """
     order_key, start_key = jax.random.split(key)
     order = jax.random.permutation(jax.random.fold_in(order_key, visit // num_experts), num_experts)

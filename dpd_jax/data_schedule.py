@@ -77,8 +77,7 @@ class DataSchedule:
 
         Args:
           epoch: e, from 0.
-          ranks: the rank of each image in its class, 0 for the easiest [n].
-          labels: the class of each image [n].
+          ranks, labels: the rank of each image in its class, 0 for the easiest, and its class [n].
 
         Returns:
           int32 [n]: for each image its own index, or -1 if the epoch does not see it.
@@ -91,14 +90,9 @@ class DataSchedule:
 
 
 def rank_within_class(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The rank of each image in its class, 0 for the lowest score.
+    """The rank of each image in its class, int64 [n], 0 for the lowest score.
 
-    Args:
-      labels: the class of each image [n].
-      scores: [n]; of equal scores the earlier image has the lower rank.
-
-    Returns:
-      int64 [n].
+    `labels` and `scores` are [n]. Of equal scores the earlier image has the lower rank.
     """
     order = np.lexsort((scores, labels))  # Stable: by class, then by score.
     starts = np.searchsorted(labels[order], labels[order])

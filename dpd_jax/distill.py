@@ -80,7 +80,7 @@ class Outer:
                     self.step_size, self.initial_step_size, self.step_size_update
                 ),
             },
-            SyntheticSet("images", "labels", "step_size"),
+            SyntheticSet._make(SyntheticSet._fields),
         )
 
 
@@ -168,7 +168,8 @@ def segment_loss(
     alignment = student.alignment
     chex.assert_shape(segment.params, (len(alignment.weights) + 1, network.num_params))
     chex.assert_rank(segment.start_epoch, 0)
-    start, targets = segment.params[0], segment.params[1:]
+    params = jnp.asarray(segment.params)
+    start, targets = params[0], params[1:]
     if alignment.perturbation:
         key, noise_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, start.shape)
@@ -183,16 +184,16 @@ def segment_loss(
         synthetic,
         index,
         keys,
-        alignment_lib.balance(segment.start_epoch, alignment),
+        alignment_lib.balance(jnp.asarray(segment.start_epoch), alignment),
         network=network,
         student=student,
         matched_steps=student.matched_steps,
     )
 
-    loss, keep = 0.0, None
-    for weight, params, target in zip(alignment.weights, trained, targets, strict=True):
-        keep = matching_lib.keep_mask(params, target, start, matching, network.parameters)
-        loss += weight * matching_lib.normalised_distance(params, target, start, keep)
+    loss = jnp.zeros(())
+    for weight, weights, target in zip(alignment.weights, trained, targets, strict=True):
+        keep = matching_lib.keep_mask(weights, target, start, matching, network.parameters)
+        loss += weight * matching_lib.normalised_distance(weights, target, start, keep)
     return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.drops else None
 
 
@@ -238,7 +239,47 @@ def make_step(
         return jax.random.split(jax.random.fold_in(key, step), segments)
 
     def update(state, loss, dropped, gradients):
-        return _update(state, loss, dropped, gradients, optimizer, outer, guard, total_weight)
+        """Applies one step, skips it (threshold) or undoes it (guard)."""
+        relative_loss, old = loss / total_weight, state.synthetic
+        updates, new_optimizer = optimizer.update(gradients, state.optimizer, old)
+        updates = jax.tree.map(lambda u: u * state.health.scale, updates)
+        new = optax.apply_updates(old, updates)
+        trouble = guard_lib.trouble(
+            relative_loss, gradients, updates, old, new, outer.initial_step_size, guard
+        )
+
+        bad = trouble > 0
+        applied = ~bad & ((relative_loss <= outer.threshold) if outer.threshold else True)
+        health, restore = guard_lib.next_health(state.health, bad, applied, guard)
+
+        def choose(condition, one, other):
+            return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+        kept = choose(restore, health.snapshot, (old, state.average, state.optimizer))
+        result = choose(applied, (new, running_average(state.average, new), new_optimizer), kept)
+        number = state.step + 1
+        take_snapshot = applied & (number % guard.snapshot_every == 0)
+        health = health._replace(snapshot=choose(take_snapshot, result, health.snapshot))
+        metrics = Metrics(
+            loss=loss,
+            step_size=result[0].step_size,
+            images_gradient=jnp.linalg.norm(jnp.ravel(gradients.images)),
+            labels_gradient=jnp.linalg.norm(jnp.ravel(gradients.labels)),
+            step_size_gradient=jnp.linalg.norm(jnp.ravel(gradients.step_size)),
+            applied=applied,
+            trouble=trouble,
+            scale=health.scale,
+            idle=health.idle,
+            dropped=dropped,
+        )
+        return DistillState(number, result[0], result[1], result[2], health), metrics
+
+    def running_average(average: SyntheticSet, new: SyntheticSet) -> SyntheticSet:
+        if not outer.ema_decay:
+            return new
+        average = optax.incremental_update(new, average, 1 - outer.ema_decay)
+        # As in FTD, the evaluation uses the learned step size and not an average.
+        return average._replace(step_size=new.step_size)
 
     def step(state, segment, key):
         (loss, dropped), gradients = average(state.synthetic, (segment, keys(key, state.step)))
@@ -249,48 +290,3 @@ def make_step(
     # With several devices `average` is a pmap, which must be called outside of jit.
     update, keys = jax.jit(update, donate_argnums=0), jax.jit(keys)
     return step
-
-
-def _update(
-    state, loss, dropped, gradients, optimizer, outer: Outer, guard: Guard, total_weight: float
-):
-    """Applies one step, skips it (threshold) or undoes it (guard)."""
-    old, relative_loss = state.synthetic, loss / total_weight
-    updates, new_optimizer = optimizer.update(gradients, state.optimizer, old)
-    updates = jax.tree.map(lambda u: u * state.health.scale, updates)
-    new = optax.apply_updates(old, updates)
-    trouble = guard_lib.trouble(
-        relative_loss, gradients, updates, old, new, outer.initial_step_size, guard
-    )
-
-    bad = trouble > 0
-    applied = ~bad & ((relative_loss <= outer.threshold) if outer.threshold else True)
-    health, restore = guard_lib.next_health(state.health, bad, applied, guard)
-
-    def choose(condition, one, other):
-        return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
-
-    kept = choose(restore, health.snapshot, (old, state.average, state.optimizer))
-    result = choose(applied, (new, _average(state.average, new, outer), new_optimizer), kept)
-    step = state.step + 1
-    take_snapshot = applied & (step % guard.snapshot_every == 0)
-    health = health._replace(snapshot=choose(take_snapshot, result, health.snapshot))
-    metrics = Metrics(
-        loss,
-        result[0].step_size,
-        *(jnp.linalg.norm(jnp.ravel(g)) for g in gradients),
-        applied,
-        trouble,
-        health.scale,
-        health.idle,
-        dropped,
-    )
-    return DistillState(step, *result, health), metrics
-
-
-def _average(average: SyntheticSet, new: SyntheticSet, outer: Outer) -> SyntheticSet:
-    if not outer.ema_decay:
-        return new
-    average = optax.incremental_update(new, average, 1 - outer.ema_decay)
-    # As in FTD, the evaluation uses the learned step size and not an average.
-    return average._replace(step_size=new.step_size)

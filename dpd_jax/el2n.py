@@ -55,6 +55,6 @@ def measure(
         if epoch in epochs:
             for number, weights in enumerate(params):
                 logits = evaluate.logits(network, weights, {}, images, batch_size)
-                total[number] += np.asarray(el2n(logits, labels))
+                total[number] += np.asarray(el2n(jnp.asarray(logits), labels))
         yield epoch, None
     yield last, total / len(set(epochs))

@@ -1,7 +1,7 @@
 """The exception for a user's mistakes, and the two checks that most values need."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 
 
 class UserError(Exception):
@@ -12,7 +12,7 @@ class UserError(Exception):
     """
 
 
-def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
+def check_choice(field: str, value: object, choices: Collection[str]) -> None:
     """Raises UserError unless `value` is one of the choices."""
     if value not in choices:
         raise UserError(f"{field}: unknown value {value!r}; known are {', '.join(choices)}.")

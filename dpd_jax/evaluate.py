@@ -22,9 +22,6 @@ from dpd_jax.errors import UserError, check_range
 from dpd_jax.networks import Network
 from dpd_jax.student import soft_cross_entropy
 
-# Progress reports per group of networks.
-_REPORTS = 20
-
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -83,7 +80,7 @@ class EvalState(NamedTuple):
     epoch: jax.Array
 
 
-_SIDE_BY_SIDE = EvalState(params=0, stats=0, velocity=0, key=0, epoch=None)
+_SIDE_BY_SIDE = EvalState._make((0, 0, 0, 0, None))  # The axes of several networks.
 
 
 class Evaluation(NamedTuple):
@@ -130,19 +127,8 @@ def init(network: Network, key: jax.Array) -> EvalState:
     """A fresh network before its first epoch."""
     init_key, train_key = jax.random.split(key)
     params = network.init(init_key)
-    return EvalState(
-        params=params,
-        stats=network.init_stats(),
-        velocity=jnp.zeros_like(params),
-        key=train_key,
-        epoch=jnp.zeros((), jnp.int32),
-    )
-
-
-def _loss(params, stats, images, label_logits, network):
-    """Mean soft cross entropy of a batch, and the running statistics after it."""
-    logits, stats = network.apply_and_update(params, images, stats)
-    return jnp.mean(soft_cross_entropy(logits, label_logits)), stats
+    velocity, epoch = jnp.zeros_like(params), jnp.zeros((), jnp.int32)
+    return EvalState(params, network.init_stats(), velocity, train_key, epoch)
 
 
 def _epoch(network, protocol, augmentation, state, images, label_logits, learning_rate, order):
@@ -156,9 +142,12 @@ def _epoch(network, protocol, augmentation, state, images, label_logits, learnin
         params, stats, velocity = carry
         rows, number = batch
         x = augment(jax.random.fold_in(augment_key, number), images[rows], augmentation)
-        (loss, stats), gradient = jax.value_and_grad(_loss, has_aux=True)(
-            params, stats, x, label_logits[rows], network
-        )
+
+        def loss_of(params):
+            logits, updated = network.apply_and_update(params, x, stats)
+            return jnp.mean(soft_cross_entropy(logits, label_logits[rows])), updated
+
+        (loss, stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
         velocity = momentum * velocity + gradient + protocol.weight_decay * params
         return (params - rate * velocity, stats, velocity), loss
 
@@ -177,7 +166,7 @@ def _epoch(network, protocol, augmentation, state, images, label_logits, learnin
 
 def epochs_a_call(protocol: Protocol) -> int:
     """Epochs in one call of the compiled function (the `chunk` of `make_epochs`)."""
-    return math.ceil(protocol.epochs / _REPORTS)
+    return math.ceil(protocol.epochs / 20)  # So many progress reports per group of networks.
 
 
 @functools.cache
@@ -240,18 +229,14 @@ def _in_batches(function: Callable, images: Any, size: int) -> np.ndarray:
 
 
 def logits(network: Network, params: Any, stats: Any, images: Any, batch_size: int) -> np.ndarray:
-    """The logits of images without augmentation.
+    """The logits float32 [m, k] of images without augmentation.
 
     Args:
-      network: the network.
-      params: weights [P].
+      network, params: the network and its weights [P].
       stats: running statistics; {} for an expert, whose batch norm, if any, then uses the moments
         of each batch.
       images: [m, h, w, c] in model space.
       batch_size: images at a time; speed only, except for such a batch norm.
-
-    Returns:
-      float32 [m, k].
 
     Raises:
       UserError: if `batch_size` is below 1.
@@ -331,12 +316,11 @@ def evaluate(
         for params, stats, loss in _train(
             network, protocol, augmentation, images, label_logits, learning_rate, keys, report_group
         ):
-            accuracies.append(
-                accuracy(network, params, stats, test_images, test_labels, test_batch)
-            )
+            share = accuracy(network, params, stats, test_images, test_labels, test_batch)
+            accuracies.append(share)
             losses.append(loss)
             diverged.append(not bool(jnp.isfinite(params).all()))
-            report_group(1.0, f"accuracy {100 * accuracies[-1]:.2f} %")
+            report_group(1.0, f"accuracy {100 * share:.2f} %")
     return Evaluation(np.array(accuracies), np.array(losses, np.float32), np.array(diverged))
 
 

@@ -62,7 +62,7 @@ class Recipe:
     smoothing: Smoothing = NO_SMOOTHING
 
     def __post_init__(self):
-        check_choice("experts.optimizer", self.optimizer, _RULES)
+        check_choice("experts.optimizer", self.optimizer, ("sgd", "gsam"))
         for name, interval in (
             ("learning_rate", "(0, inf)"),
             ("decay_epoch", "[0, inf)"),
@@ -92,33 +92,14 @@ class ExpertState(NamedTuple):
 
 def describe(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe that determine its experts, for their provenance."""
-    unused = {name for rule in _RULES.values() for name in rule.options}
-    unused -= set(_RULES[recipe.optimizer].options)
+    unused = {"smoothing"}  # Its fields are added one by one, if they have an effect.
+    if recipe.optimizer == "sgd":
+        unused |= {"rho", "gsam_alpha", "adaptive"}
     if not recipe.decay_epoch:
         unused |= {"decay_epoch", "decay_factor", "reset_momentum"}
-    values = dataclasses.asdict(recipe) | {"smoothing": None}
-    unused.add("smoothing")  # Its fields are added one by one, if they have an effect.
+    values = dataclasses.asdict(recipe)
     used = {name: value for name, value in values.items() if name not in unused}
     return used | recipe.smoothing.describe()
-
-
-class _Rule(NamedTuple):
-    """The gradient of an optimiser, (loss, params, recipe) -> (loss, gradient), and its options."""
-
-    gradient: Callable
-    options: tuple[str, ...]
-
-
-def _gsam(loss, params, recipe):
-    return gsam_gradient(
-        loss, params, rho=recipe.rho, alpha=recipe.gsam_alpha, adaptive=recipe.adaptive
-    )
-
-
-_RULES = {
-    "sgd": _Rule(lambda loss, params, recipe: jax.value_and_grad(loss)(params), ()),
-    "gsam": _Rule(_gsam, ("rho", "gsam_alpha", "adaptive")),
-}
 
 
 def init(network: Network, key: jax.Array) -> ExpertState:
@@ -134,12 +115,10 @@ def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: i
       key: randomness of the order.
       indices: image indices [m]; -1 is padding, so that epochs on fewer images have the same
         shapes and need no second compilation.
-      batch_size: images per step.
-      steps: number of batches.
+      batch_size, steps: images per batch, and number of batches.
 
     Returns:
-      int32 [steps, batch_size]. Padding (-1) comes last: in the last batch, and in whole rows
-      after it.
+      int32 [steps, batch_size]. Padding (-1) comes last, also in whole rows.
 
     Raises:
       ValueError: if the indices do not fit the batches.
@@ -153,14 +132,13 @@ def epoch_order(key: jax.Array, indices: jax.Array, *, batch_size: int, steps: i
 
 
 def batch_loss(
+    network: Network,
+    augmentation: Augmentation,
     params: jax.Array,
     images: jax.Array,
     labels: jax.Array,
     index: jax.Array,
     key: jax.Array,
-    *,
-    network: Network,
-    augmentation: Augmentation,
 ) -> jax.Array:
     """Mean cross entropy of one augmented batch.
 
@@ -168,11 +146,11 @@ def batch_loss(
     them: their moments count some images more often than others.
 
     Args:
+      network, augmentation: what is trained, and how its images are augmented.
       params: weights [P].
       images, labels: the whole training set, [n, h, w, c] in model space and int [n].
       index: images of the batch, int32 [b], with padding of -1 at the end.
       key: randomness of the augmentation.
-      network, augmentation: what is trained, and how its images are augmented.
 
     Returns:
       A scalar, the mean over the images that are not padding.
@@ -210,26 +188,19 @@ def make_epoch(
             params, velocity, total = carry
 
             def loss_of(weights):
-                loss = batch_loss(
-                    weights,
-                    images,
-                    labels,
-                    order[i],
-                    jax.random.fold_in(key, i),
-                    network=network,
-                    augmentation=augmentation,
-                )
+                index, step_key = order[i], jax.random.fold_in(key, i)
+                loss = batch_loss(network, augmentation, weights, images, labels, index, step_key)
                 return smoothed(
-                    loss,
-                    weights,
-                    images,
-                    order[i],
-                    state.epoch,
-                    network=network,
-                    smoothing=recipe.smoothing,
+                    network, recipe.smoothing, loss, weights, images, index, state.epoch
                 )
 
-            loss, gradient = _RULES[recipe.optimizer].gradient(loss_of, params, recipe)
+            if recipe.optimizer == "gsam":
+                rho, alpha, adaptive = recipe.rho, recipe.gsam_alpha, recipe.adaptive
+                loss, gradient = gsam_gradient(
+                    loss_of, params, rho=rho, alpha=alpha, adaptive=adaptive
+                )
+            else:
+                loss, gradient = jax.value_and_grad(loss_of)(params)
             velocity = recipe.momentum * velocity + gradient + recipe.weight_decay * params
             return params - rate * velocity, velocity, total + loss * jnp.sum(order[i] >= 0)
 
@@ -258,22 +229,6 @@ def _at_epoch(recipe: Recipe, state: ExpertState) -> tuple[jax.Array | float, ja
     if recipe.reset_momentum:
         velocity = jnp.where(state.epoch == recipe.decay_epoch, 0.0, velocity)
     return recipe.learning_rate * factor, velocity
-
-
-def train(
-    network: Network,
-    recipe: Recipe,
-    augmentation: Augmentation,
-    images: jax.Array,
-    labels: jax.Array,
-    key: jax.Array,
-    epochs: int,
-) -> Iterator[tuple[int, jax.Array, jax.Array | None]]:
-    """Trains one expert from one key; otherwise as `train_many`, without its axis [k]."""
-    for epoch, params, loss in train_many(
-        network, recipe, augmentation, images, labels, key[None], epochs
-    ):
-        yield epoch, params[0], None if loss is None else loss[0]
 
 
 def train_many(

@@ -115,18 +115,13 @@ def trouble(
     initial_step_size: float,
     guard: Guard,
 ) -> jax.Array:
-    """Checks one step.
+    """Checks one step: an int32 scalar with one bit for each of `TROUBLES`; 0 for a good step.
 
     Args:
-      loss: L before the update, a scalar.
-      gradients: dL/d(set).
-      updates: new - old.
-      old, new: the set before and after the step.
+      loss, gradients: L before the update, a scalar, and dL/d(set).
+      updates, old, new: the set before and after the step, and new - old.
       initial_step_size: alpha of the first set.
       guard: the limits.
-
-    Returns:
-      An int32 scalar with one bit for each of `TROUBLES`; 0 for a good step.
     """
     change = new.step_size / old.step_size
     ratio = new.step_size / initial_step_size
@@ -140,22 +135,15 @@ def trouble(
         ~((ratio <= guard.max_step_size_ratio) & (ratio >= 1 / guard.max_step_size_ratio)),
         ~(image_change <= guard.max_image_change),
     )
-    return sum(one.astype(jnp.int32) << bit for bit, one in enumerate(found))
+    return sum((bad.astype(jnp.int32) << bit for bit, bad in enumerate(found)), jnp.int32(0))
 
 
 def next_health(
     health: Health, bad: jax.Array, applied: jax.Array, guard: Guard
 ) -> tuple[Health, jax.Array]:
-    """The state of the guard after a step.
+    """The state after a step, with the old snapshot, and whether that snapshot must be restored.
 
-    Args:
-      health: the state before the step.
-      bad: whether the step has trouble, bool scalar.
-      applied: whether it changed the set, bool scalar.
-      guard: the rules.
-
-    Returns:
-      The new state, with the old snapshot, and whether that snapshot must be restored.
+    `bad` (the step has trouble) and `applied` (it changed the set) are bool scalars.
     """
     undone = jnp.where(bad, health.undone + 1, 0)
     restore = bad & (undone % 3 == 0)

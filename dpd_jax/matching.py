@@ -91,9 +91,8 @@ class Matching:
         return bool(self.masks) or self.pruning_rate > 0
 
 
-def _tensor(student, target, start, parameters):
+def _tensor(student, target, _, parameters):
     """|s - t| / root mean square of s - t over the coordinate's own tensor."""
-    del start
     difference = jnp.abs(student - target)
     parts = [difference[parameter.part] for parameter in parameters]
     return jnp.concatenate(
@@ -123,16 +122,10 @@ def count(size: int, share: float) -> int:
 
 
 def drop_largest(scores: jax.Array, dropped: int, ranking: str) -> jax.Array:
-    """The mask that leaves out the largest scores.
+    """The mask bool [P] that is False at exactly the `dropped` largest of the scores [P].
 
-    Args:
-      scores: float32 [P].
-      dropped: how many are left out. Of equal scores the first ones go first.
-      ranking: a name from `RANKINGS`, or "auto".
-
-    Returns:
-      bool [P], False at exactly `dropped` coordinates. NaN ranks last: it is kept, so that a loss
-      that is not finite stays visible.
+    Of equal scores the first ones go first. NaN ranks last: it is kept, so that a loss that is not
+    finite stays visible. `ranking` is a name from `RANKINGS`, or "auto".
     """
     return drop_smallest(-scores, dropped, ranking)
 
@@ -169,20 +162,17 @@ def _by_bits(scores: jax.Array, dropped: int) -> jax.Array:
 RANKINGS = {"argsort": _by_sorting, "bits": _by_bits}
 
 
-def _depth_mask(student, target, parameters, matching):
-    del target
+def _depth_mask(student, _, parameters, matching):
     dropped = count(student.size, matching.depth_ratio)
     return jnp.asarray(layout.places_in_pytorch(parameters) >= dropped)
 
 
-def _loss_mask(student, target, parameters, matching):
-    del parameters
+def _loss_mask(student, target, _, matching):
     errors = jnp.square(student - target)
     return drop_smallest(errors, count(student.size, matching.loss_ratio), matching.ranking)
 
 
-def _ratio_mask(student, target, parameters, matching):
-    del parameters
+def _ratio_mask(student, target, _, matching):
     s, t = (student, target) if matching.ratio_signed else (jnp.abs(student), jnp.abs(target))
 
     # a / b < epsilon without a division, so that b = 0 needs no special case: the
@@ -195,6 +185,7 @@ def _ratio_mask(student, target, parameters, matching):
     return ~dropped
 
 
+# Name -> the mask (s, t, parameters, matching) -> bool [P], True for the coordinates that count.
 MASKS = {"depth": _depth_mask, "loss": _loss_mask, "ratio": _ratio_mask}
 
 
@@ -210,8 +201,7 @@ def keep_mask(
     Args:
       student, target, start: weights s, t and u, each [P].
       matching: which coordinates count.
-      parameters: the arrays that make up the vector; only the mask "depth" and the metric "tensor"
-        read them.
+      parameters: the arrays of the vector, for the mask "depth" and the metric "tensor".
 
     Returns:
       bool [P], True for the coordinates that count.
@@ -230,15 +220,7 @@ def keep_mask(
 
 
 def dropped_shares(keep: jax.Array, parameters: tuple[Parameter, ...]) -> jax.Array:
-    """The share of each parameter array that does not count.
-
-    Args:
-      keep: bool [P], from `keep_mask`.
-      parameters: the arrays that make up the vector.
-
-    Returns:
-      float32 [number of arrays].
-    """
+    """The share of each parameter array that `keep`, bool [P], leaves out; float32 [arrays]."""
     parts = [keep[parameter.part] for parameter in parameters]
     return jnp.stack([jnp.mean(~part, dtype=jnp.float32) for part in parts])
 
@@ -246,17 +228,10 @@ def dropped_shares(keep: jax.Array, parameters: tuple[Parameter, ...]) -> jax.Ar
 def normalised_distance(
     student: jax.Array, target: jax.Array, start: jax.Array, keep: jax.Array
 ) -> jax.Array:
-    """L = sum_kept (s - t)^2 / sum_kept (u - t)^2 (MTT, eq. 2, on the kept coordinates).
+    """L = sum_kept (s - t)^2 / sum_kept (u - t)^2 (MTT, eq. 2, on the kept coordinates), a scalar.
 
-    1 is the loss of a student that stays at its start. L is not finite where the expert did not
-    move at all.
-
-    Args:
-      student, target, start: weights s, t and u, each [P].
-      keep: bool [P].
-
-    Returns:
-      A scalar, differentiable in the three vectors.
+    The weights s, t and u and the mask are [P]. L is differentiable in the weights. 1 is the loss
+    of a student that stays at its start. L is not finite where the expert did not move at all.
     """
     chex.assert_equal_shape([student, target, start, keep])
     remaining = jnp.sum(jnp.where(keep, jnp.square(student - target), 0.0))
@@ -265,14 +240,11 @@ def normalised_distance(
 
 
 def matching_loss(student: Any, target: Any, start: Any, matching: Matching) -> jax.Array:
-    """The matching loss of parameter trees: `keep_mask`, then `normalised_distance`.
+    """The matching loss of parameter trees, a scalar that is differentiable in `student`.
 
     Args:
       student, target, start: parameter trees of one structure, or vectors [P].
       matching: which coordinates count.
-
-    Returns:
-      The scalar L, differentiable in `student`.
     """
     chex.assert_trees_all_equal_shapes(student, target, start)
     parameters = layout.parameters(student)

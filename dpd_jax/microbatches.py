@@ -25,26 +25,27 @@ def in_microbatches(function: Callable, size: int) -> Callable:
     """
 
     def split(rows: jax.Array) -> jax.Array:
-        total = rows.shape[0]
-        missing = -total % size
+        missing = -len(rows) % size
         # Copies, because a row of zeros may have no finite derivative (of a norm, for example).
         filled = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (missing, *rows.shape[1:]))])
         return filled.reshape(-1, size, *rows.shape[1:])
 
-    def arranged(args: tuple) -> tuple[Any, tuple, int]:
+    def arranged(args: tuple) -> tuple[Any, tuple]:
         shared, *rows, weights = args
-        total = weights.shape[0]
-        padded = jnp.pad(weights, (0, -total % size)).reshape(-1, size)
-        return shared, (*(split(part) for part in rows), padded), total
+        padded = jnp.pad(weights, (0, -len(weights) % size)).reshape(-1, size)
+        return shared, (*(split(part) for part in rows), padded)
 
     @jax.custom_vjp
     def summed(*args):
-        shared, chunks, _ = arranged(args)
-        step = lambda total, chunk: (total + function(shared, *chunk), None)  # noqa: E731
+        shared, chunks = arranged(args)
+
+        def step(total, chunk):
+            return total + function(shared, *chunk), None
+
         return jax.lax.scan(step, jnp.zeros(()), chunks)[0]
 
     def forward(*args):
-        shared, chunks, total = arranged(args)
+        shared, chunks = arranged(args)
         everything = tuple(range(len(args)))
 
         def step(carry, chunk):
@@ -53,7 +54,7 @@ def in_microbatches(function: Callable, size: int) -> Callable:
 
         start = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, shared))
         (value, of_shared), of_rows = jax.lax.scan(step, start, chunks)
-        flat = (part.reshape(-1, *part.shape[2:])[:total] for part in of_rows)
+        flat = (part.reshape(-1, *part.shape[2:])[: len(args[-1])] for part in of_rows)
         return value, (of_shared, *flat)
 
     def backward(gradients, cotangent):

@@ -73,11 +73,10 @@ def multiplicative(inner: optax.GradientTransformation) -> optax.GradientTransfo
 
 
 def for_step_size(rule: Rule, initial: float, update: str) -> optax.GradientTransformation:
-    """The optimiser of the step size.
+    """The optimiser of the step size alpha.
 
     Args:
-      rule: SGD's learning rate is the papers', that is, the one for "plain". Adam's is that of the
-        form in use.
+      rule: SGD's learning rate is always that of "plain", Adam's that of the update in use.
       initial: alpha of the first set, positive.
       update: "multiplicative" keeps alpha positive; "plain" is the papers' form.
 

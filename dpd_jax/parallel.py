@@ -65,17 +65,9 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
 
 
 def sharing_rows(function: Callable, num_devices: int) -> Callable:
-    """Runs a function that uses `over_rows` on D devices.
+    """Runs a function (shared, segments) -> tree that uses `over_rows` on D devices.
 
-    Args:
-      function: (shared, segments) -> tree, the same on every device.
-      num_devices: D.
-
-    Returns:
-      A function of the same arguments, which must be called outside of jit.
-
-    Raises:
-      UserError: if there are fewer than D devices.
+    The result must be called outside of jit. Raises UserError if there are fewer than D devices.
     """
     _check_present("student.batch_devices", num_devices)
     mapped = jax.pmap(
@@ -108,11 +100,8 @@ def over_rows(function: Callable, num_devices: int) -> Callable:
 
     def share(args: tuple) -> tuple:
         shared, *rows, weights = args
-        return (
-            shared,
-            *(own_part(each, each[:1]) for each in rows),
-            own_part(weights, jnp.zeros(1)),
-        )
+        own_rows = (own_part(each, each[:1]) for each in rows)
+        return shared, *own_rows, own_part(weights, jnp.zeros(1))
 
     @jax.custom_vjp
     def summed(*args):

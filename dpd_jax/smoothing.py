@@ -34,7 +34,7 @@ class Smoothing:
       loss_scale: lambda in the first epoch, in (0, 1].
       loss_scale_epochs: epochs in which lambda grows linearly to 1; 0 is off.
       gradient_penalty: mu; 0 is off.
-      penalty_norm: a name from `NORMS`.
+      penalty_norm: "image" (one norm per image) or "pixel" (one per pixel, over its channels).
       penalty_target: K, the norm without penalty.
 
     Raises:
@@ -76,66 +76,49 @@ def cross_entropy_scale(epoch: jax.Array, smoothing: Smoothing) -> jax.Array:
 
 
 def gradient_penalty(
-    params: jax.Array,
-    images: jax.Array,
-    valid: jax.Array,
-    *,
-    network: Network,
-    norm: str,
-    target: float,
+    network: Network, smoothing: Smoothing, params: jax.Array, images: jax.Array, valid: jax.Array
 ) -> jax.Array:
-    """Mean of (|d (sum of logits) / d image| - target)^2, a scalar.
+    """Mean of (|d (sum of logits) / d image| - K)^2 over images and norms, a scalar.
 
     Args:
+      network, smoothing: the network of the logits, and the norm and its target K.
       params: weights [P].
       images: [b, h, w, c] in model space.
       valid: which images count, bool [b].
-      network: the network of the logits.
-      norm: "image" for one norm per image (paper), "pixel" for one norm per pixel, over its
-        channels, averaged over pixels (released program).
-      target: K.
     """
     gradient = jax.grad(lambda x: jnp.sum(network.apply(params, x)))(images)
-    squares = jnp.sum(jnp.square(gradient), NORMS[norm])
+    squares = jnp.sum(jnp.square(gradient), NORMS[smoothing.penalty_norm])
     # The root has no derivative at 0: a pixel without effect on the logits would give NaN.
     zero = squares == 0
     norms = jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squares)))
-    each = jnp.mean(jnp.square(norms - target).reshape(len(images), -1), axis=1)
+    penalties = jnp.square(norms - smoothing.penalty_target)
+    each = jnp.mean(penalties.reshape(len(images), -1), axis=1)
     return jnp.sum(jnp.where(valid, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1)
 
 
 def smoothed(
+    network: Network,
+    smoothing: Smoothing,
     loss: jax.Array,
     params: jax.Array,
     images: jax.Array,
     index: jax.Array,
     epoch: jax.Array,
-    *,
-    network: Network,
-    smoothing: Smoothing,
 ) -> jax.Array:
     """The loss of one batch (AST, eq. 1), given its mean cross entropy.
 
     Args:
+      network, smoothing: what is trained, and how its loss is changed.
       loss: the cross entropy, a scalar.
       params: weights [P].
       images: the whole training set, [n, h, w, c] in model space.
       index: images of the batch, int32 [b], with -1 as padding.
       epoch: whole epochs done before, int32 scalar.
-      network, smoothing: what is trained, and how its loss is changed.
-
-    Returns:
-      A scalar.
     """
     if smoothing.scales:
         loss = cross_entropy_scale(epoch, smoothing) * loss
     if smoothing.gradient_penalty:
-        loss += smoothing.gradient_penalty * gradient_penalty(
-            params,
-            images[jnp.maximum(index, 0)],
-            index >= 0,
-            network=network,
-            norm=smoothing.penalty_norm,
-            target=smoothing.penalty_target,
-        )
+        batch = images[jnp.maximum(index, 0)]
+        penalty = gradient_penalty(network, smoothing, params, batch, index >= 0)
+        loss += smoothing.gradient_penalty * penalty
     return loss

@@ -101,14 +101,9 @@ def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> 
     A random permutation of the set is cut into batches; a short batch comes first. Then follows
     the next permutation.
 
-    Args:
-      key: randomness of the permutations.
-      num_images: n, the size of the set.
-      batch_syn: images per step.
-      syn_steps: N.
-
     Returns:
-      Indices, int32 [N, min(batch_syn, n)]; a short batch is padded with -1.
+      Indices, int32 [N, min(batch_syn, n)] for n images and N steps; a short batch is padded with
+      -1.
     """
     size = min(batch_syn, num_images)
     short = num_images % size
@@ -158,9 +153,6 @@ def inner_loss(
         again on purpose, which JAX's check of key reuse would report.
       scale: factor on the loss (AST's balance; 1 otherwise), a scalar.
       network, student: what is trained, and how.
-
-    Returns:
-      A scalar.
     """
     valid = (index >= 0).astype(images.dtype)
     rows = jnp.maximum(index, 0)
@@ -202,11 +194,10 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
     plain = _plain(loss, momentum)
 
     @jax.custom_vjp
-    def step(params, velocity, synthetic, index, key, scale):
-        return plain(params, velocity, synthetic, index, key, scale)
+    def step(*inputs):
+        return plain(*inputs)
 
-    def forward(params, velocity, synthetic, index, key, scale):
-        inputs = (params, velocity, synthetic, index, key, scale)
+    def forward(*inputs):
         return plain(*inputs), inputs
 
     def backward(inputs, cotangents):

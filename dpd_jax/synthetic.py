@@ -19,9 +19,6 @@ import numpy as np
 from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.errors import UserError
 
-# In float32 the softmax of this times a one-hot vector is exactly the one-hot vector.
-_HARD_LOGIT = 1000.0
-
 
 class SyntheticSet(NamedTuple):
     """A distilled set.
@@ -42,14 +39,14 @@ def classes(num_classes: int, ipc: int) -> np.ndarray:
     return np.repeat(np.arange(num_classes, dtype=np.int32), ipc)
 
 
-def hard_labels(classes: np.ndarray, num_classes: int) -> jax.Array:
-    """Logits [n, k] whose softmax is exactly the one-hot label."""
-    return _HARD_LOGIT * jax.nn.one_hot(classes, num_classes)
-
-
 def onehot_labels(classes: np.ndarray, num_classes: int, scale: float) -> jax.Array:
     """Logits [n, k], `scale` at the class and 0 elsewhere: soft labels that can be learned."""
     return scale * jax.nn.one_hot(classes, num_classes)
+
+
+def hard_labels(classes: np.ndarray, num_classes: int) -> jax.Array:
+    """Logits [n, k] whose softmax in float32 is exactly the one-hot label."""
+    return onehot_labels(classes, num_classes, 1000.0)
 
 
 def expert_labels(logits: np.ndarray, classes: np.ndarray) -> jax.Array:
@@ -91,8 +88,9 @@ def _shuffled_class(key: jax.Array, labels: np.ndarray, label: int, ipc: int) ->
 
 def real_indices(key: jax.Array, labels: np.ndarray, num_classes: int, ipc: int) -> np.ndarray:
     """Random training images."""
-    chosen = [_shuffled_class(key, labels, c, ipc)[:ipc] for c in range(num_classes)]
-    return np.concatenate(chosen)
+    return np.concatenate(
+        [_shuffled_class(key, labels, label, ipc)[:ipc] for label in range(num_classes)]
+    )
 
 
 def correct_indices(
@@ -147,14 +145,11 @@ def representative_indices(
     """Representative training images: those nearest to the cluster centres of their class.
 
     K-means clusters the features of each class (AST, section 3.2.1). The clusters give one image
-    each in turn, the largest cluster first. So every ipc is possible, and no image is chosen
-    twice.
+    each in turn, the largest cluster first and in each the image nearest to its centre. So every
+    ipc is possible, and no image is chosen twice.
 
     The paper has K = ipc, but 10 for 50 images per class. The released program always has K = 10
     and takes int(ipc / 10) images of each cluster, that is none below ipc 10.
-
-    Within a class the nearest image of every cluster comes before the second nearest of any
-    cluster.
 
     Args:
       key, labels, num_classes, ipc: as above; the key is that of the first centres.

@@ -83,7 +83,9 @@ def test_results_of_other_settings_are_other_results(tmp_path):
 def test_tables_and_picture(tmp_path):
     rows = judge(tmp_path / "results.json", [], num_networks=2)
     text = cross_architecture.markdown(rows, "How they were trained.")
-    assert text.startswith("How they were trained.\n\n| trained on | learning rate | labels | mlp |")
+    assert text.startswith(
+        "How they were trained.\n\n| trained on | learning rate | labels | mlp |"
+    )
     for row in rows:
         assert f"{100 * row.mean:.1f} ± {100 * row.std:.1f} (2)" in text
         assert row.settings["protocol"]["epochs"] == 3 and row.settings["data"] == "toys"

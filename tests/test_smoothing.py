@@ -19,9 +19,8 @@ class Linear:
 
 def penalty(params, images, valid=None, norm="image", target=1.0):
     valid = jnp.ones(len(images), bool) if valid is None else jnp.asarray(valid)
-    return smoothing.gradient_penalty(
-        params, images, valid, network=Linear(), norm=norm, target=target
-    )
+    chosen = toys.smoothing(penalty_norm=norm, penalty_target=target)
+    return smoothing.gradient_penalty(Linear(), chosen, params, images, valid)
 
 
 def test_lambda_grows_evenly_to_one():
@@ -50,10 +49,9 @@ class Square:
 
 def test_padding_does_not_count():
     images = jnp.arange(1.0, 4.0).reshape(3, 1, 1, 1)
-    arguments = dict(network=Square(), norm="image", target=0.0)
-    some = smoothing.gradient_penalty(
-        jnp.ones(1), images, jnp.array([True, True, False]), **arguments
-    )
+    chosen = toys.smoothing(penalty_norm="image", penalty_target=0.0)
+    valid = jnp.array([True, True, False])
+    some = smoothing.gradient_penalty(Square(), chosen, jnp.ones(1), images, valid)
     np.testing.assert_allclose(some, (2.0**2 + 4.0**2) / 2)
 
 

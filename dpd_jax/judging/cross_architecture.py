@@ -5,6 +5,7 @@ stored at once: an interrupted evaluation continues with the networks that are m
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -139,20 +140,21 @@ def judge(
             settings = _settings(candidate, network, protocol, augmentation, described)
             for i in range(len(results.accuracies(settings)), num_networks):
                 place, text = len(rows) * num_networks + i, f"{candidate.name}, {name}"
+                images, label_logits = candidate.draw(i)
                 found = evaluate.evaluate(
                     network,
                     protocol,
                     augmentation,
-                    *candidate.draw(i),
+                    images,
+                    label_logits,
                     candidate.learning_rate,
-                    *test,
+                    test[0],
+                    test[1],
                     jax.random.fold_in(root, i),
                     num_networks=1,
                     at_once=1,
                     test_batch=test_batch,
-                    progress=lambda share, _, place=place, text=text: bar.to(
-                        place + share, now=text
-                    ),
+                    progress=functools.partial(_show, bar, place, text),
                 )
                 results.add(settings, float(found.accuracies[0]))
             accuracies = results.accuracies(settings)[:num_networks]
@@ -206,6 +208,10 @@ def candidates(
     if whole:
         found.append(Candidate("whole training set", "whole", all_real, rate, "hard"))
     return found
+
+
+def _show(bar: console.Bar, place: int, text: str, share: float, _: str) -> None:
+    bar.to(place + share, now=text)
 
 
 def _settings(

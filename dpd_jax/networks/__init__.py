@@ -92,18 +92,14 @@ class Network:
         """
         chex.assert_shape(params, (self.num_params,))
         chex.assert_shape(images, (None, *self.image_shape))
-        variables = {"params": self._unravel(params)}
-        if stats:
-            variables["stats"] = stats
-        return self.module.apply(variables, images, use_running_stats=bool(stats))
+        return self._call(params, images, stats, use_running_stats=bool(stats))
 
     def apply_and_update(
         self, params: jax.Array, images: jax.Array, stats: dict[str, Any]
     ) -> tuple[jax.Array, dict[str, Any]]:
         """Logits with the moments of this batch, and the running statistics after it."""
-        variables = {"params": self._unravel(params), "stats": stats}
-        logits, updated = self.module.apply(
-            variables, images, use_running_stats=False, mutable=["stats"]
+        logits, updated = self._call(
+            params, images, stats, use_running_stats=False, mutable=["stats"]
         )
         return logits, updated.get("stats", {})
 
@@ -120,16 +116,17 @@ class Network:
             self.apply(params, images)
         return inputs[-1].reshape(len(images), -1)
 
-    def _init_variables(self, key: jax.Array) -> dict[str, Any]:
+    def _init_variables(self, key: jax.Array) -> Any:
         return self.module.init(key, jnp.zeros((2, *self.image_shape)), use_running_stats=False)
 
-    def _unravel(self, params: jax.Array) -> dict[str, Any]:
+    def _call(self, params: jax.Array, images: jax.Array, stats: Any, **options: Any) -> Any:
         pieces = jnp.split(params, [parameter.offset for parameter in self.parameters[1:]])
         arrays = [
             piece.reshape(parameter.shape)
             for piece, parameter in zip(pieces, self.parameters, strict=True)
         ]
-        return jax.tree.unflatten(jax.tree.structure(self._shapes["params"]), arrays)
+        tree = jax.tree.unflatten(jax.tree.structure(self._shapes["params"]), arrays)
+        return self.module.apply({"params": tree, "stats": stats or {}}, images, **options)
 
 
 def create(
@@ -150,14 +147,13 @@ def create(
       TypeError: for an option that ConvNet does not have.
     """
     build = _import(name) if ":" in name else _known(name)
-    shape = tuple(image_shape)
     parameters = inspect.signature(build).parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         names = {parameter.name for parameter in parameters}
         options = {key: value for key, value in options.items() if key in names}
     options |= getattr(build, "keywords", {})
-    module = build(image_shape=shape, num_classes=num_classes, **options)
-    return Network(module=module, image_shape=shape, num_classes=num_classes)
+    module = build(image_shape=image_shape, num_classes=num_classes, **options)
+    return Network(module, image_shape, num_classes)
 
 
 def _known(name: str) -> Callable[..., nn.Module]:

@@ -5,6 +5,7 @@ initialisation is PyTorch's, as in the papers.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -122,10 +123,8 @@ class Norm(nn.Module):
         grouped = x.reshape(b, h, w, groups, c // groups)
 
         if self.kind == "batch" and use_running_stats:
-            mean, variance = (
-                self.get_variable("stats", name)[None, None, None, :, None]
-                for name in ("mean", "variance")
-            )
+            mean: Any = self.get_variable("stats", "mean").reshape(1, 1, 1, c, 1)
+            variance: Any = self.get_variable("stats", "variance").reshape(1, 1, 1, c, 1)
             centred = grouped - mean
         else:
             mean = grouped.mean(axes, keepdims=True)
@@ -162,8 +161,6 @@ class NormActivatePool(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolution, norm, activation, pooling."""
-
     width: int
     norm: str
     activation: str
@@ -239,11 +236,7 @@ class ConvNet(nn.Module):
 
 
 def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:
-    """A ConvNet whose options fit the images.
-
-    Args:
-      image_shape: (height, width, channels).
-      **options: the attributes of `ConvNet`.
+    """A ConvNet for images (height, width, channels); the options are its attributes.
 
     Raises:
       UserError: for an unknown option value, or more blocks than the images allow.

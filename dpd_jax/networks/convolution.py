@@ -23,7 +23,7 @@ def _lax(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Arra
     )
 
 
-def _columns(x: jax.Array, size: tuple[int, int], padding: int, stride: int = 1) -> jax.Array:
+def _columns(x: jax.Array, size: tuple[int, ...], padding: int, stride: int = 1) -> jax.Array:
     """[b, h, w, i] -> [b, rows, columns, kh kw i]: the inputs of the kernel at each position."""
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     rows, columns = x.shape[1] - size[0] + 1, x.shape[2] - size[1] + 1
@@ -100,8 +100,7 @@ def convolve(
     """Cross-correlates images with a kernel, without bias.
 
     Args:
-      x: images [b, h, w, i].
-      kernel: weights [kh, kw, i, o].
+      x, kernel: images [b, h, w, i] and weights [kh, kw, i, o].
       padding: zeros added on each of the four sides.
       stride: step between neighbouring positions.
       method: a name in METHODS, or "auto". All agree up to rounding. All can be differentiated any

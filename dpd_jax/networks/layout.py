@@ -52,21 +52,14 @@ def parameters(tree: Any) -> tuple[Parameter, ...]:
 def places_in_pytorch(parameters: tuple[Parameter, ...]) -> np.ndarray:
     """The position in PyTorch's vector of each coordinate of our flat vector.
 
-    The inputs of a matrix are assumed to be the outputs of the kernel before it.
-
-    Args:
-      parameters: the arrays that make up the vector, in order.
-
-    Returns:
-      int64 [P].
+    The inputs of a matrix are assumed to be the outputs of the kernel before it. `parameters` are
+    the arrays of the vector, in order. The result is int64 [P].
     """
     places = np.empty(sum(parameter.size for parameter in parameters), np.int64)
     first, channels = 0, 1
     for _, layer in itertools.groupby(parameters, lambda parameter: parameter.layer):
         for parameter in sorted(layer, key=lambda parameter: parameter.path.endswith("/bias")):
-            own = np.arange(parameter.offset, parameter.offset + parameter.size).reshape(
-                parameter.shape
-            )
+            own = parameter.offset + np.arange(parameter.size).reshape(parameter.shape)
             places[_as_pytorch(own, channels).ravel()] = np.arange(first, first + parameter.size)
             first += parameter.size
             if len(parameter.shape) in (2, 4):

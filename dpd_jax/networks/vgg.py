@@ -1,4 +1,4 @@
-"""VGG11, as the dataset-distillation programs have it: a norm after each convolution, one classifier."""
+"""VGG11, as the dataset-distillation programs have it: norms, and one linear classifier."""
 
 import flax.linen as nn
 import jax

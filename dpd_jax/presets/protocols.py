@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 from dpd_jax.errors import UserError
 
 # MTT, FTD and TESLA: the learned learning rate, batches of 256, DSA.
-_MTT = {
+_MTT: dict[str, object] = {
     "evaluate.epochs": 1001,
     "evaluate.decay_epoch": 502,
     "evaluate.batch_size": 256,
     "evaluate.learning_rate": 0.0,
 }
 # DC's program trains 301 epochs at a fixed rate, without augmentation.
-_DC = {
+_DC: dict[str, object] = {
     "evaluate.epochs": 301,
     "evaluate.decay_epoch": 152,
     "evaluate.batch_size": 256,

@@ -34,18 +34,9 @@ def test_expert_loss(golden, chosen):
     @jax.jit
     def run(params, seen, epoch):
         def loss(params):
-            entropy = experts.batch_loss(
-                params,
-                seen,
-                labels,
-                index,
-                jax.random.key(0),
-                network=NETWORK,
-                augmentation=toys.augmentation(),
-            )
-            return smoothing.smoothed(
-                entropy, params, images, index, epoch, network=NETWORK, smoothing=chosen
-            )
+            plain, key = toys.augmentation(), jax.random.key(0)
+            entropy = experts.batch_loss(NETWORK, plain, params, seen, labels, index, key)
+            return smoothing.smoothed(NETWORK, chosen, entropy, params, images, index, epoch)
 
         return jax.value_and_grad(loss)(params)
 

@@ -46,7 +46,7 @@ def in_order(network) -> list[str]:
     """Our parameters in PyTorch's order: layer by layer, weight before bias."""
     layers: dict[tuple, list[str]] = {}
     for parameter in network.parameters:
-        *scope, layer, kind = parameter.path.split("/")
+        *scope, layer, _ = parameter.path.split("/")
         number = layer.rpartition("_")[2]
         # In a residual block: convolution 0, norm 0, convolution 1, norm 1, shortcut.
         place = ("shortcut" in layer, number if number.isdigit() else "", "norm" in layer)
@@ -78,7 +78,14 @@ def unflatten(named: dict) -> dict:
     return traverse_util.unflatten_dict({tuple(k.split("/")): v for k, v in named.items()})
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# The large ones take seconds each to compile.
+_SMALL = ("LeNet", "MLP", "ConvNetBN")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in _SMALL else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
+)
 def test_network(golden, name):
     data = golden(f"crossarch_{name}")
     kind, options = NETWORKS[name]
@@ -125,7 +132,9 @@ def test_network(golden, name):
     if "logits_eval" in data:
         close(network.apply(params, images, before), data["logits_eval"], 7e-7, what="eval")
         for ours, theirs in zip(
-            jax.tree.leaves(after), jax.tree.leaves(buffers(data, "buffer_after.", network))
+            jax.tree.leaves(after),
+            jax.tree.leaves(buffers(data, "buffer_after.", network)),
+            strict=True,
         ):
             close(ours, theirs, 1e-6, what="running statistics")
 

@@ -30,9 +30,7 @@ def data(numbers):
 @functools.partial(jax.jit, static_argnames="adaptive")
 def _gradient(params, images, labels, rows, key, rho, alpha, adaptive):
     def loss(params):
-        return experts.batch_loss(
-            params, images, labels, rows, key, network=NETWORK, augmentation=PLAIN
-        )
+        return experts.batch_loss(NETWORK, PLAIN, params, images, labels, rows, key)
 
     return experts.gsam_gradient(loss, params, rho=rho, alpha=alpha, adaptive=adaptive)
 
