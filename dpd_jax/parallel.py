@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dpd_jax.errors import UserError
 
@@ -55,11 +56,17 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
     def average_over_devices(shared: Any, own_segments: Any) -> Any:
         return jax.lax.pmean(average(shared, own_segments), "device")
 
-    mapped = jax.pmap(average_over_devices, "device", in_axes=(None, 0), out_axes=None)
+    devices = jax.local_devices()[:num_devices]
+    mapped = jax.pmap(
+        average_over_devices, "device", in_axes=(None, 0), out_axes=None, devices=devices
+    )
+    mesh = jax.sharding.Mesh(np.array(devices), ("device",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device"))
 
     def split_and_average(shared: Any, segments: Any) -> Any:
         split = jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), segments)
-        return mapped(shared, split)
+        # pmap refuses arrays that lie elsewhere, such as keys made of the last step's results.
+        return mapped(shared, jax.device_put(split, sharding))
 
     return split_and_average
 

@@ -155,11 +155,12 @@ def test_same_key_same_bits_and_continuing_is_not_starting_again():
 
 
 def test_devices_share_the_segments_of_one_average():
+    # Two steps: the second begins with a state that lies on all devices.
     alone, metrics = run(
-        1, distill.init(synthetic_set(), toys.outer()), step(count=16), segments(16)
+        2, distill.init(synthetic_set(), toys.outer()), step(count=16), segments(16)
     )
     spread, other = run(
-        1,
+        2,
         distill.init(synthetic_set(), toys.outer()),
         step(count=16, devices=8),
         segments(16),
