@@ -45,7 +45,8 @@ def start(command: str, *arguments: object, as_shipped: bool = False) -> subproc
     """
     environment = dict(os.environ)
     if as_shipped:
-        environment.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
+        for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):
+            environment.pop(name, None)
     return subprocess.Popen(
         [sys.executable, "-m", f"experiments.{command}", *_arguments(arguments)],
         cwd=REPOSITORY,

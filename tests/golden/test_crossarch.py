@@ -79,7 +79,7 @@ def unflatten(named: dict) -> dict:
 
 
 # The large ones take seconds each to compile.
-_SMALL = ("LeNet", "MLP", "ConvNetBN")
+_SMALL = ("LeNet", "MLP")
 
 
 @pytest.mark.parametrize(
