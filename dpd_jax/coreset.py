@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dpd_jax.errors import UserError
+from dpd_jax.synthetic import class_members
 
 
 def per_class(
@@ -30,12 +30,7 @@ def per_class(
     """
     chosen = []
     for label in range(num_classes):
-        members = np.flatnonzero(labels == label)
-        if len(members) < ipc:
-            raise UserError(
-                f"ipc = {ipc} asks for more real images than class {label} has in the training "
-                f"data ({len(members)}). Lower ipc, or use more data (data.train_per_class)."
-            )
+        members = class_members(labels, label, ipc)
         chosen.append(members[choose(members)])
     return np.concatenate(chosen)
 

@@ -69,7 +69,7 @@ def expert_labels(logits: np.ndarray, classes: np.ndarray) -> jax.Array:
     return jnp.einsum("en,enk->nk", weights, logits)
 
 
-def _members(labels: np.ndarray, label: int, ipc: int) -> np.ndarray:
+def class_members(labels: np.ndarray, label: int, ipc: int) -> np.ndarray:
     """The indices of a class; raises UserError if there are fewer than `ipc`."""
     members = np.flatnonzero(labels == label)
     if len(members) < ipc:
@@ -81,7 +81,7 @@ def _members(labels: np.ndarray, label: int, ipc: int) -> np.ndarray:
 
 
 def _shuffled_class(key: jax.Array, labels: np.ndarray, label: int, ipc: int) -> np.ndarray:
-    members = _members(labels, label, ipc)
+    members = class_members(labels, label, ipc)
     order = jax.random.permutation(jax.random.fold_in(key, label), len(members))
     return members[np.asarray(order)]
 
@@ -158,7 +158,7 @@ def representative_indices(
     """
     chosen = []
     for label in range(num_classes):
-        members = _members(labels, label, ipc)
+        members = class_members(labels, label, ipc)
         seed = int(jax.random.bits(jax.random.fold_in(key, label)))
         order = _cluster_order(np.asarray(features(members)), min(clusters or ipc, ipc), seed)
         chosen.append(members[order[:ipc]])

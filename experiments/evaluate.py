@@ -11,6 +11,7 @@ real images, and results.json, table.md, table.csv and plot.png are written besi
 evaluation/, or into --workdir. The same command continues an interrupted evaluation.
 """
 
+import hashlib
 import pathlib
 from typing import Any
 
@@ -108,6 +109,9 @@ def across(
             results,
             described={
                 "data": loading.fingerprint(dataset),
+                "preprocessing": hashlib.sha256(
+                    made.mean.tobytes() + made.matrix.tobytes()
+                ).hexdigest()[:16],
                 "test_images": len(dataset.test_labels),
                 "seed": config.seed,
             },

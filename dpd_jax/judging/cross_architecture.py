@@ -4,9 +4,11 @@ Every number is kept with the settings that made it, and every trained network i
 stored at once: an interrupted evaluation continues with the networks that are missing.
 """
 
+import csv
 import dataclasses
 import functools
 import hashlib
+import io
 import itertools
 import json
 import pathlib
@@ -255,24 +257,18 @@ def markdown(rows: Sequence[Row], caption: str) -> str:
 
 def csv_lines(rows: Sequence[Row]) -> str:
     """One line per candidate and network."""
-    lines = ["trained_on,network,mean,std,networks,learning_rate,labels,epochs,batch_size"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    protocol_fields = ("epochs", "batch_size")
+    head = ("trained_on", "network", "mean", "std", "networks", "learning_rate", "labels")
+    writer.writerow([*head, *protocol_fields])
     for row in rows:
-        settings, protocol = row.settings, row.settings["protocol"]
-        fields = (
-            row.candidate,
-            row.network,
-            f"{row.mean:.6f}",
-            f"{row.std:.6f}",
-            len(row.accuracies),
-            settings["learning_rate"],
-            settings["labels"],
-            protocol["epochs"],
-            protocol["batch_size"],
-        )
-        lines.append(
-            ",".join(f'"{field}"' if "," in str(field) else str(field) for field in fields)
-        )
-    return "\n".join(lines) + "\n"
+        settings = row.settings
+        figures = (f"{row.mean:.6f}", f"{row.std:.6f}", len(row.accuracies))
+        how = (settings["learning_rate"], settings["labels"])
+        protocol = [settings["protocol"][name] for name in protocol_fields]
+        writer.writerow([row.candidate, row.network, *figures, *how, *protocol])
+    return text.getvalue()
 
 
 def _percent(row: Row) -> str:
