@@ -57,11 +57,10 @@ def herding(features: np.ndarray, count: int) -> np.ndarray:
     """
     features = np.asarray(features, np.float64)
     mean, total = features.mean(0), np.zeros(features.shape[1])
-    squares = np.sum(features**2, axis=1)
+    distances = _squared_distances(features)
     free, chosen = np.ones(len(features), bool), []
     for k in range(count):
-        # |target - row|^2 without |target|^2, which is the same for all rows.
-        distance = squares - 2 * features @ ((k + 1) * mean - total)
+        distance = distances((k + 1) * mean - total)
         place = int(np.argmin(np.where(free, distance, np.inf)))
         free[place] = False
         total += features[place]
@@ -78,14 +77,20 @@ def k_center(features: np.ndarray, count: int) -> np.ndarray:
     Args, returns: as `herding`.
     """
     features = np.asarray(features, np.float64)
-    chosen = [int(np.argmin(np.linalg.norm(features - features.mean(0), axis=1)))]
+    distances = _squared_distances(features)
+    chosen = [int(np.argmin(distances(features.mean(0))))]
     nearest = np.full(len(features), np.inf)
     for _ in range(count - 1):
-        last = np.linalg.norm(features - features[chosen[-1]], axis=1)
-        nearest = np.minimum(nearest, last)
+        nearest = np.minimum(nearest, distances(features[chosen[-1]]))
         nearest[chosen[-1]] = -np.inf
         chosen.append(int(np.argmax(nearest)))
     return np.array(chosen)
+
+
+def _squared_distances(features: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A point [f] -> its squared distances [m] to the rows, as one matrix-vector product."""
+    squares = np.sum(features**2, axis=1)
+    return lambda point: squares - 2 * (features @ point) + point @ point
 
 
 def k_means(features: np.ndarray, count: int, clusters: int, seed: int) -> np.ndarray:
