@@ -38,6 +38,8 @@ def forecast(
     experiment = choose_gradient(experiment, workdir, steps)
     console.say("forecast, timed on this machine with random weights:")
     total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
+    if passes := len(experiment.epochs_of_forgetting):
+        total += _forecast_forgetting(experiment, data, passes)
     total += _forecast_steps(experiment, steps) if steps > 0 else 0.0
     total += _forecast_evaluation(experiment, data)
     # Expert epochs still to come: those of experts in training, or those the reader caches.
@@ -65,6 +67,14 @@ def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs)
         + ("" if size < free else f", WHERE ONLY {gigabytes(free)} ARE FREE")
     )
     return steps * seconds
+
+
+def _forecast_forgetting(experiment: Experiment, data: RunData, passes: int) -> float:
+    """Prints the cost of counting forgotten images; returns its seconds."""
+    console.say("  forgetting ", end="")
+    seconds = passes * cost.test_seconds(experiment, data.train)
+    console.say(f"{passes} passes over the training images: {long(seconds)}")
+    return seconds
 
 
 def _forecast_steps(experiment: Experiment, steps: int) -> float:

@@ -39,9 +39,12 @@ def make_run(folder, method, **changes):
 
 
 @pytest.mark.parametrize("method", BASELINES)
-def test_a_baseline_is_a_set_of_real_images(folder, method):
+def test_a_baseline_is_a_set_of_real_images(folder, method, capsys):
     run = make_run(folder, method)
     made, report = run.distill(), run.report()
+    forecast = capsys.readouterr().err
+    assert "2 x 2 networks" in forecast and "distil" not in forecast
+    assert ("3 passes over the training images" in forecast) == ("forg" in method)
     data = run._sources.data(run.experiment.config)
     same = (made.images[:, None] == data.train[None]).all((2, 3, 4))
     assert same.any(1).all() and same.any(0).sum() == 20, "distinct real images"
