@@ -100,6 +100,8 @@ class Loop:
         config = self._experiment.config.distill
         first, start = int(state.step), time.monotonic()
         self._workdir.truncate_metrics(first)
+        if first == config.iterations:
+            return state, spent
 
         total = max(first, config.iterations)
         bar = console.Bar("distil", total, unit=" steps", initial=first)
