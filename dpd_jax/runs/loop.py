@@ -54,15 +54,15 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     seconds["experts"] = time.monotonic() - start
 
     root = jax.random.key(config.seed)
-    initial, real = initialization.initial_set(
+    initial = initialization.initial_set(
         experiment, data, store, used, jax.random.fold_in(root, keys.INITIALIZATION)
     )
     reader = SegmentReader(experiment, store, jax.random.fold_in(root, keys.SEGMENTS), used)
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
-    state, seconds["distill"] = loop.run(initial)
+    state, seconds["distill"] = loop.run(initial.synthetic)
     if loop.stop_reason:
-        report.save(experiment, data, workdir, state.average)
+        report.save(experiment, data, workdir, initial, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
     pruning_map.save(
@@ -73,7 +73,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     )
     if loop.stop_reason:
         raise UserError(loop.stop_reason)
-    report.finish(experiment, data, workdir, real, state, seconds)
+    report.finish(experiment, data, workdir, initial, state, seconds)
 
 
 class Loop:
