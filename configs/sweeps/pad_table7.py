@@ -1,4 +1,4 @@
-"""PAD, Table 7: shallow parameters and layers left out of gradient and distribution matching (FIEM).
+"""PAD, Table 7: shallow parameters left out of gradient and distribution matching (FIEM).
 
     python -m experiments.sweep --config=configs/cifar10_ipc10.py \\
         --sweep=configs/sweeps/pad_table7.py --seeds=3
