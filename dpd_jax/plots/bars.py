@@ -17,8 +17,11 @@ _DPI = 110
 class Bar(Protocol):
     """What is drawn of one row: names, mean and standard deviation as fractions."""
 
-    candidate: str
-    network: str
+    @property
+    def candidate(self) -> str: ...
+
+    @property
+    def network(self) -> str: ...
 
     @property
     def mean(self) -> float: ...

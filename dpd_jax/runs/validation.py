@@ -43,6 +43,7 @@ _RANGES = {
         "evaluate.num_networks",
         "evaluate.at_once",
         "evaluate.test_batch",
+        "judging.search_networks",
     ),
     "[0, inf]": (
         "synthetic.clusters",
@@ -53,9 +54,12 @@ _RANGES = {
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
     ),
+    "[0, 1]": ("judging.label_weight", "judging.augmentation_weight"),
+    "(0, 1)": ("judging.validation_share",),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
         "data.zca_epsilon",
+        "judging.whole_learning_rate",
         "synthetic.label_scale",
         "guard.max_loss",
         "guard.max_image_change",
@@ -127,6 +131,8 @@ def _check_values(config: ConfigDict) -> None:
     for interval, bounded in _RANGES.items():
         for field in bounded:
             check_range(field, values[field], interval)
+    for rate in config.judging.learning_rates:
+        check_range("judging.learning_rates", rate, "(0, inf)")
 
 
 def _check_matching(matching: ConfigDict) -> None:
