@@ -16,6 +16,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dpd_jax import evaluate
 from dpd_jax.augment import Augmentation
 from dpd_jax.judging import candidates, scores, tables
@@ -109,8 +111,8 @@ class _Trial:
             PLAIN: (own, plain),
             RANDOM_PLAIN: (random, plain),
         }
-        rates = experiment.config.judging.learning_rates
-        self._rates = sorted({*rates, own.learning_rate})
+        rates = [*experiment.config.judging.learning_rates, own.learning_rate]
+        self._rates = np.unique(np.float32(rates)).tolist()
 
     def search(self) -> list[Job]:
         """Jobs that choose the learning rate of each arm."""
