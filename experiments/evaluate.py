@@ -131,7 +131,8 @@ def scores(
 ) -> list[dict[str, Any]]:
     """Scores the sets on several networks, and writes and prints the table."""
     found = fair_scores.score(made, judges, bench)
-    text = fair_scores.markdown(found, fair_scores.caption(bench))
+    caption = tables.caption(bench.experiment, PROTOCOL.value)
+    text = fair_scores.markdown(found, f"{caption} {fair_scores.caption(bench)}")
     atomic.write_text(folder / "scores.md", text)
     console.result(text.rstrip())
     console.say(f"{folder / 'scores.md'}, results.json")

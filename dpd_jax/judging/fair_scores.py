@@ -112,7 +112,7 @@ class _Trial:
             RANDOM_PLAIN: (random, plain),
         }
         rates = [*experiment.config.judging.learning_rates, own.learning_rate]
-        self._rates = np.unique(np.float32(rates)).tolist()
+        self._rates = np.unique(np.array(rates, np.float32)).tolist()
 
     def search(self) -> list[Job]:
         """Jobs that choose the learning rate of each arm."""
@@ -203,12 +203,14 @@ def record(found: FairScores) -> dict[str, Any]:
 
 
 def caption(bench: Bench) -> str:
-    """What the columns are, in one line."""
+    """How the scores were measured, in one line that follows `tables.caption`."""
     judging, held = bench.experiment.config.judging, len(bench.validation)
+    rates = ", ".join(f"{rate:g}" for rate in judging.learning_rates)
     return (
-        "Accuracy in %, mean ± std (networks) at the learning rate that "
-        f"{judging.search_networks} networks and {held:,} held-out training images chose of "
-        f"{', '.join(f'{rate:g}' for rate in judging.learning_rates)} and the set's own, for set "
-        "and random images alike; the whole training set at one rate. HLR (smaller is better), "
-        "IOR, LRS and ARS are fractions; LRS does not compare across images per class."
+        f"The learning rate behind each number is the best of {rates} and the set's own, for "
+        f"{judging.search_networks} networks on {held:,} held-out training images, for set and "
+        "random images alike; that of the whole training set is fixed. Random images have labels "
+        "of the kind of the set's; soft ones come from a network trained on the whole training "
+        "set. HLR (smaller is better), IOR, LRS and ARS are fractions; LRS does not compare across "
+        "images per class."
     )

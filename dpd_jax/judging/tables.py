@@ -14,13 +14,15 @@ _HEAD = ("trained on", "learning rate", "labels", "preprocessing")
 
 
 def caption(experiment: Experiment, protocol_name: str | None) -> str:
-    """How the networks were trained, in one line."""
+    """What the numbers are and how the networks were trained, in one line."""
     protocol, families = experiment.protocol, experiment.augmentation.families
     name = f"protocol {protocol_name}: " if protocol_name else ""
+    decay = ""
+    if protocol.decay_epoch < protocol.epochs:
+        decay = f"learning rate x {protocol.decay_factor:g} from epoch {protocol.decay_epoch}, "
     text = (
         f"{experiment.data_name}, test accuracy in %, last epoch, mean ± std (networks); {name}"
-        f"{protocol.epochs} epochs, batch {protocol.batch_size}, learning rate x "
-        f"{protocol.decay_factor:g} from epoch {protocol.decay_epoch}, augmentation "
+        f"{protocol.epochs} epochs, batch {protocol.batch_size}, {decay}augmentation "
         f"{'+'.join(families) or 'none'}."
     )
     if protocol.test_every:
