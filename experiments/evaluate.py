@@ -47,7 +47,7 @@ PROTOCOL = flags.DEFINE_string(
     None,
     f"How they are trained: {', '.join(protocols.PROTOCOLS)} (default: as the config).",
 )
-WHOLE = flags.DEFINE_bool("whole", False, "With --networks: train on the whole training set too.")
+WHOLE = flags.DEFINE_bool("whole", False, "Train on the whole training set too; it is cached.")
 SCORES = flags.DEFINE_bool(
     "scores", False, "Measure HLR, IOR, LRS and ARS, on --networks or the config's network."
 )
@@ -75,7 +75,7 @@ def main() -> None:
     for name, each in made.items():
         if remark := sets.check_data(name, each, dataset):
             console.say(f"note: {remark}")
-    if not (NETWORKS.value or SCORES.value or len(made) > 1):
+    if len(made) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value):
         numbers = [alone(experiment, *paths, *made.values(), dataset)]
     else:
         folder = pathlib.Path(_cli.WORKDIR.value or paths[0].parent / "evaluation").expanduser()

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import math
 import pathlib
+import zipfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from dpd_jax import evaluate
 from dpd_jax.augment import Augmentation
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
+from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.judging import candidates, results
 from dpd_jax.judging.candidates import Candidate, Space
@@ -167,11 +169,21 @@ class Bench:
         return [self.row(job) for job in jobs]
 
     def weights(self, job: Job) -> tuple[jax.Array, Any]:
-        """Weights [P] and running statistics of the first network on the whole training set."""
+        """Weights [P] and running statistics of the first network on the whole training set.
+
+        Raises:
+          UserError: if the file in the cache cannot be read.
+        """
+        path = self._weights_path(job)
         leaves, form = jax.tree.flatten(job.network.init_stats())
-        with np.load(self._weights_path(job)) as stored:
-            stats = [stored[f"stats_{i}"] for i in range(len(leaves))]
-            return stored["params"], jax.tree.unflatten(form, stats)
+        try:
+            with np.load(path) as stored:
+                stats = [stored[f"stats_{i}"] for i in range(len(leaves))]
+                return stored["params"], jax.tree.unflatten(form, stats)
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path} is damaged ({error}). Delete it, and its networks are trained again."
+            ) from error
 
     def _train(self, job: Job, progress) -> int:
         """Trains and stores the next networks; returns how many."""
