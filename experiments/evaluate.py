@@ -51,7 +51,7 @@ WHOLE = flags.DEFINE_bool("whole", False, "Train on the whole training set too; 
 SCORES = flags.DEFINE_bool(
     "scores", False, "Measure HLR, IOR, LRS and ARS, on --networks or the config's network."
 )
-JSON = flags.DEFINE_string("json", None, "Also write all numbers, with their settings, to a file.")
+JSON = _cli.define_path("json", None, "Also write all numbers, with their settings, to a file.")
 
 
 def main() -> None:
@@ -78,14 +78,13 @@ def main() -> None:
     if len(made) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value):
         numbers = [alone(experiment, *paths, *made.values(), dataset)]
     else:
-        folder = pathlib.Path(_cli.WORKDIR.value or paths[0].parent / "evaluation").expanduser()
+        folder = _cli.WORKDIR.value or paths[0].parent / "evaluation"
         cache = _cli.cache_dir() / "judging"
         with locks.alone(folder, "--workdir"):
             bench = Bench(experiment, dataset, Results(folder / "results.json"), cache)
             numbers = (scores if SCORES.value else across)(bench, made, judges, folder)
     if JSON.value:
-        path = pathlib.Path(JSON.value).expanduser()
-        atomic.write_text(path, json.dumps(numbers, indent=1) + "\n")
+        atomic.write_text(JSON.value, json.dumps(numbers, indent=1) + "\n")
 
 
 def alone(experiment: Experiment, path, made: DistilledSet, dataset) -> dict[str, Any]:
