@@ -21,8 +21,9 @@ import numpy as np
 from absl import flags
 
 from dpd_jax import networks
+from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.judging import cross_architecture, fair_scores, sets, tables
+from dpd_jax.judging import candidates, cross_architecture, fair_scores, sets, tables
 from dpd_jax.judging.jobs import Bench
 from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
@@ -87,22 +88,32 @@ def main() -> None:
         atomic.write_text(JSON.value, json.dumps(numbers, indent=1) + "\n")
 
 
-def alone(experiment: Experiment, path, made: DistilledSet, dataset) -> dict[str, Any]:
+def alone(
+    experiment: Experiment, path: pathlib.Path, made: DistilledSet, dataset: Dataset
+) -> dict[str, Any]:
     """Evaluates one set as its run did, and prints its accuracy."""
     # The preprocessing of the file, which may not be that of the config.
     test = made.to_model_space(dataset.test_images)
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
     result = report.score(experiment, synthetic, test, dataset.test_labels)
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
-    text = f"{path}: test accuracy {result}\n  runs: {runs}"
+    own = candidates.of_set(str(path), made, experiment)
+    text = (
+        f"{path}: test accuracy {result}\n  runs: {runs}\n"
+        f"  {tables.caption(experiment, PROTOCOL.value)} Learning rate {own.learning_rate:.4g}, "
+        f"{own.label_kind} labels, preprocessing {own.space.name}."
+    )
     if stored := sets.stored_accuracy(made, experiment.config):
         text += f"\n  {stored}"
     console.result(text)
     return {
-        "set": str(path),
-        "mean": result.mean,
-        "std": result.std,
-        "runs": list(result.accuracies),
+        "trained_on": own.name,
+        **report.numbers(result),
+        "learning_rate": own.learning_rate,
+        "labels": own.label_kind,
+        "preprocessing": own.space.name,
+        "evaluate": experiment.config.evaluate.to_dict(),
+        "augment": experiment.config.augment.to_dict(),
     }
 
 

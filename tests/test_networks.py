@@ -164,7 +164,7 @@ def test_without_statistics_both_modes_agree():
         ((8, 8), 1, (3, 4)),
         ((7, 9), 1, (4, 3)),
         ((6, 6), 3, (3, 4)),
-        ((1, 2), 1, (5, 5)),  # fewer pixels than channels
+        ((1, 2), 1, (5, 5)),
     ],
 )
 def test_convolution_methods_agree(method, size, padding, channels):

@@ -30,7 +30,7 @@ from dpd_jax.storage.distilled_set import DistilledSet
 # The arms of a set on a network. Real images have labels of the kind of the set's own.
 HARD = "set, hard labels"
 OWN = "set, own labels"
-RANDOM = "random real, such labels"
+RANDOM = "random real, labels of that kind"
 AUGMENTED, PLAIN = f"{OWN}, augmented", f"{OWN}, not augmented"
 RANDOM_AUGMENTED, RANDOM_PLAIN = f"{RANDOM}, augmented", f"{RANDOM}, not augmented"
 

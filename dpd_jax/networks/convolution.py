@@ -5,7 +5,6 @@ hundred times slower than a matrix product. "patches" consists of matrix product
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import jax
@@ -54,13 +53,11 @@ def _patches_backward(padding, residuals, g):
 
     With many input channels both products use the columns of g: the gradient of the images is the
     convolution of g with the flipped kernel, and that of the kernel is x' columns(g), flipped.
-    With few input channels the columns of x are used, which are much smaller than those of g; with
-    fewer pixels than channels too, because then flipped copies of the kernel take the time.
+    With few input channels the columns of x are used, which are much smaller than those of g.
     """
     x, kernel = residuals
     height, width, inputs, outputs = kernel.shape
-    few = math.prod(x.shape[:3]) < outputs
-    if inputs < outputs or few or padding >= min(height, width):
+    if inputs < outputs or padding >= min(height, width):
         columns, scatter = jax.vjp(lambda x: _columns(x, (height, width), padding), x)
         (to_x,) = scatter(g @ _flat(kernel).T)
         return to_x, (_flat(columns).T @ _flat(g)).reshape(kernel.shape)
