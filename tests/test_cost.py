@@ -218,7 +218,8 @@ def test_results_record_the_chosen_gradient(tmp_path, compiled, monkeypatch):
             np.arange(640, dtype=np.uint8).reshape(images.shape)
         ),
     )
-    evaluation = Evaluation(np.array([0.5]), np.zeros(1, np.float32), np.array([False]))
+    half = np.array([0.5])
+    evaluation = Evaluation(half, np.zeros(1, np.float32), np.array([False]), half)
     monkeypatch.setattr(report, "score", lambda *_: evaluation)
     monkeypatch.setattr(report, "random_real", lambda *_: evaluation)
     state, _, _ = cost.step_inputs(chosen, 10)

@@ -105,7 +105,7 @@ def _evaluation(experiment: Experiment, networks: int, at_once: int) -> Work:
         "networks": networks,
         "at_once": at_once,
     }
-    train, inputs = cost.evaluation_epochs(experiment, epochs, epochs, at_once)
+    train, inputs = cost.evaluation_epochs(experiment, epochs, epochs, at_once, images)
     program = _compile(row, train, *inputs)
     return _work(row, lambda: [program(*inputs) for _ in range(networks // at_once)])
 

@@ -231,8 +231,20 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         decay_factor=0.1,  # of the rate, after these epochs
         decay_momentum=0.9,  # momentum after the decay
         reset_momentum=True,  # the released programs create a new optimizer at the decay
+        test_every=0,  # epochs between tests in training, for the best on test; 0 = only at the end
         at_once=1,  # networks trained at once; uses memory to save time
         test_batch=500,  # images; changes speed only
+    )
+    config.judging = dict(  # only of `experiments.evaluate`
+        # Of networks on the whole training set, if evaluate.learning_rate is 0; DC's rate. It is no
+        # set's own, so that all sets share these networks.
+        whole_learning_rate=0.01,
+        # Tried for the scores, beside the set's own rate; DD-Ranking's values.
+        learning_rates=(0.001, 0.005, 0.01, 0.05, 0.1),
+        search_networks=2,  # trained with each learning rate that is tried
+        validation_share=0.2,  # of each class of the training images; chooses the learning rate
+        label_weight=0.5,  # w in LRS: of the improvement over random images
+        augmentation_weight=0.5,  # g in ARS: of training with augmentation
     )
     config.update(image_set or {})
     if ipc:

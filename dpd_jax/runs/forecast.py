@@ -112,8 +112,9 @@ def _forecast_evaluation(experiment: Experiment, data: RunData) -> float:
     console.say("  evaluate   ", end="")
     config, epochs = experiment.config.evaluate, experiment.protocol.epochs
     at_once = min(config.at_once, config.num_networks)
-    alone = cost.evaluation_epoch_seconds(experiment, 1)
-    group = cost.evaluation_epoch_seconds(experiment, at_once) if at_once > 1 else alone
+    images = experiment.num_images
+    alone = cost.evaluation_epoch_seconds(experiment, 1, images)
+    group = cost.evaluation_epoch_seconds(experiment, at_once, images) if at_once > 1 else alone
     # The baseline's networks train one by one, each on other images.
     training = math.ceil(config.num_networks / at_once) * group + config.num_networks * alone
     seconds = epochs * training + 2 * config.num_networks * cost.test_seconds(experiment, data.test)

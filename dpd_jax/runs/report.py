@@ -69,7 +69,7 @@ def finish(
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
-    accuracy = _numbers(learned)
+    accuracy = numbers(learned)
     save(experiment, data, workdir, initial, result, accuracy)
     steps, real = int(state.step), initial.real
     image_grid.save(
@@ -91,7 +91,7 @@ def finish(
             "seed": config.seed,
             "reduced": config.reduced,
             "accuracy": accuracy,
-            "random_real": _numbers(baseline),
+            "random_real": numbers(baseline),
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
             "step_size": float(result.step_size),
@@ -239,13 +239,15 @@ def _asked(config: ConfigDict) -> dict:
     }
 
 
-def _numbers(evaluation: Evaluation) -> dict:
+def numbers(evaluation: Evaluation) -> dict:
+    """An evaluation for a JSON file."""
+    tested = (evaluation.best > evaluation.accuracies).any()
     return {
         "mean": evaluation.mean,
         "std": evaluation.std,
         "runs": [float(a) for a in evaluation.accuracies],
         "diverged": int(evaluation.diverged.sum()),
-    }
+    } | ({"best_on_test": evaluation.best.tolist()} if tested else {})
 
 
 def _percent(evaluation: Evaluation) -> str:

@@ -49,6 +49,7 @@ _RANGES = {
         "evaluate.num_networks",
         "evaluate.at_once",
         "evaluate.test_batch",
+        "judging.search_networks",
     ),
     "[0, inf]": (
         "synthetic.clusters",
@@ -62,10 +63,13 @@ _RANGES = {
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
     ),
+    "[0, 1]": ("judging.label_weight", "judging.augmentation_weight"),
+    "(0, 1)": ("judging.validation_share",),
     "[0, 1)": ("distill.momentum_img", "distill.momentum_y", "distill.momentum_lr"),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
         "data.zca_epsilon",
+        "judging.whole_learning_rate",
         "synthetic.label_scale",
         "guard.max_loss",
         "guard.max_image_change",
@@ -87,6 +91,8 @@ def check_values(config: ConfigDict) -> None:
     for interval, bounded in _RANGES.items():
         for field in bounded:
             check_range(field, values[field], interval)
+    for rate in config.judging.learning_rates:
+        check_range("judging.learning_rates", rate, "(0, inf)")
 
 
 def check(config: ConfigDict) -> None:
