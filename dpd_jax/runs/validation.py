@@ -43,6 +43,10 @@ _RANGES = {
         "evaluate.num_networks",
         "evaluate.at_once",
         "evaluate.test_batch",
+        "search.epochs",
+        "search.real_epochs",
+        "search.real_networks",
+        "search.at_once",
     ),
     "[0, inf]": (
         "synthetic.clusters",
@@ -52,6 +56,7 @@ _RANGES = {
         "distill.memory_gigabytes",
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
+        "search.learning_rate",
     ),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
@@ -59,7 +64,9 @@ _RANGES = {
         "synthetic.label_scale",
         "guard.max_loss",
         "guard.max_image_change",
+        "search.real_learning_rate",
     ),
+    "(0, 1)": ("search.validation_share",),
     "(1, inf]": ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes"),
 }
 
