@@ -51,9 +51,7 @@ def space(name: str) -> list[Architecture]:
     return [Architecture(*values) for values in itertools.product(*SPACES[name].values())]
 
 
-def fits(
-    architecture: Architecture, image_shape: tuple[int, int, int], stem_padding: int
-) -> bool:
+def fits(architecture: Architecture, image_shape: tuple[int, int, int], stem_padding: int) -> bool:
     """Whether the images allow so many poolings."""
     side = min(image_shape[:2]) + 2 * (stem_padding - 1)
     return architecture.depth <= convnet.deepest(side, architecture.pooling)
