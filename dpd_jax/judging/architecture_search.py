@@ -19,6 +19,10 @@ from dpd_jax.networks import Network
 from dpd_jax.runs import console
 
 
+# Folded into the key of a network, of which `evaluate.init` splits off the streams 0 and 1.
+_ORDERS = 2
+
+
 class Group(NamedTuple):
     """Networks of one shape on one candidate that are still to be trained."""
 
@@ -84,16 +88,17 @@ class Trainer(NamedTuple):
         """The compiled function, fresh networks, and the order of their images."""
         network, candidate = group.network, group.candidate
         own = [jax.random.fold_in(self.root, number) for _, number in members]
+        order_keys = [jax.random.fold_in(key, _ORDERS) for key in own]
         choices = [architecture.choice() for architecture, _ in members]
         several = len(members) > 1
         if several:
             init = functools.partial(evaluate.init, network)
             state = jax.vmap(init, out_axes=evaluate.SIDE_BY_SIDE)(jnp.stack(own))
             chosen = jax.tree.map(lambda *each: jnp.stack(each), *choices)
-            orders = jnp.stack([candidate.orders(key) for key in own])
+            orders = jnp.stack([candidate.orders(key) for key in order_keys])
         else:
             state, chosen = evaluate.init(network, own[0]), choices[0]
-            orders = candidate.orders(own[0])
+            orders = candidate.orders(order_keys[0])
         state = state._replace(stats=state.stats | chosen)
         epochs = evaluate.make_epochs(
             network,

@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     Attributes:
       name: in tables.
       identity: what determines it, for the store of results.
-      orders: key of a network -> the images of each epoch, int32 [epochs, m], as numbers in the
+      orders: key -> the images of each epoch, int32 [epochs, m], as numbers in the
         pool of all images.
       learning_rate: before the drop.
       protocol: how networks are trained.
@@ -82,7 +82,7 @@ def candidates(
         )
     size = next(iter(sizes.values()))
     ipc = max(int(np.bincount(each.labels).max()) for each in sets.values())
-    root = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.ARCHITECTURE_SEARCH)
+    root = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.VALIDATION_IMAGES)
     validation = _validation(root, labels, config.validation_share)
     rest = np.flatnonzero(~validation)
     synthetic.real_indices(root, labels[rest], experiment.config.num_classes, ipc)  # Raises.

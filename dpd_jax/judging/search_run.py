@@ -142,5 +142,6 @@ def _caption(experiment: Experiment, searches: str, count: int, results: SearchR
         f"trained on the whole training set for {config.real_epochs} epochs ({seconds:.0f} "
         f"seconds), on test images. Searches: {config.epochs} epochs, ranked by accuracy on "
         f"{100 * config.validation_share:g} % of the training images, which random real and early "
-        "stopping do not train on. Equal accuracies share their mean rank."
+        "stopping do not train on; a distilled set was made of all. Equal accuracies share their "
+        "mean rank."
     )
