@@ -18,7 +18,6 @@ from dpd_jax.judging.search_results import SearchResults
 from dpd_jax.networks import Network
 from dpd_jax.runs import console
 
-
 # Folded into the key of a network, of which `evaluate.init` splits off the streams 0 and 1.
 _ORDERS = 2
 

@@ -84,8 +84,8 @@ def _run(experiment, data, sets, folder, space, seeds) -> str:
         costs = search_forecast.forecast(trainer, work)
         architecture_search.search(trainer, work, costs, results)
     names = [one.name for one in fitting]
-    text = f"{space}; mean ± std over {seeds} searches, each with one network of every architecture"
-    return _write(experiment, text, names, candidates, results, folder)
+    searches = f"{space}; mean ± std over {seeds} searches, of one network per architecture each"
+    return _write(experiment, searches, names, candidates, results, folder)
 
 
 def _settings(
