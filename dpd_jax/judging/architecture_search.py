@@ -86,18 +86,17 @@ class Trainer(NamedTuple):
     def _start(self, group, members) -> tuple[Callable, EvalState, jax.Array]:
         """The compiled function, fresh networks, and the order of their images."""
         network, candidate = group.network, group.candidate
-        own = [jax.random.fold_in(self.root, number) for _, number in members]
-        order_keys = [jax.random.fold_in(key, _ORDERS) for key in own]
+        folded = jax.vmap(jax.random.fold_in, (None, 0))
+        own = folded(self.root, jnp.array([number for _, number in members]))
+        orders = [candidate.orders(jax.random.fold_in(key, _ORDERS)) for key in own]
         choices = [architecture.choice() for architecture, _ in members]
         several = len(members) > 1
         if several:
             init = functools.partial(evaluate.init, network)
-            state = jax.vmap(init, out_axes=evaluate.SIDE_BY_SIDE)(jnp.stack(own))
+            state = jax.vmap(init, out_axes=evaluate.SIDE_BY_SIDE)(own)
             chosen = jax.tree.map(lambda *each: jnp.stack(each), *choices)
-            orders = jnp.stack([candidate.orders(key) for key in order_keys])
         else:
             state, chosen = evaluate.init(network, own[0]), choices[0]
-            orders = candidate.orders(order_keys[0])
         state = state._replace(stats=state.stats | chosen)
         epochs = evaluate.make_epochs(
             network,
@@ -106,7 +105,7 @@ class Trainer(NamedTuple):
             evaluate.epochs_a_call(candidate.protocol),
             side_by_side=several,
         )
-        return epochs, state, orders
+        return epochs, state, jnp.stack(orders) if several else orders[0]
 
     def _call(self, epochs, state, orders, candidate):
         return epochs(state, self.images, self.label_logits, candidate.learning_rate, orders)
