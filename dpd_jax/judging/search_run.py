@@ -143,5 +143,5 @@ def _caption(experiment: Experiment, searches: str, count: int, results: SearchR
         f"seconds), on test images. Searches: {config.epochs} epochs, ranked by accuracy on "
         f"{100 * config.validation_share:g} % of the training images, which random real and early "
         "stopping do not train on; a distilled set was made of all. Equal accuracies share their "
-        "mean rank."
+        "mean rank. Seconds include compilation, most of it in the first line."
     )
