@@ -40,6 +40,7 @@ setuptools.setup(
         "pooch>=1.8",
         "requests>=2.31",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
         "tensorflow-datasets>=4.9.10",
         "tqdm>=4.66",
     ],

@@ -82,7 +82,7 @@ class EvalState(NamedTuple):
     epoch: jax.Array
 
 
-_SIDE_BY_SIDE = EvalState._make((0, 0, 0, 0, None))  # The axes of several networks.
+SIDE_BY_SIDE = EvalState._make((0, 0, 0, 0, None))  # The axes of several networks.
 
 
 class Evaluation(NamedTuple):
@@ -198,9 +198,9 @@ def make_epochs(
 
     Returns:
       epochs(state, images [n, h, w, c], label_logits [n, k], learning_rate,
-      orders) -> (state, losses). `orders`, int32 [chunk, m], are the images of each epoch in order
-      of use; None shuffles all n. `losses`, [chunk] or [r, chunk], are the mean training losses of
-      the epochs. Epochs after the protocol's last do nothing and have loss NaN.
+      orders) -> (state, losses). `orders`, int32 [chunk, m] or [r, chunk, m], are the images of
+      each epoch in order of use; None shuffles all n. `losses`, [chunk] or [r, chunk], are the mean
+      training losses of the epochs. Epochs after the protocol's last do nothing and have loss NaN.
     """
 
     def epochs(state, images, label_logits, learning_rate, orders):
@@ -216,8 +216,8 @@ def make_epochs(
         return jax.lax.scan(body, state, orders, length=chunk)
 
     if side_by_side:
-        in_axes = (_SIDE_BY_SIDE, None, None, None, None)
-        epochs = jax.vmap(epochs, in_axes, (_SIDE_BY_SIDE, 0))
+        in_axes = (SIDE_BY_SIDE, None, None, None, 0)
+        epochs = jax.vmap(epochs, in_axes, (SIDE_BY_SIDE, 0))
     return compilation.jit(epochs)
 
 
@@ -356,7 +356,7 @@ def _train(
     """
     several = len(keys) > 1
     if several:
-        state = jax.vmap(functools.partial(init, network), out_axes=_SIDE_BY_SIDE)(keys)
+        state = jax.vmap(functools.partial(init, network), out_axes=SIDE_BY_SIDE)(keys)
     else:
         state = init(network, keys[0])
     chunk = epochs_a_call(protocol)

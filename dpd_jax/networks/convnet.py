@@ -247,6 +247,11 @@ class ConvNet(nn.Module):
         return Linear(self.num_classes, name="classifier")(x.reshape(x.shape[0], -1))
 
 
+def deepest(side: int, pooling: str) -> int:
+    """The largest number of blocks for first maps of this side."""
+    return MAX_DEPTH if pooling == "none" else min(MAX_DEPTH, side.bit_length() - 1)
+
+
 def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:
     """A ConvNet for images (height, width, channels); the options are its attributes.
 
@@ -263,10 +268,10 @@ def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:
         )
     height, width = image_shape[:2]
     side = min(height, width) + 2 * (net.stem_padding - 1)  # of the first maps
-    deepest = MAX_DEPTH if net.pooling == "none" else min(MAX_DEPTH, side.bit_length() - 1)
-    if not 1 <= net.depth <= deepest:
+    most = deepest(side, net.pooling)
+    if not 1 <= net.depth <= most:
         raise UserError(
-            f"network.depth = {net.depth}, but images of {height}x{width} allow 1 to {deepest} "
+            f"network.depth = {net.depth}, but images of {height}x{width} allow 1 to {most} "
             f"blocks with stem_padding {net.stem_padding} and pooling {net.pooling!r}."
         )
     return net.clone(convolution=_convolution.resolve(net.convolution))

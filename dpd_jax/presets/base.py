@@ -246,6 +246,15 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         label_weight=0.5,  # w in LRS: of the improvement over random images
         augmentation_weight=0.5,  # g in ARS: of training with augmentation
     )
+    config.search = dict(  # architecture search; what it does not set is as in `evaluate`
+        epochs=200,  # of a network on a set (DSA, DM); early stopping takes as many updates
+        real_epochs=100,  # of a network on the whole training set, the reference
+        real_networks=1,  # trained of each architecture on the whole training set
+        learning_rate=0.0,  # on a distilled set; 0 = its learned step size
+        real_learning_rate=0.01,  # on real images: the reference, random real, early stopping
+        validation_share=0.2,  # of each class's training images; sets are ranked on them
+        at_once=1,  # networks of one shape trained at once; uses memory to save time
+    )
     config.update(image_set or {})
     if ipc:
         config.ipc = ipc

@@ -44,6 +44,8 @@ AT_MOST = {
     "distill.lr_y": 0.03,  # for Adam; stays 0 where labels are not learned
     # The papers average over thousands of steps; here that would keep the first images.
     "distill.ema_decay": 0.95,
+    "search.epochs": 100,
+    "search.real_epochs": 10,
 }
 
 # More of both for single data sets.

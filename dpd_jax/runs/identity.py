@@ -30,10 +30,10 @@ _NO_RESULT = (
 def of_run(config: ConfigDict | dict) -> dict[str, Any]:
     """The fields that must stay the same when a run is continued, {"group.field": JSON value}.
 
-    More iterations extend a run, and a finished run can be evaluated in another way. The config
-    may be that of a config.json.
+    More iterations extend a run, and a finished run can be evaluated and judged in another way.
+    The config may be that of a config.json.
     """
-    return _select(config, lambda name: not _of_evaluation(name))
+    return _select(config, lambda name: not _of_evaluation(name) and not _of_judging(name))
 
 
 def of_evaluation(config: ConfigDict | dict) -> dict[str, Any]:
@@ -57,6 +57,11 @@ def of_judging(config: ConfigDict | dict) -> dict[str, Any]:
 
 def _of_evaluation(name: str) -> bool:
     return name == "distill.iterations" or name.startswith("evaluate.")
+
+
+def _of_judging(name: str) -> bool:
+    """Whether only commands that judge finished sets read the field."""
+    return name.startswith("search.")
 
 
 @functools.cache

@@ -50,6 +50,10 @@ _RANGES = {
         "evaluate.at_once",
         "evaluate.test_batch",
         "judging.search_networks",
+        "search.epochs",
+        "search.real_epochs",
+        "search.real_networks",
+        "search.at_once",
     ),
     "[0, inf]": (
         "synthetic.clusters",
@@ -62,6 +66,7 @@ _RANGES = {
         "distill.memory_gigabytes",
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
+        "search.learning_rate",
     ),
     "[0, 1]": ("judging.label_weight", "judging.augmentation_weight"),
     "(0, 1)": ("judging.validation_share",),
@@ -73,7 +78,9 @@ _RANGES = {
         "synthetic.label_scale",
         "guard.max_loss",
         "guard.max_image_change",
+        "search.real_learning_rate",
     ),
+    "(0, 1)": ("search.validation_share",),
     "(1, inf]": ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes"),
 }
 
