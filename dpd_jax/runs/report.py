@@ -52,7 +52,7 @@ def finish(
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
-    accuracy = _numbers(learned)
+    accuracy = numbers(learned)
     save(experiment, data, workdir, result, accuracy)
     image_grid.save(
         workdir.path / "images.png",
@@ -73,7 +73,7 @@ def finish(
             "seed": config.seed,
             "reduced": config.reduced,
             "accuracy": accuracy,
-            "random_real": _numbers(baseline),
+            "random_real": numbers(baseline),
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
             "step_size": float(result.step_size),
@@ -218,7 +218,8 @@ def _asked(config: ConfigDict) -> dict:
     }
 
 
-def _numbers(evaluation: Evaluation) -> dict:
+def numbers(evaluation: Evaluation) -> dict:
+    """An evaluation as JSON values."""
     return {
         "mean": evaluation.mean,
         "std": evaluation.std,
