@@ -44,6 +44,4 @@ def save(path: pathlib.Path, tensor: Any) -> None:
     """Writes a tensor completely or not at all; raises UserError if the disk is full."""
     buffer = io.BytesIO()
     torch().save(tensor, buffer)
-    atomic.write_whole(
-        path, lambda file: file.write(buffer.getbuffer()), num_bytes=buffer.getbuffer().nbytes
-    )
+    atomic.write_bytes(path, buffer.getvalue())

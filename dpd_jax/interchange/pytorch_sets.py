@@ -1,8 +1,8 @@
 """Distilled sets of the PyTorch programs: images_best.pt, labels_best.pt and lr_best.pt.
 
-    images   float32 [n, c, h, w], in model space
-    labels   int64 [n], classes (MTT, FTD), or float32 [n, k], logits (DATM, PAD)
-    lr       the learning rate to train with; MTT writes no such file
+images   float32 [n, c, h, w], in model space
+labels   int64 [n], classes (MTT, FTD), or float32 [n, k], logits (DATM, PAD)
+lr       the learning rate to train with; MTT writes no such file
 """
 
 import pathlib
@@ -73,14 +73,16 @@ def write(folder: pathlib.Path, distilled: DistilledSet, progress: Callable[[flo
     """
     torch = pytorch_files.torch()
     hard = synthetic.hard_labels(distilled.labels, distilled.label_logits.shape[1])
-    if np.array_equal(distilled.label_logits, hard):
-        labels = torch.from_numpy(distilled.labels.astype(np.int64))
-    else:
-        labels = torch.from_numpy(distilled.label_logits)
-    images = torch.from_numpy(np.ascontiguousarray(distilled.images.transpose(0, 3, 1, 2)))
-    pytorch_files.save(folder / "images_best.pt", images)
-    pytorch_files.save(folder / "labels_best.pt", labels)
-    pytorch_files.save(folder / "lr_best.pt", torch.tensor(distilled.step_size))
+    classes = np.array_equal(distilled.label_logits, hard)
+    tensors = {
+        "images": torch.tensor(distilled.images.transpose(0, 3, 1, 2).copy()),
+        "labels": torch.tensor(
+            distilled.labels.astype(np.int64) if classes else distilled.label_logits
+        ),
+        "lr": torch.tensor(distilled.step_size),
+    }
+    for name, tensor in tensors.items():
+        pytorch_files.save(folder / f"{name}_best.pt", tensor)
     progress(1.0)
 
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-
 # Number of axes -> our axes in PyTorch's order: vectors, matrices, norms with a scale per element
 # of the map, kernels.
 _PYTORCH_AXES = {1: (0,), 2: (1, 0), 3: (2, 0, 1), 4: (3, 2, 0, 1)}
