@@ -37,7 +37,7 @@ OUT = flags.DEFINE_string("out", None, "The folder to write, new or empty.")
 def main() -> None:
     for flag in (DISTILLED, TO, OUT):
         if not flag.value:
-            raise UserError(f"no --{flag.name} given. {flag.help}")
+            raise UserError(f"no --{flag.name} given. {flags.FLAGS[flag.name].help}")
     check_choice("--to", TO.value, FORMATS)
     folder = pathlib.Path(OUT.value).expanduser()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
