@@ -12,8 +12,6 @@ All but `images` keep the values of the set exactly. Needs the packages of the e
 name of the format (torch for pytorch), e.g. pip install -e '.[huggingface]'.
 """
 
-import pathlib
-
 from absl import flags
 
 from dpd_jax.errors import UserError, check_choice
@@ -29,9 +27,9 @@ FORMATS = {
     "safetensors": safetensors_file.write,
 }
 
-DISTILLED = flags.DEFINE_string("distilled", None, "The distilled.npz to export.")
+DISTILLED = _cli.define_path("distilled", None, "The distilled.npz to export.")
 TO = flags.DEFINE_string("to", None, f"The format: {', '.join(FORMATS)}.")
-OUT = flags.DEFINE_string("out", None, "The folder to write, new or empty.")
+OUT = _cli.define_path("out", None, "The folder to write, new or empty.")
 
 
 def main() -> None:
@@ -39,10 +37,10 @@ def main() -> None:
         if not flag.value:
             raise UserError(f"no --{flag.name} given. {flags.FLAGS[flag.name].help}")
     check_choice("--to", TO.value, FORMATS)
-    folder = pathlib.Path(OUT.value).expanduser()
+    folder = OUT.value
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"--out={folder} is no empty folder. Name a new one.")
-    made = distilled_set.read(pathlib.Path(DISTILLED.value).expanduser())
+    made = distilled_set.read(DISTILLED.value)
     with console.Bar("export", 1.0) as bar:
         FORMATS[TO.value](folder, made, bar.to)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

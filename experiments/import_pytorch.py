@@ -14,7 +14,6 @@ their test accuracy. Needs PyTorch: pip install -e '.[torch]'.
 
 import hashlib
 import json
-import pathlib
 
 from absl import flags
 
@@ -27,13 +26,13 @@ from dpd_jax.storage import distilled_set, locks
 from dpd_jax.storage.trajectories import TrajectoryStore, spans
 from experiments import _cli
 
-BUFFERS = flags.DEFINE_string(
+BUFFERS = _cli.define_path(
     "buffers", None, "Files of experts, a name with * or ?, e.g. 'replay_buffer_*.pt'."
 )
-IMAGES = flags.DEFINE_string("images", None, "The images of a distilled set, images_best.pt.")
-LABELS = flags.DEFINE_string("labels", None, "Its labels, labels_best.pt: classes or logits.")
-LR = flags.DEFINE_string("lr", None, "Its learning rate, lr_best.pt.")
-OUT = flags.DEFINE_string("out", None, "The distilled set to write, FILE.npz.")
+IMAGES = _cli.define_path("images", None, "The images of a distilled set, images_best.pt.")
+LABELS = _cli.define_path("labels", None, "Its labels, labels_best.pt: classes or logits.")
+LR = _cli.define_path("lr", None, "Its learning rate, lr_best.pt.")
+OUT = _cli.define_path("out", None, "The distilled set to write, FILE.npz.")
 EVALUATE = flags.DEFINE_bool("evaluate", False, "Evaluate the distilled set.")
 
 
@@ -55,7 +54,7 @@ def import_experts(experiment: Experiment) -> None:
     if not _cli.EXPERTS_DIR.value:
         raise UserError("no --experts_dir given: name a folder for the imported experts.")
     store = TrajectoryStore(
-        pathlib.Path(_cli.EXPERTS_DIR.value).expanduser(),
+        _cli.EXPERTS_DIR.value,
         expert_training.imported_provenance(experiment),
         experiment.config.experts.storage,
     )
@@ -83,11 +82,8 @@ def import_set(experiment: Experiment) -> None:
     """Writes the set of --images to --out, and evaluates it if asked."""
     if not OUT.value:
         raise UserError("no --out given: name the file of the distilled set, e.g. --out=datm.npz.")
-    config, out = experiment.config, pathlib.Path(OUT.value).expanduser()
-    given = {
-        flag.name: flag.value and pathlib.Path(flag.value).expanduser()
-        for flag in (IMAGES, LABELS, LR)
-    }
+    config, out = experiment.config, OUT.value
+    given = {flag.name: flag.value for flag in (IMAGES, LABELS, LR)}
     synthetic, classes = pytorch_sets.read(
         **given,
         image_shape=tuple(config.image_shape),

@@ -76,7 +76,7 @@ def test_imported_experts_compute_what_pytorch_computes(torch, tmp_path):
     experts = [[their_network(torch) for _ in range(3)] for _ in range(3)]
     buffer(torch, tmp_path / "replay_buffer_10.pt", experts[2:])
     buffer(torch, tmp_path / "replay_buffer_9.pt", experts[:2])
-    paths = pytorch_experts.find(str(tmp_path / "replay_buffer_*.pt"))
+    paths = pytorch_experts.find(tmp_path / "replay_buffer_*.pt")
     network, ours, done = our_network(), store(tmp_path / "experts"), []
     assert pytorch_experts.check(paths, network) == 3
     epochs = pytorch_experts.copy(paths, network, ours, done.append)
@@ -92,7 +92,7 @@ def test_imported_experts_compute_what_pytorch_computes(torch, tmp_path):
 
 def test_experts_of_the_original_programs(torch, peer_files, tmp_path):
     network = toys.convnet(width=16, depth=3, image_shape=(32, 32, 3), num_classes=10)
-    paths = pytorch_experts.find(str(peer_files / "replay_buffer_*.pt"))
+    paths = pytorch_experts.find(peer_files / "replay_buffer_*.pt")
     pytorch_experts.check(paths, network)
     ours = store(tmp_path)
     epochs = pytorch_experts.copy(paths, network, ours, lambda done: None)
@@ -138,7 +138,7 @@ def test_experts_that_do_not_fit_are_refused_in_words_of_the_config(torch, tmp_p
     with pytest.raises(UserError, match=r"expert 0: the weights of epoch 0 are not finite"):
         pytorch_experts.copy([path], our_network(), store(tmp_path / "experts"), lambda done: None)
     with pytest.raises(UserError, match="no file is called .*absent"):
-        pytorch_experts.find(str(tmp_path / "absent*.pt"))
+        pytorch_experts.find(tmp_path / "absent*.pt")
 
 
 class Harmful:

@@ -18,13 +18,13 @@ from dpd_jax.networks.convnet import ConvNet
 from dpd_jax.storage.trajectories import TrajectoryStore
 
 
-def find(pattern: str) -> list[pathlib.Path]:
+def find(pattern: pathlib.Path) -> list[pathlib.Path]:
     """The files of a pattern such as "buffers/replay_buffer_*.pt", in the order of their numbers.
 
     Raises:
       UserError: if there is none.
     """
-    found = [pathlib.Path(name) for name in glob.glob(str(pathlib.Path(pattern).expanduser()))]
+    found = [pathlib.Path(name) for name in glob.glob(str(pattern))]
     if not found:
         raise UserError(f"no file is called {pattern}.")
     return sorted(found, key=lambda path: (path.parent, _number(path), path.name))
