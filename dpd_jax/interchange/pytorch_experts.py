@@ -123,7 +123,11 @@ def _experts(path: pathlib.Path) -> Iterator[list]:
     experts = pytorch_files.load(path)
 
     def is_list(value, kind) -> bool:
-        return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], kind)
+        return (
+            isinstance(value, list | tuple)
+            and bool(value)
+            and all(isinstance(part, kind) for part in value)
+        )
 
     if not is_list(experts, (list, tuple)):
         raise UserError(f"{path} is no buffer of experts: it is no list of lists.")

@@ -128,4 +128,5 @@ def _array(path: pathlib.Path) -> np.ndarray:
         return np.array(tensor)
     if not isinstance(tensor, pytorch_files.torch().Tensor):
         raise UserError(f"{path} holds a {type(tensor).__name__}, but a tensor is needed.")
-    return tensor.detach().numpy()
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
