@@ -12,6 +12,9 @@ All but `images` keep the values of the set exactly. Needs the packages of the e
 name of the format (torch for pytorch), e.g. pip install -e '.[huggingface]'.
 """
 
+import pathlib
+import tempfile
+
 from absl import flags
 
 from dpd_jax.errors import UserError, check_choice
@@ -41,8 +44,12 @@ def main() -> None:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"--out={folder} is no empty folder. Name a new one.")
     made = distilled_set.read(DISTILLED.value)
-    with console.Bar("export", 1.0) as bar:
-        FORMATS[TO.value](folder, made, bar.to)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A folder of that name is complete.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as partial:
+        with console.Bar("export", 1.0) as bar:
+            FORMATS[TO.value](pathlib.Path(partial, "new"), made, bar.to)
+        pathlib.Path(partial, "new").rename(folder)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     shown = names if len(names) < 8 else [*names[:2], f"... ({len(names)} files)", names[-1]]
     console.result(f"{folder}: {', '.join(shown)}")
