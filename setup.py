@@ -44,5 +44,12 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.10",
         "tqdm>=4.66",
     ],
-    extras_require={"test": test, "dev": [*test, "mypy>=1.18", "ruff>=0.14"]},
+    extras_require={
+        "test": test,
+        "dev": [*test, "mypy>=1.18", "ruff>=0.14"],
+        # What experiments.import_pytorch and experiments.export need.
+        "torch": ["torch>=2.1"],
+        "huggingface": ["pyarrow>=15.0"],
+        "safetensors": ["safetensors>=0.4"],
+    },
 )

@@ -64,14 +64,16 @@ CACHE_DIR = define_path(
 )
 
 
-def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
+def run(main: Callable[[], None], *reads: flags.FlagHolder, needs_config: bool = True) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
-    --help shows the flags that `main` reads: --config, --cache_dir, `reads` and its module's.
+    --help shows the flags that `main` reads: --config if it needs one, --cache_dir, `reads` and
+    its module's.
     """
-    for flag in (CONFIG, CACHE_DIR, *reads):
+    for flag in (*([CONFIG] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
-    app.run(lambda argv: _guarded(main), flags_parser=_parse)
+    parse = functools.partial(_parse, needs_config=needs_config)
+    app.run(lambda argv: _guarded(main), flags_parser=parse)
 
 
 @functools.cache
@@ -127,15 +129,16 @@ def fail(message: str, status: int = 2) -> None:
     sys.exit(status)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
     try:
         rest = flags.FLAGS(_with_config_file(argv))
-        if CONFIG.value is None:
+        if CONFIG.value is not None:
+            _refuse_labels(*given_config())
+        elif needs_config:
             raise UserError(
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {files.known_names()}."
             )
-        _refuse_labels(*given_config())
     except UserError as error:
         fail(str(error))
     except SystemExit:  # absl ends --help with status 1.

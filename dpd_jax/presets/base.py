@@ -97,6 +97,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         adaptive=True,  # GSAM: perturbation scaled by the magnitude of each weight
         at_once=1,  # experts trained at once; uses memory to save time
         storage="float32",  # "float32", "float16" or "bfloat16"
+        # Whether they are those of another program, from experiments.import_pytorch. None is
+        # trained then, and none of the fields above that train them is read.
+        imported=False,
     )
     config.data_schedule = dict(  # images used in each expert epoch; epochs count from 0
         kind="all",  # "all" or "easy_to_hard" (PAD's FIEX), which uses the next fields

@@ -69,7 +69,6 @@ _RANGES = {
         "search.learning_rate",
     ),
     "[0, 1]": ("judging.label_weight", "judging.augmentation_weight"),
-    "(0, 1)": ("judging.validation_share",),
     "[0, 1)": ("distill.momentum_img", "distill.momentum_y", "distill.momentum_lr"),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
@@ -80,7 +79,7 @@ _RANGES = {
         "guard.max_image_change",
         "search.real_learning_rate",
     ),
-    "(0, 1)": ("search.validation_share",),
+    "(0, 1)": ("judging.validation_share", "search.validation_share"),
     "(1, inf]": ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes"),
 }
 
