@@ -19,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from dpd_jax import compilation
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import identity
+from dpd_jax.runs import completion, identity
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -29,13 +29,16 @@ CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets)."
+    "data_dir",
+    None,
+    "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets); for configs/images.py, of "
+    "your own images.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
-    "were set by flags).",
+    "were set by flags; <config> is the name of your own data for configs/images.py).",
 )
 EXPERTS_DIR = flags.DEFINE_string(
     "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
@@ -50,9 +53,10 @@ CACHE_DIR = flags.DEFINE_string(
 def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
-    --help shows the flags that `main` reads: --config, --cache_dir, `reads` and its module's.
+    --help shows the flags that `main` reads: --config, --data_dir, --cache_dir, `reads` and its
+    module's.
     """
-    for flag in (CONFIG, CACHE_DIR, *reads):
+    for flag in (CONFIG, DATA_DIR, CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     app.run(lambda argv: _guarded(main), flags_parser=_parse)
 
@@ -64,10 +68,17 @@ def cache_dir() -> pathlib.Path:
     return path
 
 
-def default_workdir() -> pathlib.Path:
-    """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
+def config() -> ConfigDict:
+    """The config of the flags. What it leaves open follows from the data in --data_dir."""
+    return completion.complete(CONFIG.value, DATA_DIR.value)
+
+
+def default_workdir(config: ConfigDict) -> pathlib.Path:
+    """runs/<config file>-<method and scale>-<values set by flags>, for the config of the flags."""
     file, overrides = given_config()
-    return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
+    if not CONFIG.value.data.name:  # The file serves any data set.
+        file = fields.folder_name(config.data.name)
+    return pathlib.Path("runs") / run_name(file, config, overrides)
 
 
 def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
@@ -103,7 +114,9 @@ def _parse(argv: list[str]) -> list[str]:
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {files.known_names()}."
             )
-        _refuse_labels(*given_config())
+        file, overrides = given_config()
+        CONFIG.value.update_from_flattened_dict(overrides)
+        _refuse_labels(file, overrides)
     except UserError as error:
         fail(str(error))
     except flags.UnrecognizedFlagError as error:
@@ -126,7 +139,11 @@ def _check_config_file(argv: list[str]) -> None:
 def given_config() -> tuple[str, dict[str, Any]]:
     """The value of --config, and {field: value} of the --config.field flags."""
     flag = flags.FLAGS["config"]
-    return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+    overrides = config_flags.get_override_values(flag)
+    for field, value in overrides.items():
+        if value == ("",):  # --config.data.mean= without a value is the empty tuple.
+            overrides[field] = ()
+    return config_flags.get_config_filename(flag), overrides
 
 
 def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ DRAWS = flags.DEFINE_integer(
 
 
 def main() -> None:
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
     modes = list(dict.fromkeys(MODES.value))
     for mode in [*modes, REFERENCE.value]:

@@ -50,7 +50,7 @@ WHOLE = flags.DEFINE_bool("whole", False, "With --networks: train on the whole t
 def main() -> None:
     if DISTILLED.value is None:
         raise UserError("no --distilled given: name a distilled.npz that a run has written.")
-    config = _cli.CONFIG.value
+    config = _cli.config()
     if PROTOCOL.value:
         config = protocols.apply(config, PROTOCOL.value)
     experiment = Experiment.from_config(config)

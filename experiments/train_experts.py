@@ -13,9 +13,9 @@ from experiments import _cli
 
 
 def main() -> None:
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
-    directory = pathlib.Path(_cli.EXPERTS_DIR.value or _cli.default_workdir() / "experts")
+    directory = pathlib.Path(_cli.EXPERTS_DIR.value or _cli.default_workdir(config) / "experts")
     sources = Sources(_cli.DATA_DIR.value, _cli.cache_dir(), directory)
     data = sources.data(config)
     store, epochs = sources.store(experiment, data)

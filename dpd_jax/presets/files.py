@@ -41,5 +41,5 @@ def load_config(name: str) -> ConfigDict:
 
 def known_names() -> str:
     """The names of all config files, for messages."""
-    names = ", ".join(sorted(path.stem for path in FOLDER.glob("*_ipc*.py")))
+    names = ", ".join(sorted(path.stem for path in FOLDER.glob("[a-z]*.py")))
     return names or f"none found under {FOLDER.resolve()}"

@@ -1,0 +1,26 @@
+"""Your own images, 1 image per class, by DPD.
+
+    python -m experiments.distill --config=configs/images.py --data_dir=FOLDER
+
+FOLDER has one subfolder of PNG, JPEG or WebP files for each class, or train/ and test/ with such
+subfolders. Without train/ and test/, 20 % of each class are kept back as the test set
+(data.test_share). It can also hold Parquet files of the Hugging Face hub, or be an .npz file.
+
+The number and names of the classes, the shape, mean and deviation, and the depth of the network
+come from the data. Images are brought to their most common size, at most 64x64, as squares;
+--config.image_shape="(32,32,3)" sets another shape. --config.ipc=10 makes ten images of each
+class. Where a mirrored image means something else, as for letters, leave out "flip" in
+augment.families.
+
+Values: those of digits_ipc1.py.
+Accuracy: not measured yet.
+"""
+
+from configs import digits_ipc1
+from dpd_jax.presets import image_sets, methods
+
+
+def get_config(arg: str = ""):
+    config = digits_ipc1.get_config()
+    config.update(image_sets.OWN)
+    return methods.apply(config, arg)
