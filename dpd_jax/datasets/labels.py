@@ -53,9 +53,10 @@ def hold_out(labels: np.ndarray, names: Sequence[str], share: float, seed: int) 
     """
     check_range("data.test_share", share, "(0, 1)")
     sizes = np.bincount(labels, minlength=len(names))
-    if sizes.min() < 2:
+    smallest = int(sizes.argmin())
+    if sizes[smallest] < 2:
         raise UserError(
-            f'class "{names[sizes.argmin()]}" has one image, but a test image of each class is to '
+            f'class "{names[smallest]}" has one image, but a test image of each class is to '
             "be kept back. Add images to it, or give the set a test split."
         )
     kept_back = np.clip(np.rint(share * sizes).astype(int), 1, sizes - 1)

@@ -6,12 +6,13 @@ the data have no test split, a share of each class is kept back.
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dpd_jax.datasets import encoded, folder, labels, npz, parquet
-from dpd_jax.datasets.encoded import Encoded
+from dpd_jax.datasets.encoded import Encoded, Item
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
@@ -85,7 +86,7 @@ def describe(
     found = _find(where)
     items = [item for part in found.items for item in part]
     seen = encoded.headers(items, progress)
-    shape = image_shape or encoded.common_shape(seen)
+    shape = _shape(image_shape) if image_shape else encoded.common_shape(seen)
     _, test = _split(found, where)
     sizes = np.bincount(np.concatenate(found.labels), minlength=len(found.class_names))
     train_sizes = sizes - np.bincount(test[1], minlength=len(sizes))
@@ -94,9 +95,7 @@ def describe(
         share = f"{100 * where.test_share:g} % of each class are kept back"
         notes.insert(0, f"There is no {where.splits[1]} split: {share} (data.test_share).")
     named = tuple(note for note in notes if note)
-    return Description(
-        where.path.name, shape, found.class_names, train_sizes, len(test[1]), named
-    )
+    return Description(where.path.name, shape, found.class_names, train_sizes, len(test[1]), named)
 
 
 def read(
@@ -121,20 +120,27 @@ def read(
             progress(1.0, doing=f"reading {where.path.name}")
         return npz.read(where.path, splits=where.splits, keys=where.keys)
     found = _find(where)
-    if not image_shape:
+    if image_shape:
+        shape = _shape(image_shape)
+    else:
         items = [item for part in found.items for item in part]
-        image_shape = encoded.common_shape(encoded.headers(items, progress))
-    if len(image_shape) != 3 or image_shape[2] not in (1, 3):
-        raise UserError(
-            f"image_shape = {image_shape}, but image files are brought to height, width and 1 "
-            "(grey) or 3 (colour) channels, such as (32, 32, 3)."
-        )
-    height, width, channels = image_shape
+        shape = encoded.common_shape(encoded.headers(items, progress))
     parts = [
-        (encoded.decode(items, (height, width, channels), progress, f"reading {split} images"), own)
+        (encoded.decode(items, shape, progress, f"reading {split} images"), own)
         for split, (items, own) in zip(where.splits, _split(found, where), strict=True)
     ]
     return parts, found.class_names
+
+
+def _shape(given: tuple[int, ...]) -> tuple[int, int, int]:
+    """A given image shape, checked."""
+    if len(given) != 3 or given[2] not in (1, 3) or not all(isinstance(x, int) for x in given):
+        raise UserError(
+            f"image_shape = {given}, but image files are brought to height, width and 1 (grey) or "
+            "3 (colour) channels, such as (32, 32, 3)."
+        )
+    height, width, channels = given
+    return height, width, channels
 
 
 def _is_npz(path: pathlib.Path) -> bool:
@@ -150,12 +156,13 @@ def _find(where: Where) -> Encoded:
     raise UserError(f"--data_dir={path} is a file, but neither .npz nor .parquet; name a folder.")
 
 
-def _split(found: Encoded, where: Where) -> list[tuple[list, np.ndarray]]:
+def _split(found: Encoded, where: Where) -> list[tuple[Sequence[Item], np.ndarray]]:
     """Items and labels of both splits."""
     if len(found.items) == 2:
-        return [(list(x), own) for x, own in zip(found.items, found.labels, strict=True)]
+        return list(zip(found.items, found.labels, strict=True))
     (items,), (own,) = found.items, found.labels
     back = labels.hold_out(own, found.class_names, where.test_share, where.seed)
     return [
-        ([items[i] for i in np.flatnonzero(chosen)], own[chosen]) for chosen in (~back, back)
+        ([items[i] for i in np.flatnonzero(chosen).tolist()], own[chosen])
+        for chosen in (~back, back)
     ]

@@ -97,24 +97,22 @@ def _columns(
             f"{path} has no column {', '.join(missing)}; it has: {', '.join(found)}. Set "
             "data.image_key and data.label_key."
         )
-    images = [image.get("bytes") if isinstance(image, dict) else image for image in table[keys[0]]]
-    for row, image in enumerate(images):
+    images = []
+    for row, cell in enumerate(table[keys[0]]):
+        image = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(image, bytes):
             raise UserError(
                 f'row {row} of {path} has no image bytes in the column "{keys[0]}". Set '
                 "data.image_key to a column of encoded images that are stored in the file."
             )
+        images.append(Item(f"in row {row} of {path}", image))
     labels = np.array(table[keys[1]])
     if labels.ndim != 1 or labels.dtype.kind not in "iuU" or not labels.size:
         raise UserError(
             f'the column "{keys[1]}" of {path} is not one integer or text an image; set '
             "data.label_key."
         )
-    return (
-        [Item(f"in row {row} of {path}", image) for row, image in enumerate(images)],
-        labels,
-        _names(metadata, keys[1]),
-    )
+    return images, labels, _names(metadata, keys[1])
 
 
 def _names(metadata: dict[bytes, bytes], label_key: str) -> list[str] | None:

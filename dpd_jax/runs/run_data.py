@@ -106,10 +106,11 @@ def check_ipc(dataset: Dataset, config: ConfigDict) -> None:
 
 def check_sizes(sizes: np.ndarray, class_names: Sequence[str], config: ConfigDict) -> None:
     """As `check_ipc`, for the numbers of training images of the classes."""
-    if config.ipc > sizes.min():
+    smallest = int(sizes.argmin())
+    if config.ipc > sizes[smallest]:
         raise UserError(
-            f'ipc = {config.ipc} is more than the smallest class of {config.data.name}, '
-            f'"{class_names[sizes.argmin()]}", has ({sizes.min()} training images). Lower ipc.'
+            f"ipc = {config.ipc} is more than the smallest class of {config.data.name}, "
+            f'"{class_names[smallest]}", has ({sizes[smallest]} training images). Lower ipc.'
         )
 
 

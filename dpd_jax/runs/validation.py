@@ -65,8 +65,13 @@ _RANGES = {
 
 
 def check_choices(config: ConfigDict) -> None:
-    """Raises UserError for an unknown name of an option."""
+    """Raises UserError for an unknown name of an option, or a field left to the data."""
     values = fields.flat(config)
+    if not (config.num_classes and config.image_shape):
+        raise UserError(
+            f"num_classes = {config.num_classes} and image_shape = {tuple(config.image_shape)} are "
+            "left to the data. Complete the config with `dpd_jax.runs.completion.complete`."
+        )
     for field, known in _CHOICES.items():
         check_choice(field, values[field], known)
 
@@ -74,6 +79,7 @@ def check_choices(config: ConfigDict) -> None:
 def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid value or combination."""
     _check_values(config)
+    _check_statistics(config)
     _check_matching(config.matching)
     _check_initialization(config)
     _check_learning(config)
@@ -127,6 +133,19 @@ def _check_values(config: ConfigDict) -> None:
     for interval, bounded in _RANGES.items():
         for field in bounded:
             check_range(field, values[field], interval)
+
+
+def _check_statistics(config: ConfigDict) -> None:
+    data, channels = config.data, config.image_shape[2]
+    if data.preprocessing != "per_channel" or data.mean == data.std == ():
+        return
+    for name, values in (("mean", data.mean), ("std", data.std)):
+        if len(values) != channels or not all(isinstance(x, int | float) for x in values):
+            raise UserError(
+                f"data.{name} = {values!r} must have one number for each of the {channels} "
+                "channels. Set both data.mean and data.std, or leave both empty, (), to measure "
+                "them on the training images."
+            )
 
 
 def _check_matching(matching: ConfigDict) -> None:

@@ -37,7 +37,8 @@ class Base(NamedTuple):
     arg: str  # the text after the colon
     overrides: dict[str, Any]  # the fields given as --config.field=value
     load: Callable[[str], ConfigDict]  # arg -> the config of the file, without the overrides
-    complete: Callable[[ConfigDict], ConfigDict]  # fills in what follows from the data
+    # Fills in what follows from the data.
+    complete: Callable[[ConfigDict], ConfigDict] = lambda config: config
 
     def config(self, method: str | None) -> ConfigDict:
         """The config with the overrides, and with this method if one is given."""
