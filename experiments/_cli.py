@@ -38,7 +38,7 @@ WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
-    "were set by flags; <config> is the name of your own data for configs/images.py).",
+    "were set by flags, and the name of the data that configs/images.py reads).",
 )
 EXPERTS_DIR = flags.DEFINE_string(
     "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
@@ -76,20 +76,21 @@ def config() -> ConfigDict:
 def default_workdir(config: ConfigDict) -> pathlib.Path:
     """runs/<config file>-<method and scale>-<values set by flags>, for the config of the flags."""
     file, overrides = given_config()
-    if not CONFIG.value.data.name:  # The file serves any data set.
-        file = fields.folder_name(config.data.name)
-    return pathlib.Path("runs") / run_name(file, config, overrides)
+    data = "" if CONFIG.value.data.name else config.data.name
+    return pathlib.Path("runs") / run_name(file, config, overrides, data)
 
 
-def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any], data: str = "") -> str:
     """A folder's name for a run; runs of different identity have different names.
 
-    The config is that of `file`, with `overrides` {field: value} by flags.
+    The config is that of `file`, with `overrides` {field: value} by flags; `data` is the name of
+    the data set if the file leaves it open.
     """
     run = identity.of_run(config)
     values = {name: overrides[name] for name in sorted(overrides) if name in run}
     stem = pathlib.Path(file.partition(":")[0]).stem
-    parts = [stem, config.method, "small" if config.reduced else "", fields.summary(values, config)]
+    scale = "small" if config.reduced else ""
+    parts = [stem, data, config.method, scale, fields.summary(values, config)]
     return fields.folder_name("-".join(filter(None, parts)))
 
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from absl import flags
+from ml_collections import config_flags
 
 from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
@@ -41,6 +42,22 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
 def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name):
     config = digits_ipc1.get_config(file.partition(":")[2])
     assert _cli.run_name(file, config, overrides) == name
+
+
+def test_a_default_folder_has_the_name_of_data_that_the_file_leaves_open():
+    config, values = digits_ipc1.get_config(), {"ipc": 1}
+    assert _cli.run_name("images.py", config, values, "v1.5") == "images-v1.5-dpd-ipc=1"
+
+
+def test_a_tuple_without_a_value_is_empty(monkeypatch):
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
+    arguments = ["distill", "--config=configs/digits_ipc1.py", "--config.data.mean="]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.chdir(REPOSITORY)
+    values(arguments)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    assert _cli.given_config()[1] == {"data.mean": ()}
 
 
 def test_names_that_no_folder_can_have_are_replaced_and_differ():
