@@ -38,12 +38,12 @@ def main() -> None:
     known: dict[str, Description] = {}
     config = completion.complete(_cli.CONFIG.value, _cli.DATA_DIR.value, known)
     grid = grid_lib.make(_base(known), products)
-    folder = pathlib.Path(_cli.WORKDIR.value or f"{_cli.default_workdir(config)}-sweep")
+    folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir(config)}-sweep")
     runs = runner.plan_runs(grid, SEEDS.value, folder)
     shared = sources.SharedSources(
         _cli.DATA_DIR.value,
         _cli.cache_dir(),
-        pathlib.Path(_cli.EXPERTS_DIR.value or folder / "experts"),
+        _cli.EXPERTS_DIR.value or folder / "experts",
         [setting.experiment for setting in grid],
     )
     console.say(f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")

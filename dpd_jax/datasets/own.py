@@ -134,7 +134,7 @@ def read(
 
 def _shape(given: tuple[int, ...]) -> tuple[int, int, int]:
     """A given image shape, checked."""
-    if len(given) != 3 or given[2] not in (1, 3) or not all(isinstance(x, int) for x in given):
+    if len(given) != 3 or given[2] not in (1, 3):
         raise UserError(
             f"image_shape = {given}, but image files are brought to height, width and 1 (grey) or "
             "3 (colour) channels, such as (32, 32, 3)."

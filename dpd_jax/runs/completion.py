@@ -35,6 +35,7 @@ def complete(
       UserError: the data cannot be read, may have an alpha channel, or have a class with fewer
         training images than `ipc`.
     """
+    _check_shape(tuple(config.image_shape))
     known = {} if known is None else known
     completed = config.copy_and_resolve_references()
     open_data = not (config.num_classes and config.image_shape and config.data.name)
@@ -53,6 +54,14 @@ def complete(
         _say(found, config, completed)
         known[key] = found
     return completed.lock()
+
+
+def _check_shape(given: tuple) -> None:
+    if given and not (len(given) == 3 and all(isinstance(x, int) and x > 0 for x in given)):
+        raise UserError(
+            f"image_shape = {given} must be height, width and channels, such as "
+            '--config.image_shape="(32, 32, 3)", or (), from the data.'
+        )
 
 
 def _describe(config: ConfigDict, data_dir: str | os.PathLike | None) -> Description:

@@ -9,6 +9,7 @@ import math
 
 from ml_collections import ConfigDict
 
+from dpd_jax import optimizers
 from dpd_jax.errors import UserError, check_choice, check_range
 from dpd_jax.presets import fields
 
@@ -20,11 +21,15 @@ _READ_BY = {
     "ratio_signed": ("ratio", True),
     "ratio_keep_zeros": ("ratio", True),
 }
-# Values of `synthetic.labels` that are logits of experts.
+# Values of `synthetic.init` and `synthetic.labels` that need the predictions of experts.
+EXPERT_INITS = ("correct", "kmeans")
 EXPERT_LABELS = ("expert", "experts")
 
 _CHOICES = {
-    "synthetic.init": ("real", "correct", "kmeans", "noise"),
+    "distill.optimizer_img": tuple(optimizers.OPTIMIZERS),
+    "distill.optimizer_y": tuple(optimizers.OPTIMIZERS),
+    "distill.optimizer_lr": tuple(optimizers.OPTIMIZERS),
+    "synthetic.init": ("real", "noise", *EXPERT_INITS),
     "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS),
     "synthetic.cluster_by": ("features", "logits"),
     "data.preprocessing": ("zca", "per_channel"),
@@ -48,11 +53,15 @@ _RANGES = {
         "synthetic.clusters",
         "distill.iterations",
         "distill.threshold",
+        "distill.lr_img",
+        "distill.lr_y",
+        "distill.lr_lr",
         "distill.cache_gigabytes",
         "distill.memory_gigabytes",
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
     ),
+    "[0, 1)": ("distill.momentum_img", "distill.momentum_y", "distill.momentum_lr"),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
         "data.zca_epsilon",
@@ -64,21 +73,28 @@ _RANGES = {
 }
 
 
-def check_choices(config: ConfigDict) -> None:
-    """Raises UserError for an unknown name of an option, or a field left to the data."""
+def check_values(config: ConfigDict) -> None:
+    """Raises UserError for the first value that is invalid by itself, or left to the data."""
     values = fields.flat(config)
     if not (config.num_classes and config.image_shape):
         raise UserError(
             f"num_classes = {config.num_classes} and image_shape = {tuple(config.image_shape)} are "
             "left to the data. Complete the config with `dpd_jax.runs.completion.complete`."
         )
+    for field, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"{field} is not a number (nan).")
+        if isinstance(value, tuple):
+            _check_tuple(field, value)
     for field, known in _CHOICES.items():
         check_choice(field, values[field], known)
+    for interval, bounded in _RANGES.items():
+        for field in bounded:
+            check_range(field, values[field], interval)
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError, with the reason, for the first invalid value or combination."""
-    _check_values(config)
+    """Raises UserError, with the reason, for the first invalid combination of values."""
     _check_statistics(config)
     _check_matching(config.matching)
     _check_initialization(config)
@@ -125,14 +141,15 @@ def unread(config: ConfigDict) -> dict[str, float | str | bool]:
     return found if config.matching.pruning_rate else found | {"matching.metric": "absolute"}
 
 
-def _check_values(config: ConfigDict) -> None:
-    values = fields.flat(config)
-    for field, value in values.items():
-        if isinstance(value, float) and math.isnan(value):
-            raise UserError(f"{field} is not a number (nan).")
-    for interval, bounded in _RANGES.items():
-        for field in bounded:
-            check_range(field, values[field], interval)
+def _check_tuple(field: str, value: tuple) -> None:
+    """Refuses what --config.field=a,b and --config.field= give: one text."""
+    for part in value:
+        if isinstance(part, str) and (not part or "," in part):
+            parts = tuple(fields.literal(item) for item in part.split(",") if item)
+            raise UserError(
+                f"{field} = {part!r} is one text. Several values are written "
+                f'--config.{field}="{parts or ("a", "b")}", none is written --config.{field}="()".'
+            )
 
 
 def _check_statistics(config: ConfigDict) -> None:
@@ -191,9 +208,10 @@ def _check_learning(config: ConfigDict) -> None:
             f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y}: the gradient is zero "
             "for hard labels. Set distill.lr_y=0, or synthetic.labels=onehot to learn labels."
         )
-    if distill.lr_img == distill.lr_y == distill.lr_lr == 0:
+    if distill.iterations and distill.lr_img == distill.lr_y == distill.lr_lr == 0:
         raise UserError(
-            "distill.lr_img, lr_y and lr_lr are all 0: nothing would be learned. Raise one of them."
+            "distill.lr_img, lr_y and lr_lr are all 0: nothing would be learned. Raise one of "
+            "them, or set distill.iterations=0 to keep the first set."
         )
     if distill.segments % distill.devices:
         raise UserError(

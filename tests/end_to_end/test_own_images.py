@@ -25,7 +25,7 @@ def test_from_a_folder_to_a_judged_set(tmp_path):
         f"--workdir={tmp_path / 'run'}",
         *TINY,
     )
-    status, text = commands.run_copy("distill", *arguments, "--config.data.mean=")
+    status, text = commands.run_copy("distill", *arguments)
     assert status == 0, text
     assert (
         "shades: 3 classes, 24 training images (8 a class), 6 test images, 8x8x3; depth 2" in text
