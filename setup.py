@@ -4,7 +4,8 @@ import pathlib
 
 import setuptools
 
-test = ["pytest>=8.0", "pytest-xdist>=3.5"]
+parquet = ["pyarrow>=15.0"]  # TFDS brings it along today.
+test = ["pytest>=8.0", "pytest-xdist>=3.5", *parquet]
 
 setuptools.setup(
     name="dpd_jax",
@@ -43,5 +44,5 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.10",
         "tqdm>=4.66",
     ],
-    extras_require={"test": test, "dev": [*test, "mypy>=1.18", "ruff>=0.14"]},
+    extras_require={"parquet": parquet, "test": test, "dev": [*test, "mypy>=1.18", "ruff>=0.14"]},
 )

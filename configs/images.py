@@ -3,7 +3,7 @@
     python -m experiments.distill --config=configs/images.py --data_dir=FOLDER
 
 FOLDER has one subfolder of PNG, JPEG or WebP files for each class, or train/ and test/ with such
-subfolders. Without train/ and test/, 20 % of each class are kept back as the test set
+subfolders. Without train/ and test/, 20 % of each class is kept back as the test set
 (data.test_share). It can also hold Parquet files of the Hugging Face hub, or be an .npz file.
 
 The number and names of the classes, the shape, mean and deviation, and the depth of the network

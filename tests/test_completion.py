@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
+import dpd_jax
 from configs import digits_ipc1, images
 from dpd_jax.errors import UserError
 from dpd_jax.networks import convnet
@@ -43,7 +43,7 @@ def test_a_folder_decides_what_images_py_leaves_open(tmp_path, capsys, arg):
     assert experiment.title.startswith("flowers, 1 per class")
     said = capsys.readouterr().err
     assert "2 classes, 8 training images (4 a class), 2 test images, 6x6x3; depth 2" in said
-    assert "There is no test split: 20 % of each class are kept back" in said
+    assert "There is no test split: 20 % of each class is kept back" in said
     # Again, with nothing left open, it is the same: a continued run.
     assert fields.flat(complete(completed, tmp_path / "flowers")) == fields.flat(completed)
 
@@ -143,7 +143,15 @@ def test_mean_and_deviation_are_checked(field, values):
         Experiment.from_config(config)
 
 
-def test_a_config_is_not_changed_in_place(tmp_path):
+def test_a_run_completes_its_config_and_leaves_that_of_the_user(tmp_path):
     config = images.get_config()
-    complete(config, flower_folder(tmp_path))
-    assert config.num_classes == 0 and isinstance(config, config_dict.ConfigDict)
+    run = dpd_jax.Run(config, tmp_path / "run", data_dir=flower_folder(tmp_path))
+    assert run.experiment.config.num_classes == 2 and config.num_classes == 0
+
+
+@pytest.mark.parametrize("shape", [("",), (8, 8), (8, 8, 0), ("8", 8, 1)])
+def test_a_shape_must_have_three_sizes(shape):
+    config = digits_ipc1.get_config()
+    config.image_shape = shape
+    with pytest.raises(UserError, match="must be height, width and channels"):
+        complete(config, None)

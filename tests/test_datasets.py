@@ -19,7 +19,7 @@ from configs import digits_ipc1
 from dpd_jax.datasets import loading, prepared
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.runs import expert_training, run_data
+from dpd_jax.runs import completion, expert_training, run_data
 from dpd_jax.runs.experiment import Experiment
 
 
@@ -304,14 +304,15 @@ def test_the_readme_s_own_data(tmp_path, monkeypatch):
     arguments = ["distill", *shlex.split(command.replace("\\\n", ""))]
     monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    for name in ("workdir", "data_dir"):
+        flags.DEFINE_string(name, None, "", flag_values=values)
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
     values(arguments)
 
     monkeypatch.chdir(tmp_path)
     exec(re.search(r"```python\n(.*?)```", section, re.S)[1], {})
-    experiment = Experiment.from_config(values.config)
-    loaded = run_data.load(experiment.config, None, tmp_path)
+    experiment = Experiment.from_config(completion.complete(values.config, values.data_dir))
+    loaded = run_data.load(experiment.config, values.data_dir, tmp_path)
     assert loaded.train.shape == (1437, 8, 8, 1) and loaded.test.shape == (360, 8, 8, 1)
     assert loaded.dataset.class_names == tuple("0123456789")
     raw = sklearn.datasets.load_digits().images

@@ -92,7 +92,7 @@ def describe(
     train_sizes = sizes - np.bincount(test[1], minlength=len(sizes))
     notes = [encoded.changes(seen, shape), found.note]
     if len(found.items) == 1:
-        share = f"{100 * where.test_share:g} % of each class are kept back"
+        share = f"{100 * where.test_share:g} % of each class is kept back"
         notes.insert(0, f"There is no {where.splits[1]} split: {share} (data.test_share).")
     named = tuple(note for note in notes if note)
     return Description(where.path.name, shape, found.class_names, train_sizes, len(test[1]), named)
