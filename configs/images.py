@@ -23,4 +23,5 @@ from dpd_jax.presets import image_sets, methods
 def get_config(arg: str = ""):
     config = digits_ipc1.get_config()
     config.update(image_sets.OWN)
+    config.student.batch_syn = 50  # at most all
     return methods.apply(config, arg)

@@ -65,7 +65,7 @@ class Where(NamedTuple):
                 "one subfolder for each class, with or without train/ and test/ above them; or "
                 "Parquet files; or it is an .npz file."
             )
-        path = pathlib.Path(self.location).expanduser().absolute()
+        path = pathlib.Path(os.path.abspath(pathlib.Path(self.location).expanduser()))
         if not path.exists():
             raise UserError(f"--data_dir={self.location}: there is no such folder or file.")
         return path
