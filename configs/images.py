@@ -12,8 +12,11 @@ come from the data. Images are brought to their most common size, at most 64x64,
 class. Where a mirrored image means something else, as for letters, leave out "flip" in
 augment.families.
 
-Values: those of digits_ipc1.py.
-Accuracy: not measured yet.
+Values: those of digits_ipc1.py, and of its methods.
+Accuracy: measured on folders of 10 classes with 100 pictures of 16x16 each: of Fashion-MNIST
+69.6 ± 1.2 %, random real images 49.7 ± 4.2 %; of CIFAR-10 29.8 ± 1.5 %, random 15.8 ± 3.5 %.
+Cost: for these about 90 seconds of processor time, compilation included. It grows with the
+pixels and the images; `small` keeps 500 training images a class. Experts take 5 MB.
 """
 
 from configs import digits_ipc1

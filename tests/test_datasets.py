@@ -300,7 +300,8 @@ def test_the_readme_s_own_data(tmp_path, monkeypatch):
     """The data file and the command of the README work together."""
     readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## Your own data")[2].partition("\n## ")[0]
-    command = re.search(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)[1]
+    commands = re.findall(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)
+    command = next(command for command in commands if "own.npz" in command)
     arguments = ["distill", *shlex.split(command.replace("\\\n", ""))]
     monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
     values = flags.FlagValues()
