@@ -33,18 +33,7 @@ def find(folder: pathlib.Path, splits: tuple[str, str], keys: tuple[str, str]) -
       UserError: pyarrow is missing, a split has no file, a file is damaged, a column is missing
         or of another type, or the labels are not classes.
     """
-    if folder.is_file():
-        files = [[folder]]
-    else:
-        files = [_files_of(folder, split) for split in splits]
-        others = sorted({_split(path) for path in folder.rglob("*.parquet")} - {splits[0]})
-        if not files[0] or (others and not files[1]):
-            known = ", ".join(sorted({_split(path) for path in folder.rglob("*.parquet")}))
-            raise UserError(
-                f"{folder} has no Parquet file of the split {splits[bool(files[0])]}; it has the "
-                f"splits {known}. Set data.train_split and data.test_split."
-            )
-        files = [paths for paths in files if paths]
+    files = [[folder]] if folder.is_file() else _files(folder, splits)
     items, labels = [], []
     names: list[str] | None = None
     for paths in files:
@@ -66,14 +55,20 @@ def find(folder: pathlib.Path, splits: tuple[str, str], keys: tuple[str, str]) -
     return Encoded(named, tuple(items), tuple(part.astype(np.int32) for part in labels))
 
 
-def _split(path: pathlib.Path) -> str:
-    """The split a file belongs to: train-00000-of-00002, train.parquet, train/0000.parquet."""
-    name = path.stem.partition("-")[0]
-    return path.parent.name if name.isdecimal() else name
-
-
-def _files_of(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
-    return sorted(path for path in folder.rglob("*.parquet") if _split(path) == split)
+def _files(folder: pathlib.Path, splits: tuple[str, str]) -> list[list[pathlib.Path]]:
+    """The files of each split; of the first alone if there is no other."""
+    found: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        # train-00000-of-00002.parquet, train.parquet or train/0000.parquet
+        name = path.stem.partition("-")[0]
+        found.setdefault(path.parent.name if name.isdecimal() else name, []).append(path)
+    missing = [split for split in splits if split not in found]
+    if splits[0] in missing or (missing and len(found) > 1):
+        raise UserError(
+            f"{folder} has no Parquet file of the split {missing[0]}; it has the splits "
+            f"{', '.join(found)}. Set data.train_split and data.test_split."
+        )
+    return [found[split] for split in splits if split in found]
 
 
 def _columns(
