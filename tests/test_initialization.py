@@ -20,8 +20,8 @@ def test_labels_of_another_class_are_reported(wrong, monkeypatch, capsys):
     logits[:wrong] = np.roll(logits[:wrong], 1, axis=-1)
     monkeypatch.setattr(expert_training, "label_snapshot", lambda *_: None)
     monkeypatch.setattr(expert_training, "logits", lambda experiment, params, images: logits)
-    initial, real = initialization.initial_set(experiment, data, None, [0], jax.random.key(0))
-    np.testing.assert_array_equal(initial.labels, logits)
-    np.testing.assert_array_equal(data.dataset.train_labels[real], np.arange(10))
+    initial = initialization.initial_set(experiment, data, None, [0], jax.random.key(0))
+    np.testing.assert_array_equal(initial.synthetic.labels, logits)
+    np.testing.assert_array_equal(data.dataset.train_labels[initial.real], np.arange(10))
     message = capsys.readouterr().err
     assert message.startswith("3 of 10 soft labels") if wrong else message == ""

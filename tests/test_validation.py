@@ -50,6 +50,15 @@ REFUSED = [
     ("", {"distill.lr_img": NAN}, "distill.lr_img is not a number"),
     ("", {"guard.max_step_size_change": 1.0}, "must be above 1"),
     ("", {"distill.lr_img": -1.0}, "distill.lr_img = -1.0"),
+    ("dm", {"distill.lr_y": 0.1}, "learns images only"),
+    ("dm", {"distill.threshold": 1.0}, "relative to that of a student"),
+    ("dc", {"distill.segments": 2}, "distill.segments = 2 needs objective.name=trajectory"),
+    ("dm", {"matching.pruning_rate": 0.1}, "compares no weights"),
+    ("dm", {"matching.masks": ("depth",)}, "objective.layers=all"),
+    ("dc", {"matching.masks": ("ratio",)}, "only the mask 'depth'"),
+    ("dc", {"network.norm": "batch"}, "one class at a time"),
+    ("dm", {"objective.excluded_ratio": 1.0}, "excluded_ratio = 1.0"),
+    ("dm", {"objective.layers": "first"}, "known are last, all"),
     ("", {"distill.momentum_y": 1.0}, "distill.momentum_y = 1.0"),
     ("", {"distill.optimizer_img": "adamw"}, "known are sgd, adam"),
     ("", {"experts.num_experts": 0}, "experts.num_experts = 0"),
@@ -80,6 +89,8 @@ ALLOWED = [
     ("datm", {"data_schedule.kind": "easy_to_hard"}),
     ("", {"guard.max_loss": float("inf")}),
     ("", {"distill.iterations": 0}),
+    ("random", {"distill.lr_img": 0.0, "distill.lr_lr": 0.0}),
+    ("herding", {"distill.iterations": 10}),  # distilled from there
     (
         "pad+",
         {
