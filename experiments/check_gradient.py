@@ -35,7 +35,7 @@ DRAWS = flags.DEFINE_integer(
 
 
 def main() -> None:
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
     if not experiment.objective.matches_trajectories:
         raise UserError(

@@ -58,7 +58,7 @@ JSON = _cli.define_path("json", None, "Also write all numbers, with their settin
 def main() -> None:
     if not DISTILLED.value:
         raise UserError("no --distilled given: name a distilled.npz that a run has written.")
-    config = _cli.CONFIG.value
+    config = _cli.config()
     if PROTOCOL.value:
         config = protocols.apply(config, PROTOCOL.value)
     experiment = Experiment.from_config(config)

@@ -8,8 +8,8 @@
     huggingface   a Parquet data set with its data card, for datasets.load_dataset
     safetensors   distilled.safetensors
 
-All but `images` keep the values of the set exactly. Needs the packages of the extra that has the
-name of the format (torch for pytorch), e.g. pip install -e '.[huggingface]'.
+All but `images` keep the values of the set exactly, and need packages that
+pip install -e '.[torch,parquet,safetensors]' installs.
 """
 
 import pathlib

@@ -51,6 +51,11 @@ def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name)
     assert _cli.run_name(file, config, overrides) == name
 
 
+def test_a_default_folder_has_the_name_of_data_that_the_file_leaves_open():
+    config, values = digits_ipc1.get_config(), {"ipc": 1}
+    assert _cli.run_name("images.py", config, values, "v1.5") == "images-v1.5-dpd-ipc=1"
+
+
 def test_a_config_is_found_by_its_name_or_its_path():
     for name in ("digits_ipc1", "configs/digits_ipc1", "configs/digits_ipc1.py"):
         assert files.find(f"{name}:mtt") == "configs/digits_ipc1.py:mtt"

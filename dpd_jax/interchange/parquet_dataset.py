@@ -26,8 +26,8 @@ def write(folder: pathlib.Path, distilled: DistilledSet, progress: Callable[[flo
       UserError: if the disk is full, the package pyarrow is not installed, or the images have
         channels that PNG cannot hold.
     """
-    arrow = extras.package("pyarrow", "huggingface")
-    parquet = extras.package("pyarrow.parquet", "huggingface")
+    arrow = extras.package("pyarrow", "parquet")
+    parquet = extras.package("pyarrow.parquet", "parquet")
     count = len(distilled.images)
     pictures = []
     for data in picture_folder.png_files(distilled.pictures):

@@ -252,6 +252,19 @@ def deepest(side: int, pooling: str) -> int:
     return MAX_DEPTH if pooling == "none" else min(MAX_DEPTH, side.bit_length() - 1)
 
 
+def size_for(image_shape: tuple[int, ...]) -> tuple[int, int]:
+    """The depth and the stem padding that suit images (height, width, channels).
+
+    Blocks halve the maps to 4 to 7 pixels a side, but images of 8 pixels have two blocks. Images
+    that are up to 4 pixels short of a power of two are padded to it. So the papers' sizes follow:
+    depth 3 for 32x32 and, with a stem padding of 3, for 28x28; 4 for 64x64; 5 for 128x128.
+    """
+    side = min(image_shape[:2])
+    border = next((border for border in (0, 1, 2) if (side + 2 * border).bit_count() == 1), 0)
+    side += 2 * border
+    return max(2 if side >= 8 else 1, side.bit_length() - 3), 1 + border
+
+
 def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:
     """A ConvNet for images (height, width, channels); the options are its attributes.
 

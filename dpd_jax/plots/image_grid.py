@@ -128,4 +128,6 @@ def _notes(preprocessing: Preprocessing, images: np.ndarray, ipc: int, shown: in
         f" {'<1' if share < 1 else round(share)} % of the values are clipped." if share else ""
     )
     first = f"The first {shown} of {ipc} images of each class. " if shown < ipc else ""
-    return f"{first}Brightness is not stretched.{clipped}"
+    channels = images.shape[-1]
+    mean = f"Shown is the mean of the {channels} channels. " if channels not in (1, 3) else ""
+    return f"{first}{mean}Brightness is not stretched.{clipped}"

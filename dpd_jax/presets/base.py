@@ -1,6 +1,7 @@
 """All config fields, with the values that all configs share.
 
-A placeholder marks a field without a common value. The config is locked, so a misspelt
+A placeholder marks a field without a common value. A field "from the data" is filled in by
+`runs.completion` before anything else. The config is locked, so a misspelt
 field is an error. A config file defines `get_config(arg)`; `arg` is a method, "small",
 or both (see `methods.apply`).
 
@@ -35,34 +36,41 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     config.reduced = False  # whether "small" was given; only reported
     config.seed = 0  # of the synthetic set, the distillation and the evaluation
     config.ipc = _required(int)  # synthetic images per class
-    config.num_classes = _required(int)
-    config.image_shape = _required(tuple)  # height, width, channels
+    config.num_classes = 0  # 0 = from the data
+    config.image_shape = ()  # height, width, channels; () = from the data
 
     config.data = dict(
-        name=_required(str),  # a TFDS name, the path of an .npz file, or "digits"
-        source="tfds",  # "tfds", "npz" (a file of your own) or "digits" (scikit-learn's)
+        # A TFDS name, the path of an .npz file, "digits", or any name for "images", "" = that of
+        # the folder.
+        name=_required(str),
+        # "tfds", "digits" (scikit-learn's), "npz" (a file of your own), or "images": your own at
+        # --data_dir, a folder of class folders, Parquet files or an .npz file.
+        source="tfds",
         train_split="train",
         test_split="test",
-        image_key="image",  # feature name; the arrays of an .npz file are named <split>_<key>
+        # Feature name, or column. The arrays of an .npz file are named <split>_<key>.
+        image_key="image",
         label_key="label",
-        train_per_class=0,  # training images kept of each class; 0 = all
+        test_share=0.2,  # of each class, kept back as the test set if "images" have none
+        train_per_class=0,  # training images kept of each class, at most; 0 = all
         test_images=0,  # test images kept; 0 = all
         seed=0,  # chooses the images kept; separate from `seed`, so that runs share experts
         preprocessing="zca",  # "zca" or "per_channel"
         zca_epsilon=0.1,  # added to the eigenvalues of the covariance of [0, 1] pixels
         # For "per_channel": one number per channel, for pixels in [0, 1]; both () = measured on
         # the training images.
-        mean=_required(tuple),
-        std=_required(tuple),
+        mean=(),
+        std=(),
     )
     config.network = dict(
         name="convnet",
         width=128,  # channels of every block
-        depth=3,  # blocks; each halves height and width
+        depth=3,  # blocks; each halves height and width; 0 = from the size of the images
         norm="instance",
         activation="relu",
         pooling="average",
-        stem_padding=1,  # of the first convolution; 3 turns 28x28 into 32x32
+        # Of the first convolution; 3 turns 28x28 into 32x32; -1 = from the size of the images.
+        stem_padding=1,
         convolution="auto",  # its implementation; "auto" = the fastest on this machine
     )
     config.augment = dict(  # DSA: one family is drawn for each batch

@@ -85,4 +85,4 @@ def known_names() -> str:
 
 
 def _known() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
+    return sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))

@@ -222,23 +222,23 @@ DPD, MTT, TESLA, FTD, AST, DDPP, PAD = (
 )
 
 # No paper uses digits: start epochs are those of its config file, uniform as in MTT, and FTD
-# averages over 50 of 300 steps.
+# averages over 50 of 300 steps. Images of the user, which have no name yet, start from them.
 _DIGITS: Row = {"curriculum.current_max_start_epoch": 11, "curriculum.expansion_interval": 0}
-for _ipc in (1, 10):
+for _set in (("digits", 1), ("digits", 10), ("", 1)):
     for _table in (MTT, TESLA, FTD, DDPP):
-        _table["digits", _ipc] = dict(_DIGITS)
-    FTD["digits", _ipc]["distill.ema_decay"] = 0.98
+        _table[_set] = dict(_DIGITS)
+    FTD[_set]["distill.ema_decay"] = 0.98
     # M = 2 gives one intermediate epoch to match. The number of experts is that of the others.
-    AST["digits", _ipc] = _DIGITS | {
+    AST[_set] = _DIGITS | {
         "curriculum.expert_epochs": 2,
         "experts.num_experts": 6,
         "synthetic.label_epoch": -1,
     }
     # Experts have 12 epochs; all images are in use after a third of them, as for CIFAR-10 IPC 50.
-    PAD["digits", _ipc] = {
+    PAD[_set] = {
         "data_schedule.addition_end_epoch": 4,
         "data_schedule.removal_epochs": (8,),
         "data_schedule.score_networks": 3,
         "data_schedule.score_epochs": (6,),
-        "matching.depth_ratio": PAD["cifar10", _ipc]["matching.depth_ratio"],
+        "matching.depth_ratio": PAD["cifar10", _set[1]]["matching.depth_ratio"],
     }

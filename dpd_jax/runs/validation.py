@@ -85,8 +85,13 @@ _RANGES = {
 
 
 def check_values(config: ConfigDict) -> None:
-    """Raises UserError for the first value that is invalid by itself."""
+    """Raises UserError for the first value that is invalid by itself, or left to the data."""
     values = fields.flat(config)
+    if not (config.num_classes and config.image_shape):
+        raise UserError(
+            f"num_classes = {config.num_classes} and image_shape = {tuple(config.image_shape)} are "
+            "left to the data. Complete the config with `dpd_jax.runs.completion.complete`."
+        )
     for field, value in values.items():
         if isinstance(value, float) and math.isnan(value):
             raise UserError(f"{field} is not a number (nan).")
@@ -103,6 +108,7 @@ def check_values(config: ConfigDict) -> None:
 
 def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid combination of values."""
+    _check_statistics(config)
     _check_matching(config.matching)
     _check_objective(config)
     _check_initialization(config)
@@ -157,6 +163,19 @@ def _check_tuple(field: str, value: tuple) -> None:
             raise UserError(
                 f"{field} = {part!r} is one text. Several values are written "
                 f'--config.{field}="{parts or ("a", "b")}", none is written --config.{field}="()".'
+            )
+
+
+def _check_statistics(config: ConfigDict) -> None:
+    data, channels = config.data, config.image_shape[2]
+    if data.preprocessing != "per_channel" or data.mean == data.std == ():
+        return
+    for name, values in (("mean", data.mean), ("std", data.std)):
+        if len(values) != channels or not all(isinstance(x, int | float) for x in values):
+            raise UserError(
+                f"data.{name} = {values!r} must have one number for each of the {channels} "
+                "channels. Set both data.mean and data.std, or leave both empty, (), to measure "
+                "them on the training images."
             )
 
 
