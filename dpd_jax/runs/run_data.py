@@ -46,18 +46,25 @@ def read(config: ConfigDict, data_dir: str | None) -> Dataset:
             data_dir=data_dir,
             progress=lambda fraction, *, doing: bar.to(fraction, now=doing),
         )
-    _check(dataset, config)
-    return loading.subset(
+    dataset = loading.subset(
         dataset,
         train_per_class=wanted.train_per_class,
         test_images=wanted.test_images,
         seed=wanted.seed,
     )
+    if wanted.classes:
+        dataset = loading.of_classes(dataset, wanted.classes)
+    _check(dataset, config)
+    return dataset
 
 
 def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunData:
     """As `read`, and brings the images into model space; `cache` keeps whitening matrices."""
-    dataset = read(config, data_dir)
+    return prepare(config, read(config, data_dir), cache)
+
+
+def prepare(config: ConfigDict, dataset: Dataset, cache: pathlib.Path) -> RunData:
+    """Brings the images of `read` into model space; `cache` keeps whitening matrices."""
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)

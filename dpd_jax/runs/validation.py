@@ -74,6 +74,7 @@ def check_choices(config: ConfigDict) -> None:
 def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid value or combination."""
     _check_values(config)
+    _check_classes(config)
     _check_matching(config.matching)
     _check_initialization(config)
     _check_learning(config)
@@ -127,6 +128,17 @@ def _check_values(config: ConfigDict) -> None:
     for interval, bounded in _RANGES.items():
         for field in bounded:
             check_range(field, values[field], interval)
+
+
+def _check_classes(config: ConfigDict) -> None:
+    classes = tuple(config.data.classes)
+    if len(set(classes)) < len(classes):
+        raise UserError(f"data.classes = {classes} names a class twice. Name it once.")
+    if classes and len(classes) != config.num_classes:
+        raise UserError(
+            f"data.classes = {classes} are {len(classes)} classes, but num_classes = "
+            f"{config.num_classes}. Set num_classes={len(classes)}."
+        )
 
 
 def _check_matching(matching: ConfigDict) -> None:

@@ -1,0 +1,206 @@
+"""Class-incremental learning from a memory of distilled images (GDumb), by DM's protocol.
+
+The classes come in steps. Each step adds a memory that was made of its own classes alone; no
+memory is changed later. After each step fresh networks, with an output for every class of the
+data set, are trained on the whole memory so far, and tested on the test images of all classes
+seen so far. Outputs of classes not yet seen are not masked. Each of several class orders has
+several networks; the figures of a step are the mean and the population deviation of them all.
+
+Every network counts with its last epoch, and is stored at once: the same work again goes on with
+the networks that are missing.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dpd_jax import evaluate
+from dpd_jax.datasets import loading
+from dpd_jax.datasets.loading import Dataset
+from dpd_jax.judging.cross_architecture import Results
+from dpd_jax.judging.memories import Task
+from dpd_jax.runs import keys
+from dpd_jax.runs.experiment import Experiment
+from dpd_jax.storage.distilled_set import DistilledSet
+from dpd_jax.storage.provenance import as_json
+
+_OTHER_CLASSES = 1000.0  # below a row's largest logit: the probability is 0 in float32
+
+
+class Memory(NamedTuple):
+    """The memories of some steps of one class order, together.
+
+    Attributes:
+      images: float32 [n, h, w, c], in the model space of the first step.
+      label_logits: float32 [n, k], over all classes of the data set.
+      step_size: the mean of the learned ones.
+      digest: a hash of the sets.
+    """
+
+    images: np.ndarray
+    label_logits: np.ndarray
+    step_size: float
+    digest: str
+
+
+def in_space_of(other: DistilledSet, made: DistilledSet) -> np.ndarray:
+    """The images of `made`, float32 [n, h, w, c], in the model space of another set.
+
+    The way leads through pixels, neither rounded nor clipped: ((x W^-1 + m) - m') W'.
+    """
+    if np.array_equal(made.mean, other.mean) and np.array_equal(made.matrix, other.matrix):
+        return made.images
+    rows = made.images.reshape(-1, len(made.mean)).astype(np.float64)
+    pixels = np.linalg.solve(made.matrix.T.astype(np.float64), rows.T).T + made.mean
+    return ((pixels - other.mean) @ other.matrix).reshape(made.images.shape).astype(np.float32)
+
+
+def over_all_classes(
+    label_logits: np.ndarray, classes: Sequence[int], num_classes: int
+) -> np.ndarray:
+    """Labels [n, j] over some classes as labels [n, num_classes]; other classes have none of it.
+
+    `classes` [j] are the places of the columns.
+    """
+    lowest = label_logits.max(1, keepdims=True) - _OTHER_CLASSES
+    wide = np.repeat(lowest, num_classes, axis=1)
+    wide[:, list(classes)] = label_logits
+    return wide
+
+
+def together(
+    sets: Sequence[DistilledSet], classes: Sequence[Sequence[int]], num_classes: int
+) -> Memory:
+    """The memory of the first steps, from their sets and the classes of each."""
+    labels = [
+        over_all_classes(made.label_logits, own, num_classes)
+        for made, own in zip(sets, classes, strict=True)
+    ]
+    digests = [made.provenance["sha256"] for made in sets]
+    return Memory(
+        np.concatenate([in_space_of(sets[0], made) for made in sets]),
+        np.concatenate(labels),
+        float(np.mean([made.step_size for made in sets])),
+        hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16],
+    )
+
+
+class Row(NamedTuple):
+    """One step of one class order: what was trained on, and the accuracies.
+
+    Attributes:
+      method: its name.
+      order, step: their numbers, from 0.
+      seen: classes seen so far.
+      learning_rate: before the drop.
+      accuracies: of the networks, as fractions.
+    """
+
+    method: str
+    order: int
+    step: int
+    seen: int
+    learning_rate: float
+    accuracies: list[float]
+
+
+class Judge:
+    """Trains networks on the memories of tasks, and tests them.
+
+    The experiment has all classes; it gives the network, the protocol, the augmentation and
+    `evaluate.learning_rate`, where 0 is the mean of the learned step sizes. `dataset` is its data.
+    """
+
+    def __init__(
+        self, experiment: Experiment, dataset: Dataset, results: Results, num_networks: int
+    ):
+        self._experiment = experiment
+        self._dataset = dataset
+        self._results = results
+        self._num_networks = num_networks
+        self._fingerprint = loading.fingerprint(dataset)
+
+    def missing(self, tasks: Sequence[Task]) -> list[int]:
+        """For each step, the number of networks still to train on the memories of one order."""
+        if not all(task.done for task in tasks):
+            return [self._num_networks] * len(tasks)
+        stored = (
+            len(self._results.accuracies(self._settings(task, memory)))
+            for task, memory in self._memories(tasks)
+        )
+        return [max(self._num_networks - count, 0) for count in stored]
+
+    def judge(self, tasks: Sequence[Task], progress: Callable[[float, str], None]) -> list[Row]:
+        """Trains the missing networks of one method and class order; a row for each step.
+
+        `progress` is called with the number of networks that are done, a fraction, and a text.
+
+        Raises:
+          UserError: a memory is missing or damaged, or the learning rate cannot be used.
+        """
+        config, rows = self._experiment.config, []
+        first = tasks[0].distilled_set()
+        images = first.to_model_space(self._dataset.test_images)
+        seen: list[int] = []
+        for task, memory in self._memories(tasks):
+            seen += task.classes
+            tested = np.isin(self._dataset.test_labels, seen)
+            settings = self._settings(task, memory)
+            root = jax.random.fold_in(jax.random.key(task.order), keys.EVALUATION)
+            for i in range(len(self._results.accuracies(settings)), self._num_networks):
+                done = task.step * self._num_networks + i
+                found = evaluate.evaluate(
+                    self._experiment.network,
+                    self._experiment.protocol,
+                    self._experiment.augmentation,
+                    memory.images,
+                    memory.label_logits,
+                    settings["learning_rate"],
+                    images[tested],
+                    self._dataset.test_labels[tested],
+                    jax.random.fold_in(jax.random.fold_in(root, task.step), i),
+                    num_networks=1,
+                    at_once=1,
+                    test_batch=config.evaluate.test_batch,
+                    progress=functools.partial(_tell, progress, done, task),
+                )
+                self._results.add(settings, float(found.accuracies[0]))
+            accuracies = self._results.accuracies(settings)[: self._num_networks]
+            rate = settings["learning_rate"]
+            rows.append(Row(task.method, task.order, task.step, len(seen), rate, accuracies))
+            progress((task.step + 1) * self._num_networks, task.label)
+        return rows
+
+    def _memories(self, tasks: Sequence[Task]):
+        """Each task, with the memory of all steps up to it."""
+        sets: list[DistilledSet] = []
+        for task in tasks:
+            sets.append(task.distilled_set())
+            classes = [other.classes for other in tasks[: len(sets)]]
+            yield task, together(sets, classes, self._experiment.config.num_classes)
+
+    def _settings(self, task: Task, memory: Memory) -> dict[str, Any]:
+        """All that determines the accuracies, and is stored with them."""
+        experiment = self._experiment
+        return {
+            "memory": memory.digest,
+            "method": task.method,
+            "order": task.order,
+            "step": task.step,
+            "network": repr(experiment.network.module),
+            "learning_rate": experiment.config.evaluate.learning_rate or memory.step_size,
+            "protocol": dataclasses.asdict(experiment.protocol),
+            "augmentation": as_json(dataclasses.asdict(experiment.augmentation)),
+            "data": self._fingerprint,
+            "test_images": len(self._dataset.test_labels),
+        }
+
+
+def _tell(progress, done: int, task: Task, share: float, _: str) -> None:
+    progress(done + share, task.label)
