@@ -15,6 +15,9 @@ from experiments import _cli
 def main() -> None:
     config = _cli.CONFIG.value
     experiment = Experiment.from_config(config)
+    if not experiment.experts_read:
+        console.result("this config needs no experts; nothing to do.")
+        return
     directory = pathlib.Path(_cli.EXPERTS_DIR.value or _cli.default_workdir() / "experts")
     sources = Sources(_cli.DATA_DIR.value, _cli.cache_dir(), directory)
     data = sources.data(config)

@@ -146,11 +146,11 @@ def _host_seconds(experiment: Experiment) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _store(experiment: Experiment, storage: str) -> Iterator[TrajectoryStore]:
-    """A store with one expert that has the epochs of the experiment."""
+    """A store with one expert that has the epochs to match."""
     generator = np.random.default_rng(experiment.config.seed)
     weights = np.asarray(experiment.network.init(jax.random.key(experiment.config.seed)))
     snapshots = {}
-    for epoch in experiment.epochs_read:
+    for epoch in range(experiment.curriculum.last_epoch + 1):
         snapshots[epoch] = weights
         weights = weights + np.float32(1e-3) * generator.standard_normal(weights.size, np.float32)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:

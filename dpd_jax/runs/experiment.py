@@ -113,14 +113,30 @@ class Experiment(NamedTuple):
         return self.config.num_classes * self.config.ipc
 
     @property
+    def label_epoch(self) -> int:
+        """The expert epoch that chooses and labels the first images."""
+        epoch = self.config.synthetic.label_epoch
+        return self.curriculum.last_epoch if epoch == -1 else epoch
+
+    @property
     def epochs_read(self) -> tuple[int, ...]:
-        """The expert epochs that a run reads, to match them or to use their predictions."""
-        matched, synthetic = range(self.curriculum.last_epoch + 1), self.config.synthetic
-        chosen = synthetic.init in ("correct", "kmeans")
-        labelled = synthetic.labels in validation.EXPERT_LABELS
-        if (chosen or labelled) and synthetic.label_epoch >= len(matched):
-            return (*matched, synthetic.label_epoch)
-        return tuple(matched)
+        """The expert epochs that a run reads, increasing; () if it needs no experts.
+
+        Outer steps match trajectories, and experts may choose or label the first images.
+        """
+        epochs: set[int] = set()
+        if self.config.distill.iterations:
+            epochs.update(range(self.curriculum.last_epoch + 1))
+        chosen = self.config.synthetic.init in validation.EXPERT_INITS
+        labelled = self.config.synthetic.labels in validation.EXPERT_LABELS
+        if chosen or labelled:
+            epochs.add(self.label_epoch)
+        return tuple(sorted(epochs))
+
+    @property
+    def experts_read(self) -> range:
+        """The numbers of the experts that a run reads; empty if it needs none."""
+        return range(self.config.experts.num_experts if self.epochs_read else 0)
 
     @property
     def data_name(self) -> str:

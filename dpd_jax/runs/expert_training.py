@@ -57,7 +57,9 @@ def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
     Raises:
       UserError: if an expert of the store lacks an epoch that the experiment reads.
     """
-    wanted = list(range(experiment.config.experts.num_experts))
+    wanted = experiment.experts_read
+    if not wanted:
+        return []
     present = store.experts()
     for expert in present:
         held = store.epochs(expert)
@@ -83,7 +85,7 @@ def provide(
             # Asked again, because another process may have trained them in the meantime.
             if lacking := missing(experiment, store):
                 _train(experiment, data, store, lacking, epochs)
-    return list(range(experiment.config.experts.num_experts))
+    return list(experiment.experts_read)
 
 
 def _train(
@@ -137,6 +139,5 @@ def features(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> 
 
 
 def label_snapshot(experiment: Experiment, store: TrajectoryStore, expert: int) -> np.ndarray:
-    """One expert's weights [P] at `synthetic.label_epoch` (-1: the last that is matched)."""
-    epoch = experiment.config.synthetic.label_epoch
-    return store.read(expert, [experiment.curriculum.last_epoch if epoch == -1 else epoch])[0]
+    """One expert's weights [P] at the epoch that chooses and labels images."""
+    return store.read(expert, [experiment.label_epoch])[0]

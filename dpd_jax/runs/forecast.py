@@ -36,18 +36,16 @@ def forecast(
     missing = expert_training.missing(experiment, store)
     steps = experiment.config.distill.iterations - (workdir.checkpoints.latest() or 0)
     experiment = choose_gradient(experiment, workdir, steps)
-    if steps <= 0:
-        return experiment
     console.say("forecast, timed on this machine with random weights:")
     total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
-    total += _forecast_steps(experiment, steps)
+    total += _forecast_steps(experiment, steps) if steps > 0 else 0.0
     total += _forecast_evaluation(experiment, data)
     # Expert epochs still to come: those of experts in training, or those the reader caches.
     at_once = min(experiment.config.experts.at_once, len(missing))
     snapshots = 4 * at_once * len(epochs) * experiment.network.num_params
     memory = peak_memory_bytes()
     if _on_host():
-        memory += max(_cache_bytes(experiment), snapshots)
+        memory += max(_cache_bytes(experiment) if steps > 0 else 0, snapshots)
     console.say(f"  in all     {long(total)}; memory at most about {gigabytes(memory)}")
     return experiment
 

@@ -99,6 +99,8 @@ class Loop:
         config = self._experiment.config.distill
         first, start = int(state.step), time.monotonic()
         self._workdir.truncate_metrics(first)
+        if first == config.iterations:
+            return state, spent
 
         bar = console.Bar("distil", config.iterations, unit=" steps", initial=first)
         with bar, _interruptible() as asked:

@@ -79,7 +79,7 @@ def finish(
             "step_size": float(result.step_size),
             "network": config.network.to_dict(),
             "student": config.student.to_dict(),
-            "experts": config.experts.num_experts,
+            "experts": len(experiment.experts_read),
             "steps": int(state.step),
             "backend": str(jax.devices()[0]),
             "versions": versions(),

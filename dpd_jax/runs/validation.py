@@ -20,11 +20,12 @@ _READ_BY = {
     "ratio_signed": ("ratio", True),
     "ratio_keep_zeros": ("ratio", True),
 }
-# Values of `synthetic.labels` that are logits of experts.
+# Values of `synthetic.init` and `synthetic.labels` that need the predictions of experts.
+EXPERT_INITS = ("correct", "kmeans")
 EXPERT_LABELS = ("expert", "experts")
 
 _CHOICES = {
-    "synthetic.init": ("real", "correct", "kmeans", "noise"),
+    "synthetic.init": ("real", "noise", *EXPERT_INITS),
     "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS),
     "synthetic.cluster_by": ("features", "logits"),
     "data.preprocessing": ("zca", "per_channel"),
@@ -184,9 +185,10 @@ def _check_learning(config: ConfigDict) -> None:
             f"synthetic.labels = 'hard' and distill.lr_y = {distill.lr_y}: the gradient is zero "
             "for hard labels. Set distill.lr_y=0, or synthetic.labels=onehot to learn labels."
         )
-    if distill.lr_img == distill.lr_y == distill.lr_lr == 0:
+    if distill.iterations and distill.lr_img == distill.lr_y == distill.lr_lr == 0:
         raise UserError(
-            "distill.lr_img, lr_y and lr_lr are all 0: nothing would be learned. Raise one of them."
+            "distill.lr_img, lr_y and lr_lr are all 0: nothing would be learned. Raise one of "
+            "them, or set distill.iterations=0 to keep the first set."
         )
     if distill.segments % distill.devices:
         raise UserError(
