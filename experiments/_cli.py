@@ -20,6 +20,7 @@ from dpd_jax import compilation
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
 from dpd_jax.runs import identity
+from dpd_jax.sweeps import grid
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -127,6 +128,14 @@ def given_config() -> tuple[str, dict[str, Any]]:
     """The value of --config, and {field: value} of the --config.field flags."""
     flag = flags.FLAGS["config"]
     return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+
+
+def sweep_base() -> grid.Base:
+    """The --config flags, as the base of configs with other methods or values."""
+    file, overrides = given_config()
+    path, _, arg = file.partition(":")
+    parse = flags.FLAGS["config"].parser.parse
+    return grid.Base(arg, overrides, lambda arg: parse(f"{path}:{arg}"))
 
 
 def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:

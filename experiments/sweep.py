@@ -34,7 +34,7 @@ def main() -> None:
     products = grid_lib.read(SWEEP.value) if SWEEP.value else ()
     if OVER.value or not products:
         products = grid_lib.combine(products, grid_lib.parse(OVER.value))
-    grid = grid_lib.make(_base(), products)
+    grid = grid_lib.make(_cli.sweep_base(), products)
     folder = pathlib.Path(_cli.WORKDIR.value or f"{_cli.default_workdir()}-sweep")
     runs = runner.plan_runs(grid, SEEDS.value, folder)
     shared = sources.SharedSources(
@@ -45,13 +45,6 @@ def main() -> None:
     )
     console.say(f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")
     runner.go(runs, folder, shared, loop.run, _cli.line())
-
-
-def _base() -> grid_lib.Base:
-    file, overrides = _cli.given_config()
-    path, _, arg = file.partition(":")
-    parse = flags.FLAGS["config"].parser.parse
-    return grid_lib.Base(arg, overrides, lambda arg: parse(f"{path}:{arg}"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,9 +23,10 @@ import numpy as np
 from dpd_jax import evaluate
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
+from dpd_jax.judging import memories
 from dpd_jax.judging.cross_architecture import Results
-from dpd_jax.judging.memories import Task
-from dpd_jax.runs import keys
+from dpd_jax.judging.memories import StepSources, Task
+from dpd_jax.runs import console, cost, forecast, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage.distilled_set import DistilledSet
 from dpd_jax.storage.provenance import as_json
@@ -136,6 +137,26 @@ class Judge:
         )
         return [max(self._num_networks - count, 0) for count in stored]
 
+    def total(self, tasks: Sequence[Task]) -> int:
+        """The number of networks, trained or not, of one class order."""
+        return len(tasks) * self._num_networks
+
+    def seconds(self, missing: Sequence[int]) -> float:
+        """Seconds of training and testing this many networks after each step.
+
+        Timed on images of the first step and of all steps; the others are in between.
+        """
+        experiment, config = self._experiment, self._experiment.config
+        ends = []
+        for classes in (config.num_classes // len(missing), config.num_classes):
+            fewer = config.copy_and_resolve_references()
+            fewer.num_classes = classes  # The network keeps its outputs.
+            epoch = cost.evaluation_epoch_seconds(experiment._replace(config=fewer), 1)
+            ends.append(epoch * experiment.protocol.epochs)
+        ends[1] += cost.test_seconds(experiment, self._dataset.test_images.astype(np.float32))
+        share = np.linspace(0, 1, len(missing))
+        return float(np.sum(np.interp(share, (0, 1), ends) * missing))
+
     def judge(self, tasks: Sequence[Task], progress: Callable[[float, str], None]) -> list[Row]:
         """Trains the missing networks of one method and class order; a row for each step.
 
@@ -204,3 +225,47 @@ class Judge:
 
 def _tell(progress, done: int, task: Task, share: float, _: str) -> None:
     progress(done + share, task.label)
+
+
+def run(
+    judges: Mapping[str, Judge],
+    orders: Sequence[Mapping[str, list[Task]]],
+    sources: StepSources,
+) -> Iterator[list[Row]]:
+    """Does what is missing, one class order after the other; yields all rows after each.
+
+    Args:
+      judges: method -> the judge of its memories.
+      orders: for each class order, method -> its tasks.
+      sources: of all tasks.
+
+    Raises:
+      UserError: if a memory cannot be made or judged. Finished work is kept.
+    """
+    _forecast(judges, orders, sources)
+    rows: list[Row] = []
+    for number, order in enumerate(orders):
+        memories.make(memories.flat([order]), sources, later=memories.flat(orders[number + 1 :]))
+        totals = [judges[method].total(own) for method, own in order.items()]
+        with console.Bar("networks", sum(totals)) as bar:
+            for place, (method, own) in enumerate(order.items()):
+                progress = functools.partial(_show, bar, sum(totals[:place]))
+                rows += judges[method].judge(own, progress)
+        yield rows
+
+
+def _show(bar: console.Bar, before: int, done: float, text: str) -> None:
+    bar.to(before + done, now=text)
+
+
+def _forecast(judges, orders, sources: StepSources) -> None:
+    """Prints the cost of all that is missing."""
+    console.say("forecast, timed on this machine with random weights:")
+    total = memories.seconds(memories.flat(orders), sources)
+    for method, judge in judges.items():
+        networks = np.sum([judge.missing(order[method]) for order in orders], axis=0)
+        if networks.any():
+            seconds = judge.seconds(networks.tolist())
+            console.say(f"  {method}: {networks.sum()} networks, {forecast.long(seconds)}")
+            total += seconds
+    console.say(f"  in all {forecast.long(total)}")

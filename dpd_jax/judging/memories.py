@@ -6,10 +6,9 @@ have as many outputs as the step has classes.
 
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from dpd_jax.datasets import loading
@@ -90,6 +89,11 @@ def plan(
     return tasks
 
 
+def flat(orders: Sequence[Mapping[str, list[Task]]]) -> list[Task]:
+    """All tasks, in order; `orders` has for each class order the tasks of each method."""
+    return [task for order in orders for own in order.values() for task in own]
+
+
 class StepSources(SharedSources):
     """The data and the experts of tasks; the whole data set is read once."""
 
@@ -113,27 +117,28 @@ def seconds(tasks: Sequence[Task], sources: StepSources) -> float:
         experiment = missing[0].experiment
         data = sources.data(experiment.config)
         store, epochs = sources.store(experiment, data)
-        experts, steps = (
-            expert_training.missing(experiment, store),
-            experiment.config.distill.iterations,
-        )
-        console.say(f"  {method}: {len(missing)} memories, each of")
-        total += len(missing) * forecast.work(experiment, data, store, experts, epochs, steps)
+        experts = expert_training.missing(experiment, store)
+        steps = experiment.config.distill.iterations
+        console.say(f"  {method}: {len(missing)} memories to make, one of them:")
+        one = forecast.distillation(experiment, data, store, experts, epochs, steps)
+        total += len(missing) * one
     return total
 
 
-def make(tasks: Sequence[Task], sources: StepSources, remaining: int) -> None:
-    """Makes the missing memories, where `remaining` counts those of later calls too.
+def make(tasks: Sequence[Task], sources: StepSources, later: Sequence[Task]) -> None:
+    """Makes the missing memories; those of `later` calls are counted in the time left.
 
     Raises:
       UserError: if a run fails; finished ones are kept.
     """
     missing = [task for task in tasks if not task.done]
+    to_come = sum(not task.done for task in later)
     start = time.monotonic()
     for number, task in enumerate(missing):
+        left = len(missing) - number + to_come
         pace = (time.monotonic() - start) / number if number else 0.0
-        left = f", about {forecast.long(pace * (remaining - number))} left for all" if pace else ""
-        console.say(f"\n[{remaining - number} memories to make{left}] {task.label}")
+        time_left = f", about {forecast.long(pace * left)}" if pace else ""
+        console.say(f"\n[{left} memories left{time_left}] {task.label}")
         try:
             loop.run(task.experiment, task.workdir, sources, evaluated=False)
         except UserError as error:

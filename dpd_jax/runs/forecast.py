@@ -34,11 +34,10 @@ def forecast(
       UserError: if no gradient fits the budget, or an outer step does not fit the device.
     """
     missing = expert_training.missing(experiment, store)
-    steps = experiment.config.distill.iterations - (workdir.checkpoints.latest() or 0)
+    steps = steps_left(experiment, workdir)
     experiment = choose_gradient(experiment, workdir, steps)
     console.say("forecast, timed on this machine with random weights:")
-    total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
-    total += _forecast_steps(experiment, steps) if steps > 0 else 0.0
+    total = distillation(experiment, data, store, missing, epochs, steps)
     total += _forecast_evaluation(experiment, data)
     # Expert epochs still to come: those of experts in training, or those the reader caches.
     at_once = min(experiment.config.experts.at_once, len(missing))
@@ -48,6 +47,17 @@ def forecast(
         memory += max(_cache_bytes(experiment) if steps > 0 else 0, snapshots)
     console.say(f"  in all     {long(total)}; memory at most about {gigabytes(memory)}")
     return experiment
+
+
+def steps_left(experiment: Experiment, workdir: Workdir) -> int:
+    """The outer steps that a run still has to take."""
+    return experiment.config.distill.iterations - (workdir.checkpoints.latest() or 0)
+
+
+def distillation(experiment, data, store: TrajectoryStore, missing, epochs, steps: int) -> float:
+    """Prints the cost of the missing experts and of the outer steps; returns its seconds."""
+    total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
+    return total + (_forecast_steps(experiment, steps) if steps > 0 else 0.0)
 
 
 def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs) -> float:

@@ -19,7 +19,7 @@ from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, expert_training, initialization, keys, report
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.forecast import forecast
+from dpd_jax.runs.forecast import choose_gradient, forecast, steps_left
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -27,8 +27,13 @@ from dpd_jax.storage import locks
 from dpd_jax.synthetic import SyntheticSet
 
 
-def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
+def run(
+    experiment: Experiment, workdir: Workdir, sources: Sources, *, evaluated: bool = True
+) -> None:
     """Does the missing work of a run.
+
+    With `evaluated=False` it ends with distilled.npz, without a forecast and without a report:
+    the set is a part of something larger, which is forecast and judged as a whole.
 
     Raises:
       UserError: for invalid data, experts or workdir, or if the guard stops the run;
@@ -37,16 +42,20 @@ def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     """
     with locks.alone(workdir.path, "--workdir"):
         # Another process may have finished it before this one had the lock.
-        if not report.finished(workdir, experiment.config):
-            _run(experiment, workdir, sources)
+        finished = report.finished if evaluated else report.distilled
+        if not finished(workdir, experiment.config):
+            _run(experiment, workdir, sources, evaluated)
 
 
-def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
+def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: bool) -> None:
     config = experiment.config
     data = sources.data(config)
     start = time.monotonic()
     store, epochs = sources.store(experiment, data)
-    experiment = forecast(experiment, data, workdir, store, epochs)
+    if evaluated:
+        experiment = forecast(experiment, data, workdir, store, epochs)
+    else:
+        experiment = choose_gradient(experiment, workdir, steps_left(experiment, workdir))
     seconds = {"forecast": time.monotonic() - start}
     start = time.monotonic()
     used = expert_training.provide(experiment, data, store, epochs)
@@ -60,7 +69,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
     state, seconds["distill"] = loop.run(initial)
-    if loop.stop_reason:
+    if loop.stop_reason or not evaluated:
         report.save(experiment, data, workdir, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
@@ -72,7 +81,8 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     )
     if loop.stop_reason:
         raise UserError(loop.stop_reason)
-    report.finish(experiment, data, workdir, real, state, seconds)
+    if evaluated:
+        report.finish(experiment, data, workdir, real, state, seconds)
 
 
 class Loop:
