@@ -111,17 +111,17 @@ def _judged(experiment: Experiment) -> Experiment:
 
 def _caption(experiment: Experiment) -> str:
     """What the numbers are, and how they came about."""
-    config, protocol = experiment.config, experiment.protocol
-    classes = config.num_classes // STEPS.value
-    rate = config.evaluate.learning_rate or "the mean of the learned ones"
+    config, protocol, data = experiment.config, experiment.protocol, experiment.config.data
+    fixed = data.preprocessing == "per_channel" and data.mean
     return (
         f"{experiment.data_name}{', reduced' if config.reduced else ''}: test accuracy in % over "
-        f"the classes seen so far, {STEPS.value} steps of {classes} classes, memory of "
-        f"{config.ipc} images per class; mean ± population std over class orders and networks "
-        f"(their number), last epoch. {protocol.epochs} epochs, batch {protocol.batch_size}, "
-        f"learning rate {rate}, x {protocol.decay_factor:g} from epoch {protocol.decay_epoch}, "
-        f"augmentation {'+'.join(experiment.augmentation.families) or 'none'}, preprocessing "
-        f"{config.data.preprocessing} of each order's first step."
+        f"the classes seen so far; {STEPS.value} steps of {config.num_classes // STEPS.value} "
+        f"classes, memory of {config.ipc} per class; mean ± population std over class orders and "
+        f"networks (their number), last epoch. Protocol {PROTOCOL.value or 'of the config'}: "
+        f"{protocol.epochs} epochs, batch {protocol.batch_size}, learning rate x "
+        f"{protocol.decay_factor:g} from epoch {protocol.decay_epoch}, augmentation "
+        f"{'+'.join(experiment.augmentation.families) or 'none'}, preprocessing "
+        f"{data.preprocessing}{'' if fixed else ' of the first step of each order'}."
     )
 
 

@@ -243,9 +243,10 @@ def run(
       UserError: if a memory cannot be made or judged. Finished work is kept.
     """
     _forecast(judges, orders, sources)
+    left = [sum(not task.done for task in memories.flat([order])) for order in orders]
     rows: list[Row] = []
     for number, order in enumerate(orders):
-        memories.make(memories.flat([order]), sources, later=memories.flat(orders[number + 1 :]))
+        memories.make(memories.flat([order]), sources, sum(left[number + 1 :]))
         totals = [judges[method].total(own) for method, own in order.items()]
         with console.Bar("networks", sum(totals)) as bar:
             for place, (method, own) in enumerate(order.items()):

@@ -119,26 +119,25 @@ def seconds(tasks: Sequence[Task], sources: StepSources) -> float:
         store, epochs = sources.store(experiment, data)
         experts = expert_training.missing(experiment, store)
         steps = experiment.config.distill.iterations
-        console.say(f"  {method}: {len(missing)} memories to make, one of them:")
+        console.say(f"  {method}: {len(missing)} memories to make")
         one = forecast.distillation(experiment, data, store, experts, epochs, steps)
         total += len(missing) * one
     return total
 
 
-def make(tasks: Sequence[Task], sources: StepSources, later: Sequence[Task]) -> None:
-    """Makes the missing memories; those of `later` calls are counted in the time left.
+def make(tasks: Sequence[Task], sources: StepSources, later: int) -> None:
+    """Makes the missing memories; the time left is for `later` ones too.
 
     Raises:
       UserError: if a run fails; finished ones are kept.
     """
     missing = [task for task in tasks if not task.done]
-    to_come = sum(not task.done for task in later)
     start = time.monotonic()
     for number, task in enumerate(missing):
-        left = len(missing) - number + to_come
+        left = len(missing) - number + later
         pace = (time.monotonic() - start) / number if number else 0.0
         time_left = f", about {forecast.long(pace * left)}" if pace else ""
-        console.say(f"\n[{left} memories left{time_left}] {task.label}")
+        console.say(f"\n[memories left: {left}{time_left}] {task.label}")
         try:
             loop.run(task.experiment, task.workdir, sources, evaluated=False)
         except UserError as error:
