@@ -12,8 +12,6 @@ the networks that are missing.
 
 import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,22 +30,6 @@ from dpd_jax.storage.distilled_set import DistilledSet
 from dpd_jax.storage.provenance import as_json
 
 _OTHER_CLASSES = 1000.0  # below a row's largest logit: the probability is 0 in float32
-
-
-class Memory(NamedTuple):
-    """The memories of some steps of one class order, together.
-
-    Attributes:
-      images: float32 [n, h, w, c], in the model space of the first step.
-      label_logits: float32 [n, k], over all classes of the data set.
-      step_size: the mean of the learned ones.
-      digest: a hash of the sets.
-    """
-
-    images: np.ndarray
-    label_logits: np.ndarray
-    step_size: float
-    digest: str
 
 
 def in_space_of(other: DistilledSet, made: DistilledSet) -> np.ndarray:
@@ -73,23 +55,6 @@ def over_all_classes(
     wide = np.repeat(lowest, num_classes, axis=1)
     wide[:, list(classes)] = label_logits
     return wide
-
-
-def together(
-    sets: Sequence[DistilledSet], classes: Sequence[Sequence[int]], num_classes: int
-) -> Memory:
-    """The memory of the first steps, from their sets and the classes of each."""
-    labels = [
-        over_all_classes(made.label_logits, own, num_classes)
-        for made, own in zip(sets, classes, strict=True)
-    ]
-    digests = [made.provenance["sha256"] for made in sets]
-    return Memory(
-        np.concatenate([in_space_of(sets[0], made) for made in sets]),
-        np.concatenate(labels),
-        float(np.mean([made.step_size for made in sets])),
-        hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16],
-    )
 
 
 class Row(NamedTuple):
@@ -131,10 +96,11 @@ class Judge:
         """For each step, the number of networks still to train on the memories of one order."""
         if not all(task.done for task in tasks):
             return [self._num_networks] * len(tasks)
-        stored = (
-            len(self._results.accuracies(self._settings(task, memory)))
-            for task, memory in self._memories(tasks)
-        )
+        sets = [task.distilled_set() for task in tasks]
+        stored = [
+            len(self._results.accuracies(self._settings(task, sets[: task.step + 1])))
+            for task in tasks
+        ]
         return [max(self._num_networks - count, 0) for count in stored]
 
     def total(self, tasks: Sequence[Task]) -> int:
@@ -165,25 +131,31 @@ class Judge:
         Raises:
           UserError: a memory is missing or damaged, or the learning rate cannot be used.
         """
-        config, rows = self._experiment.config, []
-        first = tasks[0].distilled_set()
-        images = first.to_model_space(self._dataset.test_images)
+        experiment, config = self._experiment, self._experiment.config
+        rows: list[Row] = []
         seen: list[int] = []
-        for task, memory in self._memories(tasks):
+        sets: list[DistilledSet] = []
+        images: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        for task in tasks:
+            made = task.distilled_set()
+            sets.append(made)
             seen += task.classes
+            images.append(in_space_of(sets[0], made))
+            labels.append(over_all_classes(made.label_logits, task.classes, config.num_classes))
             tested = np.isin(self._dataset.test_labels, seen)
-            settings = self._settings(task, memory)
+            settings = self._settings(task, sets)
             root = jax.random.fold_in(jax.random.key(task.order), keys.EVALUATION)
             for i in range(len(self._results.accuracies(settings)), self._num_networks):
                 done = task.step * self._num_networks + i
                 found = evaluate.evaluate(
-                    self._experiment.network,
-                    self._experiment.protocol,
-                    self._experiment.augmentation,
-                    memory.images,
-                    memory.label_logits,
+                    experiment.network,
+                    experiment.protocol,
+                    experiment.augmentation,
+                    np.concatenate(images),
+                    np.concatenate(labels),
                     settings["learning_rate"],
-                    images[tested],
+                    sets[0].to_model_space(self._dataset.test_images[tested]),
                     self._dataset.test_labels[tested],
                     jax.random.fold_in(jax.random.fold_in(root, task.step), i),
                     num_networks=1,
@@ -198,24 +170,17 @@ class Judge:
             progress((task.step + 1) * self._num_networks, task.label)
         return rows
 
-    def _memories(self, tasks: Sequence[Task]):
-        """Each task, with the memory of all steps up to it."""
-        sets: list[DistilledSet] = []
-        for task in tasks:
-            sets.append(task.distilled_set())
-            classes = [other.classes for other in tasks[: len(sets)]]
-            yield task, together(sets, classes, self._experiment.config.num_classes)
-
-    def _settings(self, task: Task, memory: Memory) -> dict[str, Any]:
-        """All that determines the accuracies, and is stored with them."""
+    def _settings(self, task: Task, sets: Sequence[DistilledSet]) -> dict[str, Any]:
+        """All that determines the accuracies on the sets so far, and is stored with them."""
         experiment = self._experiment
+        learned = float(np.mean([made.step_size for made in sets]))
         return {
-            "memory": memory.digest,
+            "sets": [made.provenance["sha256"] for made in sets],
             "method": task.method,
             "order": task.order,
             "step": task.step,
             "network": repr(experiment.network.module),
-            "learning_rate": experiment.config.evaluate.learning_rate or memory.step_size,
+            "learning_rate": experiment.config.evaluate.learning_rate or learned,
             "protocol": dataclasses.asdict(experiment.protocol),
             "augmentation": as_json(dataclasses.asdict(experiment.augmentation)),
             "data": self._fingerprint,
