@@ -16,6 +16,7 @@ from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import cost, forecast, report
 from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.initialization import Initial
 from dpd_jax.runs.workdir import Workdir
 from dpd_jax.storage import distilled_set
 from dpd_jax.storage.trajectories import TrajectoryStore
@@ -221,7 +222,7 @@ def test_results_record_the_chosen_gradient(tmp_path, compiled, monkeypatch):
     monkeypatch.setattr(report, "score", lambda *_: evaluation)
     monkeypatch.setattr(report, "random_real", lambda *_: evaluation)
     state, _, _ = cost.step_inputs(chosen, 10)
-    report.finish(chosen, data, workdir, None, state, {})
+    report.finish(chosen, data, workdir, Initial(state.synthetic, None, {}), state, {})
 
     provenance = distilled_set.read(tmp_path / "distilled.npz").provenance
     for student in (

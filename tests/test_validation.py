@@ -74,6 +74,8 @@ ALLOWED = [
     ("datm", {"data_schedule.kind": "easy_to_hard"}),
     ("", {"guard.max_loss": float("inf")}),
     ("", {"distill.iterations": 0}),
+    ("random", {"distill.lr_img": 0.0, "distill.lr_lr": 0.0}),
+    ("herding", {"distill.iterations": 10}),  # distilled from there
     (
         "pad+",
         {

@@ -113,14 +113,18 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         score_epochs=(20,),  # epochs at which scores are computed; PAD gives neither number
     )
     config.synthetic = dict(
-        # "correct": real images that an expert classifies correctly; "kmeans": real images
-        # nearest to cluster centres; "real": random real images; "noise"
+        # "real": random real images; "noise"; "correct": real images that an expert classifies
+        # correctly. By the features of one expert, within each class: "kmeans", nearest to cluster
+        # centres; "herding", whose mean follows that of the class; "kcenter", far from each other.
+        # By the epochs of one expert, from the first to label_epoch: "forgetting", those that
+        # went most often from right to wrong between them; "least_forgotten".
         init="correct",
         clusters=0,  # "kmeans": clusters per class; 0 = ipc
         cluster_by="features",  # "kmeans": inputs of the classifier ("features") or "logits"
         labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean over correct ones)
         label_scale=10.0,  # "onehot": the logit of the true class; the others are 0
-        # Epoch of the experts whose logits and predictions are used. Experts are trained to it.
+        # Epoch of the experts whose logits, predictions and features are used. Experts are trained
+        # to it.
         label_epoch=100,  # -1 = the last epoch to match
         step_size=0.01,  # alpha, the initial value of the student's learning rate
     )

@@ -78,6 +78,21 @@ _PAD: Changes = {
     "matching": {"masks": ("depth",)},
 }
 
+
+def _subset(init: str) -> Changes:
+    """A baseline: real images with hard labels, which stay as they are.
+
+    One expert chooses them, at synthetic.label_epoch; random ones need none. As nothing is
+    learned, they are evaluated at synthetic.step_size.
+    """
+    return {
+        "experts": {"num_experts": 1},
+        "synthetic": {"init": init, "labels": "hard"},
+        "matching": _UNPRUNED,
+        "distill": {"iterations": 0, "lr_y": 0.0},
+    }
+
+
 METHODS: dict[str, Changes] = {
     "dpd": {},
     "datm": {"matching": _UNPRUNED},
@@ -92,6 +107,12 @@ METHODS: dict[str, Changes] = {
     "ddpp": _DDPP,
     "pad": _PAD | {"matching": _PAD["matching"] | _UNPRUNED},
     "pad+": _PAD,
+    "random": _subset("real"),
+    "herding": _subset("herding"),
+    "kmeans": _subset("kmeans"),
+    "kcenter": _subset("kcenter"),
+    "forgetting": _subset("forgetting"),
+    "least_forgotten": _subset("least_forgotten"),
 }
 
 # By method, without "+".
@@ -139,12 +160,7 @@ def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
         table = PUBLISHED.get(method.removesuffix("+"), {})
         config.update_from_flattened_dict(table.get((config.data.name, config.ipc), {}))
     if "small" in names:
-        config.reduced = True
-        config.update(small.SET)
-        for field, limit in small.AT_MOST.items():
-            group, name = field.split(".")
-            config[group][name] = min(config[group][name], limit)
-        config.update(small.OF_DATA_SET.get(config.data.name, {}))
+        small.apply(config)
     empty = [name for name, value in fields.flat(config).items() if value is None]
     if empty:
         raise UserError(

@@ -131,7 +131,14 @@ class Experiment(NamedTuple):
         labelled = self.config.synthetic.labels in validation.EXPERT_LABELS
         if chosen or labelled:
             epochs.add(self.label_epoch)
+        if self.config.synthetic.init in validation.FORGETTING_INITS:
+            epochs.update(self.epochs_of_forgetting)
         return tuple(sorted(epochs))
+
+    @property
+    def epochs_of_forgetting(self) -> range:
+        """The expert epochs between which forgotten images are counted."""
+        return range(1, self.label_epoch + 1)
 
     @property
     def experts_read(self) -> range:

@@ -45,7 +45,7 @@ def from_experts(
         console.say(f"no experts in {store.directory}: using fresh networks instead.")
         return None
     key = jax.random.fold_in(root, keys.INITIALIZATION)
-    initial, _ = initialization.initial_set(experiment, data, store, used, key)
+    initial = initialization.initial_set(experiment, data, store, used, key).synthetic
     segments = draw_segments(experiment, store, used, root, draws)
     epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
     return Inputs(initial, segments, f"segments of {len(used)} experts from the epochs {epochs}")
@@ -74,7 +74,8 @@ def from_fresh_networks(
     if config.synthetic.labels != "hard":
         config.synthetic.labels = "onehot"
     key = jax.random.fold_in(root, keys.INITIALIZATION)
-    initial, _ = initialization.initial_set(experiment._replace(config=config), data, None, [], key)
+    first = experiment._replace(config=config)
+    initial = initialization.initial_set(first, data, None, [], key).synthetic
     # The set's second key: these labels do not use it.
     draw_keys = jax.random.split(jax.random.split(jax.random.clone(key))[1], draws)
     with console.note(f"{steps} SGD steps on real images, {draws} times"):

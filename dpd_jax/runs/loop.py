@@ -62,15 +62,15 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
     seconds["experts"] = time.monotonic() - start
 
     root = jax.random.key(config.seed)
-    initial, real = initialization.initial_set(
+    initial = initialization.initial_set(
         experiment, data, store, used, jax.random.fold_in(root, keys.INITIALIZATION)
     )
     reader = SegmentReader(experiment, store, jax.random.fold_in(root, keys.SEGMENTS), used)
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
-    state, seconds["distill"] = loop.run(initial)
+    state, seconds["distill"] = loop.run(initial.synthetic)
     if loop.stop_reason or not evaluated:
-        report.save(experiment, data, workdir, state.average)
+        report.save(experiment, data, workdir, initial, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
     pruning_map.save(
@@ -82,7 +82,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
     if loop.stop_reason:
         raise UserError(loop.stop_reason)
     if evaluated:
-        report.finish(experiment, data, workdir, real, state, seconds)
+        report.finish(experiment, data, workdir, initial, state, seconds)
 
 
 class Loop:

@@ -13,6 +13,7 @@ from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import console, identity, keys
 from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.initialization import Initial
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import Workdir, peak_memory_bytes, versions, write_json
 from dpd_jax.storage import distilled_set
@@ -44,32 +45,32 @@ def finish(
     experiment: Experiment,
     data: RunData,
     workdir: Workdir,
-    real: np.ndarray | None,
+    initial: Initial,
     state: DistillState,
     seconds: dict[str, float],
 ) -> None:
     """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json.
 
-    The initial set held the training images `real` [n], or noise if that is None; `seconds` are
-    those of the earlier parts of the run.
+    The run began with `initial`; `seconds` are those of its earlier parts.
     """
     from dpd_jax.plots import image_grid  # Matplotlib takes a second to import.
 
     config = experiment.config
     result = state.average
-    save(experiment, data, workdir, result)
+    save(experiment, data, workdir, initial, result)
     start = time.monotonic()
     learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
     accuracy = _numbers(learned)
-    save(experiment, data, workdir, result, accuracy)
+    save(experiment, data, workdir, initial, result, accuracy)
+    steps, real = int(state.step), initial.real
     image_grid.save(
         workdir.path / "images.png",
         data.preprocessing,
         np.asarray(result.images),
-        None if real is None else data.train[real],
+        None if real is None or not steps else data.train[real],
         data.dataset.class_names,
         title=experiment.title,
         caption=f"test accuracy {_percent(learned)}; as many random real images "
@@ -90,8 +91,9 @@ def finish(
             "step_size": float(result.step_size),
             "network": config.network.to_dict(),
             "student": config.student.to_dict(),
+            "init": initial.origin,
             "experts": len(experiment.experts_read),
-            "steps": int(state.step),
+            "steps": steps,
             "backend": str(jax.devices()[0]),
             "versions": versions(),
             "asked": _asked(config),
@@ -103,6 +105,7 @@ def save(
     experiment: Experiment,
     data: RunData,
     workdir: Workdir,
+    initial: Initial,
     result: SyntheticSet,
     accuracy: dict | None = None,
 ) -> None:
@@ -111,6 +114,7 @@ def save(
     provenance = {
         "config": json.loads(config.to_json_best_effort()),
         "versions": versions(),
+        "init": initial.origin,
         "accuracy": accuracy,
         "training_data": data.fingerprint,
     }

@@ -21,7 +21,8 @@ _READ_BY = {
     "ratio_keep_zeros": ("ratio", True),
 }
 # Values of `synthetic.init` and `synthetic.labels` that need the predictions of experts.
-EXPERT_INITS = ("correct", "kmeans")
+FORGETTING_INITS = ("forgetting", "least_forgotten")
+EXPERT_INITS = ("correct", "herding", "kcenter", "kmeans", *FORGETTING_INITS)
 EXPERT_LABELS = ("expert", "experts")
 
 _CHOICES = {
