@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dpd_jax.errors import UserError, check_choice, check_range
+from dpd_jax.errors import check_choice, check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Rule:
     momentum: float = 0.5
 
     def __post_init__(self):
-        check_choice("distill.optimizer_*", self.optimizer, _OPTIMIZERS)
-        if self.learning_rate < 0:  # For NaN the check of the config names the field.
-            raise UserError(f"distill.lr_* = {self.learning_rate} must not be negative.")
-        check_range("distill.momentum_*", self.momentum, "[0, 1)")
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_range("learning_rate", self.learning_rate, "[0, inf]")
+        check_range("momentum", self.momentum, "[0, 1)")
 
 
-_OPTIMIZERS = {
+OPTIMIZERS = {
     "sgd": lambda rule: optax.sgd(rule.learning_rate, momentum=rule.momentum or None),
     "adam": lambda rule: optax.adam(rule.learning_rate, b1=rule.momentum),
 }
@@ -50,7 +49,7 @@ def build(rule: Rule) -> optax.GradientTransformation:
     """The optax optimiser of a rule."""
     if rule.learning_rate == 0:
         return optax.set_to_zero()
-    return _OPTIMIZERS[rule.optimizer](rule)
+    return OPTIMIZERS[rule.optimizer](rule)
 
 
 def multiplicative(inner: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -5,10 +5,12 @@ traceback. Ctrl-C ends in status 130, after the work done so far is saved.
 """
 
 import errno
+import functools
 import os
 import pathlib
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,9 +19,10 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from dpd_jax import compilation
+from dpd_jax.datasets import loading
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import identity
+from dpd_jax.runs import console, identity
 from dpd_jax.sweeps import grid
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -29,19 +32,33 @@ CONFIG = config_flags.DEFINE_config_file(
     "configs/cifar10_ipc1.py:datm,small. Any value can be set: --config.matching.pruning_rate=0.2.",
     lock_config=True,
 )
-DATA_DIR = flags.DEFINE_string(
+
+
+class _PathParser(flags.ArgumentParser[pathlib.Path]):
+    """A path; a leading ~ is the home folder. A shell leaves it as it is in --flag=~/folder."""
+
+    def parse(self, argument: str | pathlib.Path) -> pathlib.Path:
+        return pathlib.Path(argument).expanduser()
+
+
+def define_path(name: str, default: str | None, text: str) -> flags.FlagHolder:
+    """A flag whose value is a pathlib.Path."""
+    return flags.DEFINE(_PathParser(), name, default, text, serializer=flags.ArgumentSerializer())
+
+
+DATA_DIR = define_path(
     "data_dir", None, "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets)."
 )
-WORKDIR = flags.DEFINE_string(
+WORKDIR = define_path(
     "workdir",
     None,
     "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
     "were set by flags).",
 )
-EXPERTS_DIR = flags.DEFINE_string(
+EXPERTS_DIR = define_path(
     "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
 )
-CACHE_DIR = flags.DEFINE_string(
+CACHE_DIR = define_path(
     "cache_dir",
     "~/.cache/dpd_jax",
     "Folder for compiled programs and whitening matrices, which can be computed again.",
@@ -58,11 +75,25 @@ def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
     app.run(lambda argv: _guarded(main), flags_parser=_parse)
 
 
+@functools.cache
 def cache_dir() -> pathlib.Path:
-    """The cache folder, made if needed."""
-    path = pathlib.Path(CACHE_DIR.value).expanduser()
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    """The cache folder, made if needed; a temporary one if that is impossible."""
+    path = CACHE_DIR.value
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        console.say(
+            f"--cache_dir={path} cannot be written ({os.strerror(error.errno)}): compiled "
+            "programs and whitening matrices are not kept this time."
+        )
+        return pathlib.Path(_temporary_folder().name)
+
+
+@functools.cache
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="dpd_jax-")  # Deleted when the process ends.
 
 
 def default_workdir() -> pathlib.Path:
@@ -78,6 +109,8 @@ def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str
     """
     run = identity.of_run(config)
     values = {name: overrides[name] for name in sorted(overrides) if name in run}
+    if "data.name" in values:  # Of a path only the file.
+        values["data.name"] = loading.bare_name(values["data.name"], config.data.source)
     stem = pathlib.Path(file.partition(":")[0]).stem
     parts = [stem, config.method, "small" if config.reduced else "", fields.summary(values, config)]
     return fields.folder_name("-".join(filter(None, parts)))
@@ -97,8 +130,7 @@ def fail(message: str, status: int = 2) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        _check_config_file(argv)
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(_with_config_file(argv))
         if CONFIG.value is None:
             raise UserError(
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
@@ -107,6 +139,8 @@ def _parse(argv: list[str]) -> list[str]:
         _refuse_labels(*given_config())
     except UserError as error:
         fail(str(error))
+    except SystemExit:  # absl ends --help with status 1.
+        sys.exit(0)
     except flags.UnrecognizedFlagError as error:
         fail(_unknown_flag(error, flags.FLAGS["config"].value))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -116,12 +150,21 @@ def _parse(argv: list[str]) -> list[str]:
     return rest
 
 
-def _check_config_file(argv: list[str]) -> None:
-    """Reads the config file once, because ml_collections reports errors in it late or never."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+def _with_config_file(argv: list[str]) -> list[str]:
+    """The arguments with the path of the config file in place of its name.
+
+    The file is read once here, because ml_collections reports errors in it late or never.
+    """
+    found = list(argv)
+    for place, argument in enumerate(argv):
         name, equals, value = argument.partition("=")
         if name in ("--config", "-config"):
-            files.load_config(value if equals else following)
+            at, given = (place, value) if equals else (place + 1, "".join(argv[place + 1 :][:1]))
+            files.load_config(given)
+            found[at : at + 1] = [
+                name + equals + files.find(given) if equals else files.find(given)
+            ]
+    return found
 
 
 def given_config() -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,6 @@ Segments are those of experts in --experts_dir, or of fresh networks on real ima
 """
 
 import dataclasses
-import pathlib
 
 import jax
 import numpy as np
@@ -43,7 +42,7 @@ def main() -> None:
     data = run_data.load(config, _cli.DATA_DIR.value, _cli.cache_dir())
     root, inputs = jax.random.key(config.seed), None
     if _cli.EXPERTS_DIR.value:
-        directory = pathlib.Path(_cli.EXPERTS_DIR.value)
+        directory = _cli.EXPERTS_DIR.value
         inputs = gradient_check.from_experts(experiment, data, root, directory, DRAWS.value)
     if inputs is None:
         inputs = gradient_check.from_fresh_networks(

@@ -1,6 +1,6 @@
 """Class-incremental learning from distilled memories, by DM's protocol (GDumb).
 
-    python -m experiments.continual --config=configs/digits_ipc1.py:small --methods=mtt,datm
+    python -m experiments.continual --config=configs/digits_ipc1.py:small --methods=random,mtt
 
 The classes come in --steps equal steps, in --orders class orders (NumPy's permutations of seeds
 0, 1, ...). For each step a memory is distilled from the training images of its classes alone:
@@ -38,7 +38,9 @@ NUM_NETWORKS = flags.DEFINE_integer(
     "num_networks", 3, "Networks after each step of each class order.", lower_bound=1
 )
 METHODS = flags.DEFINE_list(
-    "methods", None, "Methods that make the memories, e.g. mtt,datm (default: that of --config)."
+    "methods",
+    None,
+    "Methods that make the memories, e.g. random,herding,dpd (default: that of --config).",
 )
 PROTOCOL = flags.DEFINE_string(
     "protocol",
@@ -52,7 +54,7 @@ def main() -> None:
     settings = _settings()
     judged = {method: _judged(experiment) for method, experiment in settings.items()}
     first = next(iter(judged.values()))
-    folder = pathlib.Path(_cli.WORKDIR.value or f"{_cli.default_workdir()}-continual")
+    folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir()}-continual")
     orders = [
         {
             method: memories.plan(method, experiment, folder, steps=STEPS.value, order=order)
@@ -68,7 +70,7 @@ def main() -> None:
     with locks.alone(folder, "--workdir"):
         results = Results(folder / "results.json")
         dataset = run_data.read(first.config, _cli.DATA_DIR.value)
-        experts = pathlib.Path(_cli.EXPERTS_DIR.value or folder / "experts")
+        experts = _cli.EXPERTS_DIR.value or folder / "experts"
         sources = memories.StepSources(
             _cli.DATA_DIR.value, _cli.cache_dir(), experts, memories.flat(orders), dataset
         )

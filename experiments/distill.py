@@ -5,8 +5,6 @@
 The same command continues a stopped run. `dpd_jax/runs/workdir.py` lists the files it writes.
 """
 
-import pathlib
-
 from dpd_jax.runs import console, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
@@ -17,12 +15,12 @@ from experiments import _cli
 def main() -> None:
     config = _cli.CONFIG.value
     experiment = Experiment.from_config(config)
-    workdir = Workdir(pathlib.Path(_cli.WORKDIR.value or _cli.default_workdir()), config)
+    workdir = Workdir(_cli.WORKDIR.value or _cli.default_workdir(), config)
     console.say(f"{config.method} on {config.data.name}, ipc {config.ipc} -> {workdir.path}")
-    if report.finished(workdir, config):
+    if report.complete(workdir, config):
         console.say("this run is finished; nothing left to do.")
     else:
-        experts = pathlib.Path(_cli.EXPERTS_DIR.value or workdir.path / "experts")
+        experts = _cli.EXPERTS_DIR.value or workdir.path / "experts"
         loop.run(experiment, workdir, Sources(_cli.DATA_DIR.value, _cli.cache_dir(), experts))
     console.result(report.summary(workdir))
 

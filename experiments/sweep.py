@@ -35,12 +35,12 @@ def main() -> None:
     if OVER.value or not products:
         products = grid_lib.combine(products, grid_lib.parse(OVER.value))
     grid = grid_lib.make(_cli.sweep_base(), products)
-    folder = pathlib.Path(_cli.WORKDIR.value or f"{_cli.default_workdir()}-sweep")
+    folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir()}-sweep")
     runs = runner.plan_runs(grid, SEEDS.value, folder)
     shared = sources.SharedSources(
         _cli.DATA_DIR.value,
         _cli.cache_dir(),
-        pathlib.Path(_cli.EXPERTS_DIR.value or folder / "experts"),
+        _cli.EXPERTS_DIR.value or folder / "experts",
         [setting.experiment for setting in grid],
     )
     console.say(f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")

@@ -3,8 +3,6 @@
 python -m experiments.train_experts --config=configs/digits_ipc1.py --experts_dir=experts
 """
 
-import pathlib
-
 from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
@@ -18,7 +16,7 @@ def main() -> None:
     if not experiment.experts_read:
         console.result("this config needs no experts; nothing to do.")
         return
-    directory = pathlib.Path(_cli.EXPERTS_DIR.value or _cli.default_workdir() / "experts")
+    directory = _cli.EXPERTS_DIR.value or _cli.default_workdir() / "experts"
     sources = Sources(_cli.DATA_DIR.value, _cli.cache_dir(), directory)
     data = sources.data(config)
     store, epochs = sources.store(experiment, data)

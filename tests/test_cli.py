@@ -4,12 +4,14 @@ import pathlib
 import re
 import shlex
 import sys
+import types
 
 import pytest
 from absl import flags
 
 from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
+from dpd_jax.presets import files
 from experiments import _cli
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -34,13 +36,59 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
             "digits_ipc1-dpd-experts.learning_rate=1,pruning_rate=0.2,seed=1",
         ),
         ("c.py", {"matching.masks": ("loss", "ratio")}, "c-dpd-masks=loss+ratio"),
+        (
+            "c.py",
+            {"data.source": "npz", "data.name": "/tmp/x7/own.npz"},
+            "c-dpd-data.name=own.npz,source=npz",
+        ),
         # A run may be continued with another value of these.
         ("digits_ipc1.py", {"evaluate.epochs": 7, "distill.iterations": 9}, "digits_ipc1-dpd"),
     ],
 )
 def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name):
     config = digits_ipc1.get_config(file.partition(":")[2])
+    config.update_from_flattened_dict(overrides)
     assert _cli.run_name(file, config, overrides) == name
+
+
+def test_a_config_is_found_by_its_name_or_its_path():
+    for name in ("digits_ipc1", "configs/digits_ipc1", "configs/digits_ipc1.py"):
+        assert files.find(f"{name}:mtt") == "configs/digits_ipc1.py:mtt"
+    argv = ["distill", "--config", "digits_ipc1:small", "--config.seed=1"]
+    assert _cli._with_config_file(argv)[1:3] == ["--config", "configs/digits_ipc1.py:small"]
+    assert _cli._with_config_file(["x", "--config=digits_ipc1"])[1] == (
+        "--config=configs/digits_ipc1.py"
+    )
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("configs", "configs is a folder"),
+        ("digits_ipc2", "Did you mean digits_ipc1"),
+        ("configs/sweeps/methods.py", "not a config"),
+        ("README.md", "not a config"),
+        ("", "a folder"),
+    ],
+)
+def test_what_is_no_config_is_named(name, expected):
+    with pytest.raises(UserError, match=expected):
+        files.load_config(name)
+
+
+def test_a_path_flag_knows_the_home_folder():
+    assert _cli._PathParser().parse("~/sets") == pathlib.Path.home() / "sets"
+
+
+def test_a_cache_folder_that_cannot_be_written_is_done_without(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "cache"
+    monkeypatch.setattr(_cli, "CACHE_DIR", types.SimpleNamespace(value=folder))
+    _cli.cache_dir.cache_clear()
+    found = _cli.cache_dir()
+    _cli.cache_dir.cache_clear()
+    assert found.is_dir() and found != folder
+    assert f"{folder} cannot be written" in capsys.readouterr().err
 
 
 def test_names_that_no_folder_can_have_are_replaced_and_differ():

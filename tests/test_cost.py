@@ -222,6 +222,7 @@ def test_results_record_the_chosen_gradient(tmp_path, compiled, monkeypatch):
     monkeypatch.setattr(report, "score", lambda *_: evaluation)
     monkeypatch.setattr(report, "random_real", lambda *_: evaluation)
     state, _, _ = cost.step_inputs(chosen, 10)
+    state = state._replace(step=np.int32(asked.config.distill.iterations))
     report.finish(chosen, data, workdir, Initial(state.synthetic, None, {}), state, {})
 
     provenance = distilled_set.read(tmp_path / "distilled.npz").provenance

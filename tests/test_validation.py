@@ -49,6 +49,12 @@ REFUSED = [
     ("", {"distill.log_every": 0}, "distill.log_every = 0"),
     ("", {"distill.lr_img": NAN}, "distill.lr_img is not a number"),
     ("", {"guard.max_step_size_change": 1.0}, "must be above 1"),
+    ("", {"distill.lr_img": -1.0}, "distill.lr_img = -1.0"),
+    ("", {"distill.momentum_y": 1.0}, "distill.momentum_y = 1.0"),
+    ("", {"distill.optimizer_img": "adamw"}, "known are sgd, adam"),
+    ("", {"experts.num_experts": 0}, "experts.num_experts = 0"),
+    ("", {"augment.families": ("crop,flip",)}, r"augment.families=\"\('crop', 'flip'\)"),
+    ("", {"data.mean": ("",)}, r"data.mean=\"\(\)"),
 ]
 
 

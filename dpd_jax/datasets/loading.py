@@ -72,7 +72,10 @@ def load(
     """
     splits, keys = (train_split, test_split), (image_key, label_key)
     if source == "digits":
-        return _load_digits(name, splits, keys)
+        digits = _load_digits(name, splits, keys)
+        if progress:
+            progress(1.0, doing="reading digits")
+        return digits
     if source == "tfds":
         from dpd_jax.datasets import prepared  # TFDS takes seconds to import.
 

@@ -1,5 +1,6 @@
 """Names and values of config fields, for messages, tables and folder names."""
 
+import ast
 import hashlib
 import re
 from collections.abc import Mapping
@@ -39,6 +40,14 @@ def text(value: Any) -> str:
     if isinstance(value, tuple):
         return "+".join(map(text, value)) or "none"
     return str(value)
+
+
+def literal(text: str) -> Any:
+    """The value of a Python literal; any other text is itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def summary(values: Mapping[str, Any], config: ConfigDict) -> str:

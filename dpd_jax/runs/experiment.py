@@ -48,7 +48,7 @@ class Experiment(NamedTuple):
     @classmethod
     def from_config(cls, config: ConfigDict) -> "Experiment":
         """Builds and checks all that a config describes; raises UserError if it is invalid."""
-        validation.check_choices(config)
+        validation.check_values(config)
         network = networks.create(
             image_shape=tuple(config.image_shape),
             num_classes=config.num_classes,

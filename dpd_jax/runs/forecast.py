@@ -3,6 +3,7 @@
 import math
 import pathlib
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -33,6 +34,7 @@ def forecast(
     Raises:
       UserError: if no gradient fits the budget, or an outer step does not fit the device.
     """
+    start = time.monotonic()
     missing = expert_training.missing(experiment, store)
     steps = steps_left(experiment, workdir)
     experiment = choose_gradient(experiment, workdir, steps)
@@ -45,7 +47,11 @@ def forecast(
     memory = peak_memory_bytes()
     if _on_host():
         memory += max(_cache_bytes(experiment) if steps > 0 else 0, snapshots)
-    console.say(f"  in all     {long(total)}; memory at most about {gigabytes(memory)}")
+    spent = long(time.monotonic() - start)
+    console.say(
+        f"  in all     {long(total)} from now on, after {spent} for this forecast, most of it to "
+        f"compile; memory at most about {gigabytes(memory)}"
+    )
     return experiment
 
 
@@ -209,13 +215,21 @@ def gradient_name(student: Student) -> str:
 
 
 def _first_that_fits(experiment: Experiment, budget: float) -> Experiment:
+    cached = "the process, its data and distill.cache_gigabytes"
+    held = cached if _on_host() else "arrays that are already on the device"
+    if (before := _other_bytes(experiment)) >= budget:
+        raise UserError(
+            f"distill.memory_gigabytes = {budget / 1e9:g} is too little: {held} take "
+            f"{gigabytes(before)} before any outer step. Raise it, or lower "
+            "distill.cache_gigabytes."
+        )
     other, tried, least = 0, "", math.inf
     for candidate in exact_gradients(experiment):
         name = gradient_name(candidate.student)
         with console.note(f"memory: compiling {name}"):
             step = cost.step_bytes(candidate)
         # Measured once, after the first compilation: the compiler takes memory too.
-        other = other or cost.memory_in_use() + (_cache_bytes(experiment) if _on_host() else 0)
+        other = other or _other_bytes(experiment)
         size = other + step
         if size <= budget:
             console.say(
@@ -225,14 +239,17 @@ def _first_that_fits(experiment: Experiment, budget: float) -> Experiment:
             return candidate
         tried += f"{'; ' if tried else ''}{name} needs {gigabytes(size)}"
         least = min(least, size)
-    cached = "the process, its data and distill.cache_gigabytes"
     raise UserError(
         f"distill.memory_gigabytes = {budget / 1e9:g} is too little for an exact gradient: "
-        f"{tried}. Each includes {gigabytes(other)} for "
-        f"{cached if _on_host() else 'arrays that are already on the device'}. "
+        f"{tried}. Each includes {gigabytes(other)} for {held}. "
         f"{gigabytes(least)} would be enough; or lower student.batch_syn, network.width or "
         "distill.cache_gigabytes."
     )
+
+
+def _other_bytes(experiment: Experiment) -> int:
+    """Bytes in use now, and those of the cache of expert epochs if it shares this memory."""
+    return cost.memory_in_use() + (_cache_bytes(experiment) if _on_host() else 0)
 
 
 def _cache_bytes(experiment: Experiment) -> int:

@@ -42,13 +42,14 @@ def run(
     """
     with locks.alone(workdir.path, "--workdir"):
         # Another process may have finished it before this one had the lock.
-        finished = report.finished if evaluated else report.distilled
+        finished = report.complete if evaluated else report.distilled
         if not finished(workdir, experiment.config):
             _run(experiment, workdir, sources, evaluated)
 
 
 def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: bool) -> None:
     config = experiment.config
+    experiment.outer_step()  # Refuses devices that are not there, before data is read.
     data = sources.data(config)
     start = time.monotonic()
     store, epochs = sources.store(experiment, data)
@@ -112,7 +113,8 @@ class Loop:
         if first == config.iterations:
             return state, spent
 
-        bar = console.Bar("distil", config.iterations, unit=" steps", initial=first)
+        total = max(first, config.iterations)
+        bar = console.Bar("distil", total, unit=" steps", initial=first)
         with bar, _interruptible() as asked:
             # The metrics of a step are read while the next step runs.
             previous: tuple[int, Metrics, ArrayLike] | None = None
@@ -138,13 +140,10 @@ class Loop:
         latest = self._workdir.checkpoints.latest()
         if latest is None:
             return fresh, 0.0
-        if latest > self._experiment.config.distill.iterations:
-            raise UserError(
-                f"{self._workdir.path} is already at step {latest}, beyond distill.iterations = "
-                f"{self._experiment.config.distill.iterations}. Name another --workdir."
-            )
         state, seconds = self._workdir.checkpoints.load(latest, (fresh, np.float32(0)))
-        console.say(f"continuing from step {latest}.")
+        asked = self._experiment.config.distill.iterations
+        beyond = f", which is beyond distill.iterations = {asked}" if latest > asked else ""
+        console.say(f"continuing from step {latest}{beyond}.")
         return state, float(seconds)
 
     def _watch(self, bar: console.Bar, step: int, metrics: Metrics, epochs: ArrayLike) -> None:

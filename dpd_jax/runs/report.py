@@ -21,17 +21,34 @@ from dpd_jax.synthetic import SyntheticSet
 
 
 def finished(workdir: Workdir, config: ConfigDict) -> bool:
-    """Whether there is a report of this evaluation after this many iterations."""
+    """Whether the files of this evaluation are there, after as many iterations or more.
+
+    A run that was extended is finished for the command that began it, too.
+    """
     report = load(workdir)
-    if report is None:
+    if report is None or report["steps"] < config.distill.iterations:
         return False
-    asked = report["asked"]
-    stored = {"distill": {"iterations": asked["iterations"]}, "evaluate": asked["evaluate"]}
+    if not all((workdir.path / name).is_file() for name in ("distilled.npz", "images.png")):
+        return False
+    iterations = {"distill": {"iterations": config.distill.iterations}}
+    stored = iterations | {"evaluate": report["asked"]["evaluate"]}
     return identity.of_evaluation(stored) == identity.of_evaluation(config)
 
 
+def complete(workdir: Workdir, config: ConfigDict) -> bool:
+    """Whether the run is finished and its set is as it was written; reads the whole set."""
+    if not finished(workdir, config):
+        return False
+    try:
+        distilled_set.read(workdir.path / "distilled.npz")
+    except UserError as error:
+        console.say(f"the set is made again, because {error}")
+        return False
+    return True
+
+
 def distilled(workdir: Workdir, config: ConfigDict) -> bool:
-    """Whether distilled.npz is there, and is the set after this many iterations."""
+    """Whether distilled.npz is there, and is the set after so many iterations; reads it."""
     try:
         made = distilled_set.read(workdir.path / "distilled.npz").provenance["config"]
     except UserError:  # Missing, or damaged: the run writes it again.
@@ -201,7 +218,7 @@ def summary(workdir: Workdir) -> str:
     return "\n".join(
         [
             f"{report['method']} on {report['dataset']}, {report['ipc']} image(s) per class, seed "
-            f"{report['seed']}:",
+            f"{report['seed']}, {report['steps']:,} steps:",
             f"  test accuracy        {100 * ours['mean']:6.2f} ± {100 * ours['std']:.2f} %   "
             f"({len(ours['runs'])} fresh networks, last epoch)",
             f"  random real images   {100 * base['mean']:6.2f} ± {100 * base['std']:.2f} %   "

@@ -58,7 +58,7 @@ class Run:
 
         Raises the errors of `loop.run`.
         """
-        if not report.finished(self._workdir, self.experiment.config):
+        if not report.complete(self._workdir, self.experiment.config):
             loop.run(self.experiment, self._workdir, self._sources)
         return self.distilled_set()
 

@@ -9,6 +9,7 @@ import math
 
 from ml_collections import ConfigDict
 
+from dpd_jax import optimizers
 from dpd_jax.errors import UserError, check_choice, check_range
 from dpd_jax.presets import fields
 
@@ -26,6 +27,9 @@ EXPERT_INITS = ("correct", "herding", "kcenter", "kmeans", *FORGETTING_INITS)
 EXPERT_LABELS = ("expert", "experts")
 
 _CHOICES = {
+    "distill.optimizer_img": tuple(optimizers.OPTIMIZERS),
+    "distill.optimizer_y": tuple(optimizers.OPTIMIZERS),
+    "distill.optimizer_lr": tuple(optimizers.OPTIMIZERS),
     "synthetic.init": ("real", "noise", *EXPERT_INITS),
     "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS),
     "synthetic.cluster_by": ("features", "logits"),
@@ -50,11 +54,15 @@ _RANGES = {
         "synthetic.clusters",
         "distill.iterations",
         "distill.threshold",
+        "distill.lr_img",
+        "distill.lr_y",
+        "distill.lr_lr",
         "distill.cache_gigabytes",
         "distill.memory_gigabytes",
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
     ),
+    "[0, 1)": ("distill.momentum_img", "distill.momentum_y", "distill.momentum_lr"),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
         "data.zca_epsilon",
@@ -66,16 +74,23 @@ _RANGES = {
 }
 
 
-def check_choices(config: ConfigDict) -> None:
-    """Raises UserError for an unknown name of an option."""
+def check_values(config: ConfigDict) -> None:
+    """Raises UserError for the first value that is invalid by itself."""
     values = fields.flat(config)
+    for field, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"{field} is not a number (nan).")
+        if isinstance(value, tuple):
+            _check_tuple(field, value)
     for field, known in _CHOICES.items():
         check_choice(field, values[field], known)
+    for interval, bounded in _RANGES.items():
+        for field in bounded:
+            check_range(field, values[field], interval)
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError, with the reason, for the first invalid value or combination."""
-    _check_values(config)
+    """Raises UserError, with the reason, for the first invalid combination of values."""
     _check_classes(config)
     _check_matching(config.matching)
     _check_initialization(config)
@@ -122,14 +137,15 @@ def unread(config: ConfigDict) -> dict[str, float | str | bool]:
     return found if config.matching.pruning_rate else found | {"matching.metric": "absolute"}
 
 
-def _check_values(config: ConfigDict) -> None:
-    values = fields.flat(config)
-    for field, value in values.items():
-        if isinstance(value, float) and math.isnan(value):
-            raise UserError(f"{field} is not a number (nan).")
-    for interval, bounded in _RANGES.items():
-        for field in bounded:
-            check_range(field, values[field], interval)
+def _check_tuple(field: str, value: tuple) -> None:
+    """Refuses what --config.field=a,b and --config.field= give: one text."""
+    for part in value:
+        if isinstance(part, str) and (not part or "," in part):
+            parts = tuple(fields.literal(item) for item in part.split(",") if item)
+            raise UserError(
+                f"{field} = {part!r} is one text. Several values are written "
+                f'--config.{field}="{parts or ("a", "b")}", none is written --config.{field}="()".'
+            )
 
 
 def _check_classes(config: ConfigDict) -> None:

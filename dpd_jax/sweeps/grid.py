@@ -136,7 +136,8 @@ def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
     for product in products:
         for field in product.keys() & over.keys():
             raise UserError(f"{field} is both in the --sweep file and in --over; give it once.")
-    return tuple(product | over for product in products) if products else (over,)
+    both = tuple(product | over for product in products) if products else (over,)
+    return tuple(product for product in both if product)
 
 
 def _setting(base: Base, given: dict[str, Any]) -> Setting:
@@ -191,14 +192,7 @@ def _tuple(text: str) -> tuple:
     """Parses a+b, or ("a", "b") in Python syntax; () or none is empty."""
     if text.startswith("("):
         return tuple(ast.literal_eval(text))
-    return tuple(_literal(part) for part in text.split("+")) if text != "none" else ()
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    return tuple(fields.literal(part) for part in text.split("+")) if text != "none" else ()
 
 
 _PARSERS: dict[type, Callable[[str], Any]] = {

@@ -24,7 +24,7 @@ def distill(*arguments):
         ("--config.method=mtt", ["--config=configs/digits_ipc1.py:mtt"]),
         ("--config=configs/digits_ipc1.py:dmp", ["dmp", "dpd"]),
         ("--config=configs/digits_ipc7.py", ["digits_ipc7", "digits_ipc1"]),
-        ("--config=configs/", ["no config file configs", "digits_ipc1"]),
+        ("--config=configs/", ["configs is a folder", "digits_ipc1"]),
         ("--confg=1", ["confg"]),
         ("--lr_img=1", ["no flag --lr_img", "Did you mean --config.distill.lr_img?"]),
     ],

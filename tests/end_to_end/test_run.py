@@ -52,8 +52,25 @@ def test_the_same_command_again_has_nothing_to_do(finished, tmp_path):
     assert (workdir / "distilled.npz").stat().st_mtime_ns == before
 
 
+def test_lost_files_of_a_finished_run_are_made_again(finished, tmp_path):
+    workdir = shutil.copytree(finished.workdir, tmp_path / "run")
+    (workdir / "images.png").unlink()
+    (workdir / "distilled.npz").write_bytes(b"damaged")
+    status, text = commands.run_copy(
+        "distill",
+        *commands.TINY,
+        "--config.distill.iterations=20",  # The run was extended to 24 since.
+        f"--workdir={workdir}",
+        f"--experts_dir={finished.experts}",
+    )
+    assert status == 0 and "continuing from step 24, which is beyond" in text, text
+    assert_same_set(workdir, finished.workdir)
+    assert (workdir / "images.png").exists()
+
+
 def test_help_shows_all_flags():
-    _, text = commands.run_copy("sweep", "--help")
+    status, text = commands.run_copy("sweep", "--help")
+    assert status == 0
     flags = ("config", "data_dir", "experts_dir", "cache_dir", "workdir", "over")
     assert all(f"\n  --{flag}: " in text for flag in flags), text
 
