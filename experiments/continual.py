@@ -88,8 +88,12 @@ def main() -> None:
 def _settings() -> dict[str, Experiment]:
     """The experiments that make memories, by method."""
     base = _cli.sweep_base()
-    if "seed" in base.overrides:
-        raise UserError("--config.seed has no effect here: class order s has the seed s. Leave it.")
+    for field, instead in (
+        ("seed", "class order s has the seed s; --orders=5 says how many there are"),
+        ("evaluate.num_networks", "--num_networks=3 says how many"),
+    ):
+        if field in base.overrides:
+            raise UserError(f"--config.{field} has no effect here: {instead}.")
     methods: grid_lib.Product = {grid_lib.METHOD: tuple(METHODS.value)} if METHODS.value else {}
     experiments = [setting.experiment for setting in grid_lib.make(base, (methods,))]
     return {experiment.config.method: experiment for experiment in experiments}
@@ -101,13 +105,8 @@ def _judged(experiment: Experiment) -> Experiment:
         return experiment
     config = protocols.apply(experiment.config, PROTOCOL.value)
     _, given = _cli.given_config()
-    config.update_from_flattened_dict(
-        {
-            name: value
-            for name, value in given.items()
-            if name in protocols.PROTOCOLS[PROTOCOL.value]
-        }
-    )
+    both = given.keys() & protocols.PROTOCOLS[PROTOCOL.value].keys()
+    config.update_from_flattened_dict({name: given[name] for name in both})
     return Experiment.from_config(config)
 
 

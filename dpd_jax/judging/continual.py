@@ -131,7 +131,6 @@ class Judge:
         Raises:
           UserError: a memory is missing or damaged, or the learning rate cannot be used.
         """
-        experiment, config = self._experiment, self._experiment.config
         rows: list[Row] = []
         seen: list[int] = []
         sets: list[DistilledSet] = []
@@ -142,33 +141,43 @@ class Judge:
             sets.append(made)
             seen += task.classes
             images.append(in_space_of(sets[0], made))
-            labels.append(over_all_classes(made.label_logits, task.classes, config.num_classes))
-            tested = np.isin(self._dataset.test_labels, seen)
+            num_classes = self._experiment.config.num_classes
+            labels.append(over_all_classes(made.label_logits, task.classes, num_classes))
             settings = self._settings(task, sets)
-            root = jax.random.fold_in(jax.random.key(task.order), keys.EVALUATION)
-            for i in range(len(self._results.accuracies(settings)), self._num_networks):
-                done = task.step * self._num_networks + i
-                found = evaluate.evaluate(
-                    experiment.network,
-                    experiment.protocol,
-                    experiment.augmentation,
-                    np.concatenate(images),
-                    np.concatenate(labels),
-                    settings["learning_rate"],
-                    sets[0].to_model_space(self._dataset.test_images[tested]),
-                    self._dataset.test_labels[tested],
-                    jax.random.fold_in(jax.random.fold_in(root, task.step), i),
-                    num_networks=1,
-                    at_once=1,
-                    test_batch=config.evaluate.test_batch,
-                    progress=functools.partial(_tell, progress, done, task),
-                )
-                self._results.add(settings, float(found.accuracies[0]))
+            if len(self._results.accuracies(settings)) < self._num_networks:
+                tested = np.isin(self._dataset.test_labels, seen)
+                test = sets[0].to_model_space(self._dataset.test_images[tested])
+                arrays = np.concatenate(images), np.concatenate(labels), test
+                self._train(task, settings, *arrays, self._dataset.test_labels[tested], progress)
             accuracies = self._results.accuracies(settings)[: self._num_networks]
             rate = settings["learning_rate"]
             rows.append(Row(task.method, task.order, task.step, len(seen), rate, accuracies))
-            progress((task.step + 1) * self._num_networks, task.label)
+            progress(len(rows) * self._num_networks, task.label)
         return rows
+
+    def _train(self, task: Task, settings, images, labels, test, test_labels, progress) -> None:
+        """Trains and tests the networks that the results lack, and adds them."""
+        experiment = self._experiment
+        root = jax.random.fold_in(jax.random.key(task.order), keys.EVALUATION)
+        root = jax.random.fold_in(root, task.step)
+        for number in range(len(self._results.accuracies(settings)), self._num_networks):
+            done = task.step * self._num_networks + number
+            found = evaluate.evaluate(
+                experiment.network,
+                experiment.protocol,
+                experiment.augmentation,
+                images,
+                labels,
+                settings["learning_rate"],
+                test,
+                test_labels,
+                jax.random.fold_in(root, number),
+                num_networks=1,
+                at_once=1,
+                test_batch=experiment.config.evaluate.test_batch,
+                progress=functools.partial(_tell, progress, done, task),
+            )
+            self._results.add(settings, float(found.accuracies[0]))
 
     def _settings(self, task: Task, sets: Sequence[DistilledSet]) -> dict[str, Any]:
         """All that determines the accuracies on the sets so far, and is stored with them."""

@@ -3,7 +3,7 @@
 from tests.end_to_end import commands
 
 TINY = (
-    *commands.TINY,
+    *(argument for argument in commands.TINY if "num_networks" not in argument),
     "--config.distill.iterations=2",
     "--config.evaluate.epochs=2",
     "--orders=1",
@@ -40,6 +40,7 @@ def test_what_does_not_go_together_is_refused(tmp_path):
         ("--steps=3", "3 steps do not divide 10 classes", "1, 2, 5"),
         ("--methods=dpd,dmp", "'dmp'", "Did you mean"),
         ("--config.seed=1", "class order s has the seed s"),
+        ("--config.evaluate.num_networks=1", "--num_networks=3"),
         ("--protocol=dn", "protocol 'dn' is unknown", "dm"),
     ):
         status, text = commands.run_copy("continual", *TINY, argument, f"--workdir={tmp_path}")
