@@ -44,6 +44,7 @@ REFUSED = [
     ("pad", {"data_schedule.removal_epochs": (2,)}, "none be below addition_end_epoch = 4"),
     ("", {"synthetic.step_size": -0.1}, "synthetic.step_size = -0.1"),
     ("", {"synthetic.label_epoch": -2}, "label_epoch = -2"),
+    ("forgetting", {"synthetic.label_epoch": 1}, "Raise it to 2 at least"),
     ("", {"matching.ratio_signed": False}, "ratio_signed = False has no effect"),
     ("", {"evaluate.learning_rate": -1.0}, "evaluate.learning_rate = -1.0"),
     ("", {"distill.log_every": 0}, "distill.log_every = 0"),

@@ -243,4 +243,4 @@ def _forecast(judges, orders, sources: StepSources) -> None:
             seconds = judge.seconds(networks.tolist())
             console.say(f"  {method}: {networks.sum()} networks, {forecast.long(seconds)}")
             total += seconds
-    console.say(f"  in all {forecast.long(total)}")
+    console.say(f"  in all {forecast.long(total)}, compilation not counted")

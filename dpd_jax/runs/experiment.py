@@ -124,21 +124,20 @@ class Experiment(NamedTuple):
 
         Outer steps match trajectories, and experts may choose or label the first images.
         """
-        epochs: set[int] = set()
+        epochs = set(self.epochs_of_forgetting)
         if self.config.distill.iterations:
             epochs.update(range(self.curriculum.last_epoch + 1))
         chosen = self.config.synthetic.init in validation.EXPERT_INITS
         labelled = self.config.synthetic.labels in validation.EXPERT_LABELS
         if chosen or labelled:
             epochs.add(self.label_epoch)
-        if self.config.synthetic.init in validation.FORGETTING_INITS:
-            epochs.update(self.epochs_of_forgetting)
         return tuple(sorted(epochs))
 
     @property
     def epochs_of_forgetting(self) -> range:
-        """The expert epochs between which forgotten images are counted."""
-        return range(1, self.label_epoch + 1)
+        """The expert epochs between which forgotten images are counted; empty if they are not."""
+        counted = self.config.synthetic.init in validation.FORGETTING_INITS
+        return range(1, self.label_epoch + 1 if counted else 1)
 
     @property
     def experts_read(self) -> range:

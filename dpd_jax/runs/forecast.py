@@ -61,8 +61,10 @@ def steps_left(experiment: Experiment, workdir: Workdir) -> int:
 
 
 def distillation(experiment, data, store: TrajectoryStore, missing, epochs, steps: int) -> float:
-    """Prints the cost of the missing experts and of the outer steps; returns its seconds."""
+    """Prints the cost of the missing experts, the first set and the outer steps; its seconds."""
     total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
+    if passes := len(experiment.epochs_of_forgetting):
+        total += _forecast_forgetting(experiment, data, passes)
     return total + (_forecast_steps(experiment, steps) if steps > 0 else 0.0)
 
 
@@ -81,6 +83,14 @@ def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs)
         + ("" if size < free else f", WHERE ONLY {gigabytes(free)} ARE FREE")
     )
     return steps * seconds
+
+
+def _forecast_forgetting(experiment: Experiment, data: RunData, passes: int) -> float:
+    """Prints the cost of counting forgotten images; returns its seconds."""
+    console.say("  forgetting ", end="")
+    seconds = passes * cost.test_seconds(experiment, data.train)
+    console.say(f"{passes} passes over the training images: {long(seconds)}")
+    return seconds
 
 
 def _forecast_steps(experiment: Experiment, steps: int) -> float:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import coreset, synthetic
-from dpd_jax.runs import console, expert_training, validation
+from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.storage.trajectories import TrajectoryStore
@@ -92,8 +92,7 @@ def _real_indices(experiment, data, store, used, key) -> tuple[np.ndarray, int |
 
     expert_key, choice_key = jax.random.split(key)
     expert = _random_expert(used, expert_key)
-    forgetting = config.synthetic.init in validation.FORGETTING_INITS
-    choose = _by_forgetting if forgetting else _by_features
+    choose = _by_forgetting if experiment.epochs_of_forgetting else _by_features
     return choose(experiment, data, store, expert, choice_key), expert
 
 

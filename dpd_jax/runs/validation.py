@@ -193,6 +193,11 @@ def _check_initialization(config: ConfigDict) -> None:
             f"synthetic.label_epoch = {synthetic.label_epoch} must be an expert epoch, or -1 for "
             "the last matched epoch."
         )
+    if synthetic.init in FORGETTING_INITS and 0 <= synthetic.label_epoch < 2:
+        raise UserError(
+            f"synthetic.init = {synthetic.init!r} counts what an expert forgets from epoch 1 to "
+            f"synthetic.label_epoch = {synthetic.label_epoch}. Raise it to 2 at least."
+        )
 
 
 def _check_learning(config: ConfigDict) -> None:
