@@ -67,13 +67,17 @@ class Augmentation:
             check_range(f"augment.{name}", getattr(self, name), "[0, 1]")
 
 
-def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> jax.Array:
+def augment(
+    key: jax.Array, images: jax.Array, augmentation: Augmentation, *, shared: bool = False
+) -> jax.Array:
     """Applies one randomly drawn family to a batch, with parameters drawn for each image.
 
     Args:
       key: randomness of the family and its parameters.
       images: [b, h, w, c] in model space, h = w; the result has the same shape and dtype.
       augmentation: the families and their strengths; static under jit.
+      shared: whether all images have the same parameters. Then two batches that are augmented with
+        the same key are augmented in the same way (the siamese form of DSA and DM).
 
     Raises:
       UserError: if the images are not square.
@@ -88,7 +92,8 @@ def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> ja
             "resize the data set, or set augment.families=()."
         )
     family_key, draws_key = jax.random.split(key)
-    uniforms = jax.random.uniform(draws_key, (count, 3))
+    uniforms = jax.random.uniform(draws_key, (1 if shared else count, 3))
+    uniforms = jnp.broadcast_to(uniforms, (count, 3))
     branches = [
         functools.partial(_APPLY[family], settings=augmentation) for family in augmentation.families
     ]

@@ -37,12 +37,12 @@ def classes(num_classes: int, ipc: int) -> np.ndarray:
     return np.repeat(np.arange(num_classes, dtype=np.int32), ipc)
 
 
-def onehot_labels(classes: np.ndarray, num_classes: int, scale: float) -> jax.Array:
+def onehot_labels(classes: np.ndarray | jax.Array, num_classes: int, scale: float) -> jax.Array:
     """Logits [n, k], `scale` at the class and 0 elsewhere: soft labels that can be learned."""
     return scale * jax.nn.one_hot(classes, num_classes)
 
 
-def hard_labels(classes: np.ndarray, num_classes: int) -> jax.Array:
+def hard_labels(classes: np.ndarray | jax.Array, num_classes: int) -> jax.Array:
     """Logits [n, k] whose softmax in float32 is exactly the one-hot label."""
     return onehot_labels(classes, num_classes, 1000.0)
 

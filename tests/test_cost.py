@@ -11,7 +11,6 @@ import pytest
 from configs import digits_ipc1
 from dpd_jax import experts
 from dpd_jax.datasets import whitening
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import cost, forecast, report
@@ -20,6 +19,7 @@ from dpd_jax.runs.initialization import Initial
 from dpd_jax.runs.workdir import Workdir
 from dpd_jax.storage import distilled_set
 from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 IMAGES = 200
 NESTED_SAVES = 1_000_000  # bytes, in `step_bytes` of the fixture below

@@ -17,12 +17,12 @@ import numpy as np
 from dpd_jax import flops
 from dpd_jax.benchmarks import device, timing
 from dpd_jax.benchmarks.timing import Work
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.runs import console, cost
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage import trajectories
 from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 _EVALUATED_IMAGES = 100  # About this many pass through a network in a timed call.
 _READS = 20  # The host time of a step is the median of these.

@@ -14,7 +14,7 @@ import numpy as np
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, expert_training, forecast, loop, report
+from dpd_jax.runs import console, expert_training, forecast, loop, real_reader, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import SharedSources
 from dpd_jax.runs.workdir import Workdir
@@ -114,8 +114,8 @@ def seconds(tasks: Sequence[Task], sources: StepSources) -> float:
         missing = [task for task in tasks if task.method == method and not task.done]
         if not missing:
             continue
-        experiment = missing[0].experiment
-        data = sources.data(experiment.config)
+        data = sources.data(missing[0].experiment.config)
+        experiment = real_reader.with_real_batch(missing[0].experiment, data)
         store, epochs = sources.store(experiment, data)
         experts = expert_training.missing(experiment, store)
         steps = experiment.config.distill.iterations

@@ -161,6 +161,8 @@ class NormActivatePool(nn.Module):
 
 
 class Block(nn.Module):
+    """Convolution, norm, activation and pooling. Records its maps if "maps" is mutable."""
+
     width: int
     norm: str
     activation: str
@@ -173,12 +175,22 @@ class Block(nn.Module):
         x = Convolution(
             self.width, self.padding, self.convolution, self.norm == "instance", name="conv"
         )(x)
-        published = (self.norm, self.pooling) == ("instance", "average")
+        recorded = self.is_mutable_collection("maps") and not self.is_initializing()
+        published = (self.norm, self.pooling) == ("instance", "average") and not recorded
         if published and self.activation in SLOPES and norm_activate_pool.fits(x.shape):
             return NormActivatePool(SLOPES[self.activation], name="norm")(x)
+        maps = [x]
         if self.norm != "none":
             x = Norm(self.norm, name="norm")(x, use_running_stats=use_running_stats)
-        return POOLINGS[self.pooling](ACTIVATIONS[self.activation](x))
+            maps.append(x)
+        x = ACTIVATIONS[self.activation](x)
+        maps.append(x)
+        if self.pooling != "none":
+            x = POOLINGS[self.pooling](x)
+            maps.append(x)
+        if recorded:
+            self.variable("maps", "maps", tuple).value = tuple(maps)
+        return x
 
 
 class Linear(nn.Module):

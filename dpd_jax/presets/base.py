@@ -145,6 +145,23 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         perturbation=0.0,  # alpha: noise on the initial convolution kernels; 0 = off
         perturbation_form="filter",  # noise norm relative to each "filter" or to the "tensor"
     )
+    config.objective = dict(
+        # What outer steps match: expert "trajectory", "gradient" (DC, DSA) or "distribution" (DM).
+        # The last two compare each class of the set with real images, on networks of their own;
+        # they read no experts and nothing of `alignment` and `curriculum`.
+        name="trajectory",
+        real_batch=256,  # real images of each class per step, as far as the class has them
+        augment=True,  # augments real and synthetic images of a class in the same way
+        updates=0,  # "gradient": updates of the images (outer steps) on one network; 0 = ipc
+        # "gradient": epochs of the network on the set between two updates, with batches of
+        # student.batch_syn at the step size; -1 = DC's: 1 for ipc 1, 50 for 10, 10 for 50,
+        # interpolated between the program's values
+        epochs=-1,
+        depth_unit="row",  # "gradient": the mask "depth" leaves out each "row" or each "tensor"
+        layers="last",  # "distribution": compares the features of the "last" layer or maps of "all"
+        excluded="hardest",  # PAD's FIEX: real images left out, by EL2N: "hardest" or "easiest"
+        excluded_ratio=0.0,  # share of each class left out; scores are those of `data_schedule`
+    )
     config.curriculum = dict(  # start epochs are uniform on T-..T
         expert_epochs=_required(int),  # M, epochs from the start to the target
         min_start_epoch=_required(int),  # T-
@@ -155,6 +172,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     )
     config.matching = dict(
         # DPD: share of the weights left out of the loss, the largest differences first; 0 = none.
+        # With objective "gradient": share of the rows (output units) of all gradients.
         pruning_rate=_required(float),
         metric="absolute",  # the difference by which pruning ranks
         masks=(),  # what else is left out: "depth", "loss", "ratio"
@@ -194,7 +212,8 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         checkpoint_every=100,  # steps
     )
     config.guard = dict(  # undoes outer steps that diverge
-        max_loss=10.0,  # 1 = distance from start to target; mean over matched epochs
+        # 1 = distance from start to target; mean over matched epochs. For trajectories only.
+        max_loss=10.0,
         max_step_size_change=2.0,  # largest factor in one step
         max_step_size_ratio=100.0,  # largest factor since the first step
         max_image_change=1.0,  # root mean square in one step; images vary by less than 1

@@ -79,6 +79,28 @@ _PAD: Changes = {
 }
 
 
+def _matched(objective: dict[str, Any], init: str, lr_img: float) -> Changes:
+    """Hard labels that stay as they are, and images that SGD learns without experts."""
+    return {
+        "objective": objective,
+        "synthetic": {"init": init, "labels": "hard"},
+        "distill": {
+            "threshold": 0.0,
+            "optimizer_img": "sgd",
+            "lr_img": lr_img,
+            "momentum_img": 0.5,
+            "lr_y": 0.0,
+            "lr_lr": 0.0,
+        },
+    }
+
+
+# DC starts from noise and augments nothing; DSA starts from real images and augments them.
+_DC = _matched({"name": "gradient", "augment": False}, "noise", 0.1)
+_DSA = _matched({"name": "gradient", "augment": True}, "real", 0.1)
+_DM = _matched({"name": "distribution"}, "real", 1.0)
+
+
 def _subset(init: str) -> Changes:
     """A baseline: real images with hard labels, which stay as they are.
 
@@ -107,6 +129,11 @@ METHODS: dict[str, Changes] = {
     "ddpp": _DDPP,
     "pad": _PAD | {"matching": _PAD["matching"] | _UNPRUNED},
     "pad+": _PAD,
+    "dc": _DC | {"matching": _UNPRUNED},
+    "dc+": _DC,
+    "dsa": _DSA | {"matching": _UNPRUNED},
+    "dsa+": _DSA,
+    "dm": _DM | {"matching": _UNPRUNED},
     "random": _subset("real"),
     "herding": _subset("herding"),
     "kmeans": _subset("kmeans"),
@@ -123,6 +150,9 @@ PUBLISHED = {
     "ast": published.AST,
     "ddpp": published.DDPP,
     "pad": published.PAD,
+    "dc": published.DC,
+    "dsa": published.DC,
+    "dm": published.DM,
 }
 
 

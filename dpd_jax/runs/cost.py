@@ -12,16 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpd_jax import distill, evaluate, experts, synthetic
-from dpd_jax.distill import DistillState, Metrics, TrajectorySegment
+from dpd_jax import evaluate, experts, synthetic
+from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
 from dpd_jax.networks import Network
+from dpd_jax.objective import RealBatch
 from dpd_jax.runs import machine
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import device_memory_bytes
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 _LONG = 1.0  # seconds; longer calls are timed once, shorter ones several times
 _EXPERT_STEPS = 3  # timed together
@@ -115,14 +117,20 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 def step_inputs(
     experiment: Experiment, num_images: int
-) -> tuple[DistillState, TrajectorySegment, jax.Array]:
+) -> tuple[DistillState, TrajectorySegment | RealBatch, jax.Array]:
     """Arguments of an outer step on a set of this many images."""
     network, segments = experiment.network, experiment.config.distill.segments
     first = random_set(network, num_images)
     first = first._replace(step_size=jnp.float32(experiment.outer.initial_step_size))
-    params = random_weights(network, segments, len(experiment.student.alignment.offsets))
-    segment = TrajectorySegment(params, np.zeros(segments, np.int32))
-    return distill.init(first, experiment.outer), segment, jax.random.key(0)
+    inputs: TrajectorySegment | RealBatch
+    if experiment.objective.matches_trajectories:
+        params = random_weights(network, segments, len(experiment.student.alignment.offsets))
+        inputs = TrajectorySegment(params, np.zeros(segments, np.int32))
+    else:
+        counts = network.num_classes, experiment.objective.real_batch
+        real = random_set(network, math.prod(counts)).images
+        inputs = RealBatch(real.reshape(*counts, *network.image_shape))
+    return experiment.first_state(first), inputs, jax.random.key(0)
 
 
 def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metrics]:

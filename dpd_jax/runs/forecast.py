@@ -96,7 +96,9 @@ def _forecast_forgetting(experiment: Experiment, data: RunData, passes: int) -> 
 def _forecast_steps(experiment: Experiment, steps: int) -> float:
     """Prints the cost of the outer steps; returns its seconds."""
     console.say("  distil     ", end="")
-    name = gradient_name(experiment.student)
+    name = experiment.objective.name + " matching"
+    if experiment.objective.matches_trajectories:
+        name = gradient_name(experiment.student)
     one_device = experiment.config.distill.devices == experiment.student.batch_devices == 1
     try:
         size = f" holds {gigabytes(cost.step_bytes(experiment))}" if one_device else ""
@@ -184,7 +186,7 @@ def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Exp
       UserError: if nothing fits, with the memory that each gradient needs.
     """
     budget = experiment.config.distill.memory_gigabytes
-    if not budget:
+    if not budget or not experiment.objective.matches_trajectories:
         return experiment
     noted = workdir.noted(_NOTE)
     if noted and (noted["memory_gigabytes"] == budget or steps <= 0):

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dpd_jax import distill
-from dpd_jax.distill import TrajectorySegment
+from dpd_jax import trajectory_matching
 from dpd_jax.runs import console, expert_training, initialization, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 
 class Inputs(NamedTuple):
@@ -92,7 +92,7 @@ def gradients(
     Batches and augmentation are drawn from `root`, so that they are the same for every mode.
     """
     loss = functools.partial(
-        distill.segment_loss,
+        trajectory_matching.segment_loss,
         network=experiment.network,
         student=dataclasses.replace(experiment.student, gradient=mode),
         matching=experiment.matching,

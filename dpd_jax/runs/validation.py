@@ -93,6 +93,7 @@ def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid combination of values."""
     _check_classes(config)
     _check_matching(config.matching)
+    _check_objective(config)
     _check_initialization(config)
     _check_learning(config)
     schedule = config.data_schedule
@@ -178,6 +179,47 @@ def _check_matching(matching: ConfigDict) -> None:
         raise UserError(
             f"{values}: together they can drop every weight, and the matching loss would be "
             "0/0. Their sum must be below 1."
+        )
+
+
+def _check_objective(config: ConfigDict) -> None:
+    """Refuses what gradient and distribution matching do not read, or read otherwise."""
+    name, layers = config.objective.name, config.objective.layers
+    if name == "trajectory":
+        return
+    if config.distill.lr_y > 0:
+        raise UserError(
+            f"objective.name = {name!r} learns images only, and distill.lr_y = "
+            f"{config.distill.lr_y}. Set distill.lr_y=0."
+        )
+    if config.distill.threshold > 0:
+        raise UserError(
+            f"distill.threshold = {config.distill.threshold} is a loss relative to that of a "
+            f"student at its start, which objective.name = {name!r} has not. Set it to 0."
+        )
+    for field in ("distill.segments", "distill.devices", "student.batch_devices"):
+        group, _, own = field.partition(".")
+        if config[group][own] != 1:
+            raise UserError(f"{field} = {config[group][own]} needs objective.name=trajectory.")
+    if set(config.matching.masks) - {"depth"}:
+        raise UserError(
+            f"matching.masks = {tuple(config.matching.masks)}: objective.name = {name!r} knows "
+            "only the mask 'depth'."
+        )
+    if name == "distribution" and config.matching.pruning_rate:
+        raise UserError(
+            f"matching.pruning_rate = {config.matching.pruning_rate} has no effect on "
+            "objective.name = 'distribution', which compares no weights. Set it to 0."
+        )
+    if name == "distribution" and config.matching.masks and layers != "all":
+        raise UserError(
+            f"matching.masks = {tuple(config.matching.masks)} leaves out shallow layers, but "
+            f"objective.layers = {layers!r} compares only the last. Set objective.layers=all."
+        )
+    if name == "gradient" and config.network.norm == "batch":
+        raise UserError(
+            "objective.name = 'gradient' compares one class at a time, whose batch moments are "
+            "not those of all classes. Choose another network.norm than 'batch'."
         )
 
 
