@@ -25,7 +25,7 @@ from absl import flags
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
 from dpd_jax.judging import continual, continual_table, memories
-from dpd_jax.judging.cross_architecture import Results
+from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
 from dpd_jax.runs import completion, console, run_data
 from dpd_jax.runs.experiment import Experiment

@@ -22,8 +22,8 @@ from dpd_jax import evaluate
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.judging import memories
-from dpd_jax.judging.cross_architecture import Results
 from dpd_jax.judging.memories import StepSources, Task
+from dpd_jax.judging.results import Results
 from dpd_jax.runs import console, cost, forecast, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage.distilled_set import DistilledSet
@@ -115,9 +115,7 @@ class Judge:
         experiment, config = self._experiment, self._experiment.config
         ends = []
         for classes in (config.num_classes // len(missing), config.num_classes):
-            fewer = config.copy_and_resolve_references()
-            fewer.num_classes = classes  # The network keeps its outputs.
-            epoch = cost.evaluation_epoch_seconds(experiment._replace(config=fewer), 1)
+            epoch = cost.evaluation_epoch_seconds(experiment, 1, classes * config.ipc)
             ends.append(epoch * experiment.protocol.epochs)
         ends[1] += cost.test_seconds(experiment, self._dataset.test_images.astype(np.float32))
         share = np.linspace(0, 1, len(missing))
