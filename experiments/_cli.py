@@ -69,15 +69,21 @@ CACHE_DIR = define_path(
 )
 
 
-def run(main: Callable[[], None], *reads: flags.FlagHolder, needs_config: bool = True) -> None:
+def run(
+    main: Callable[[], None],
+    *reads: flags.FlagHolder,
+    needs_config: bool = True,
+    config_of: Callable[[list[str]], str] = lambda argv: "",
+) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
-    --cache_dir, `reads` and its module's.
+    --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
+    --config where it is not typed; "" if that is for the user to type.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
-    parse = functools.partial(_parse, needs_config=needs_config)
+    parse = functools.partial(_parse, needs_config=needs_config, config_of=config_of)
     app.run(lambda argv: _guarded(main), flags_parser=parse)
 
 
@@ -120,13 +126,26 @@ def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any], data: 
     The config is that of `file`, with `overrides` {field: value} by flags; `data` is the name of
     the data set if the file leaves it open.
     """
+    stem = pathlib.Path(file.partition(":")[0]).stem
+    scale = "small" if config.reduced else ""
+    return _joined(stem, data, config.method, scale, _values(config, overrides))
+
+
+def tables_name(config: ConfigDict, arg: str, overrides: Mapping[str, Any]) -> str:
+    """As `run_name`, for runs of many configs, of which `config` is one; `arg` follows a colon."""
+    return _joined("tables", *arg.split(","), _values(config, overrides))
+
+
+def _values(config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+    """Those of the values set by flags that belong to the identity of a run."""
     run = identity.of_run(config)
     values = {name: overrides[name] for name in sorted(overrides) if name in run}
     if "data.name" in values:  # Of a path only the file.
         values["data.name"] = loading.bare_name(values["data.name"], config.data.source)
-    stem = pathlib.Path(file.partition(":")[0]).stem
-    scale = "small" if config.reduced else ""
-    parts = [stem, data, config.method, scale, fields.summary(values, config)]
+    return fields.summary(values, config)
+
+
+def _joined(*parts: str) -> str:
     return fields.folder_name("-".join(filter(None, parts)))
 
 
@@ -142,8 +161,24 @@ def fail(message: str, status: int = 2) -> None:
     sys.exit(status)
 
 
-def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
+def typed(argv: list[str], name: str) -> str | None:
+    """The text of the flag --name among arguments that are not parsed yet; None if it is absent."""
+    for place, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in (f"--{name}", f"-{name}"):
+            return value if equals else "".join(argv[place + 1 :][:1])
+    return None
+
+
+def config_is_given() -> bool:
+    """Whether --config is typed, and not given by `config_of` in `run`."""
+    return typed(sys.argv, "config") is not None
+
+
+def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
     try:
+        if typed(argv, "config") is None and (name := config_of(argv)):
+            argv = [argv[0], f"--config={name}", *argv[1:]]
         rest = flags.FLAGS(_with_config_file(argv))
         if CONFIG.value is not None:
             _refuse_labels(*given_config())

@@ -64,14 +64,7 @@ def main() -> None:
     experiment = Experiment.from_config(config)
     paths = [pathlib.Path(path).expanduser() for path in DISTILLED.value]
     made = sets.read(paths, config)
-    judges = {
-        name: networks.create(
-            image_shape=experiment.network.image_shape,
-            num_classes=config.num_classes,
-            **config.network.to_dict() | {"name": name},
-        )
-        for name in NETWORKS.value or (config.network.name,)
-    }
+    judges = cross_architecture.judges(NETWORKS.value or (config.network.name,), experiment)
     dataset = run_data.read(config, _cli.DATA_DIR.value)
     for name, each in made.items():
         if remark := sets.check_data(name, each, dataset):
