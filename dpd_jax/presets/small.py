@@ -74,3 +74,5 @@ def apply(config: ConfigDict) -> None:
         for field, limit in limits.items():
             group, name = field.split(".")
             config[group][name] = min(config[group][name], limit)
+    if config.data.train_per_class:  # Large sets start from images that an expert has learned.
+        config.data.train_per_class = max(config.data.train_per_class, 2 * config.ipc)

@@ -60,7 +60,7 @@ def csv_lines(judged: Judged, file: SweepFile) -> str:
 
 def claims(settings: Sequence[Setting], file: SweepFile) -> list[str]:
     """Lines with the paper's figures alone, where ours stand in tables of another form."""
-    figures = {setting.label: file.figures(setting) for setting in settings}
+    figures = {x.label: own for x in settings if (own := file.figures(x))}
     columns = list(dict.fromkeys(name for own in figures.values() for name in own))
     if not columns:
         return []
