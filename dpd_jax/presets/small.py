@@ -58,5 +58,6 @@ OF_DATA_SET = {
         "experts": {"num_experts": 3},
         "distill": {"iterations": 60},
         "evaluate": {"num_networks": 3, "epochs": 100, "decay_epoch": 50},
+        "search": {"real_epochs": 30},
     },
 }
