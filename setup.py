@@ -4,7 +4,8 @@ import pathlib
 
 import setuptools
 
-test = ["pytest>=8.0", "pytest-xdist>=3.5"]
+parquet = ["pyarrow>=15.0"]  # TFDS brings it along today.
+test = ["pytest>=8.0", "pytest-xdist>=3.5", *parquet]
 
 setuptools.setup(
     name="dpd_jax",
@@ -44,5 +45,13 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.10",
         "tqdm>=4.66",
     ],
-    extras_require={"test": test, "dev": [*test, "mypy>=1.18", "ruff>=0.14"]},
+    extras_require={
+        "test": test,
+        "dev": [*test, "mypy>=1.18", "ruff>=0.14"],
+        # Data sets of the Hugging Face hub, read and written.
+        "parquet": parquet,
+        # What experiments.import_pytorch and experiments.export need.
+        "torch": ["torch>=2.1"],
+        "safetensors": ["safetensors>=0.4"],
+    },
 )

@@ -5,7 +5,7 @@
 Needs no download and no accelerator. No paper uses this data set; the values are ours.
 
 Accuracy: measured 97.2 ± 0.1 % (5 networks, one seed); random real images under
-the same evaluation 96.4 ± 1.5 %.
+the same evaluation 96.4 ± 1.5 %; the best subset, `:kmeans`, 98.4 ± 0.3 % (3 seeds).
 Cost: two and a half minutes on one core, measured. Experts take 3.4 MB.
 """
 

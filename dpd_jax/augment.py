@@ -32,8 +32,8 @@ class Augmentation:
       brightness: the largest change is half of this, up or down.
       saturation: largest factor on a pixel's distance from its mean over channels.
       contrast: the factor on the distance from the image's mean is in [this, this + 1).
-      crop_ratio: largest shift, as a share of the image's side.
-      cutout_ratio: side of the hole, as a share of the image's side.
+      crop_ratio: largest shift, as a share of the image's height or width.
+      cutout_ratio: side of the hole, as a share of the image's shorter side.
       flip_probability: probability of a mirror image.
       scale_ratio: largest factor r on the sampling grid; factors are in [1/r, r).
       rotate_degrees: largest angle, to either side.
@@ -67,28 +67,24 @@ class Augmentation:
             check_range(f"augment.{name}", getattr(self, name), "[0, 1]")
 
 
-def augment(key: jax.Array, images: jax.Array, augmentation: Augmentation) -> jax.Array:
+def augment(
+    key: jax.Array, images: jax.Array, augmentation: Augmentation, *, shared: bool = False
+) -> jax.Array:
     """Applies one randomly drawn family to a batch, with parameters drawn for each image.
 
     Args:
       key: randomness of the family and its parameters.
-      images: [b, h, w, c] in model space, h = w; the result has the same shape and dtype.
+      images: [b, h, w, c] in model space; the result has the same shape and dtype.
       augmentation: the families and their strengths; static under jit.
-
-    Raises:
-      UserError: if the images are not square.
+      shared: whether all images have the same parameters. Then two batches that are augmented with
+        the same key are augmented in the same way (the siamese form of DSA and DM).
     """
     chex.assert_rank(images, 4)
     if not augmentation.families:
         return images
-    count, height, width, _ = images.shape
-    if height != width:
-        raise UserError(
-            f"the images are {height}x{width}, but augmentation needs square images. Crop, pad or "
-            "resize the data set, or set augment.families=()."
-        )
     family_key, draws_key = jax.random.split(key)
-    uniforms = jax.random.uniform(draws_key, (count, 3))
+    uniforms = jax.random.uniform(draws_key, (1 if shared else len(images), 3))
+    uniforms = jnp.broadcast_to(uniforms, (len(images), 3))
     branches = [
         functools.partial(_APPLY[family], settings=augmentation) for family in augmentation.families
     ]
@@ -160,31 +156,31 @@ def scale(images: jax.Array, uniform_x: jax.Array, uniform_y: jax.Array, ratio: 
 
 
 def rotate(images: jax.Array, uniform: jax.Array, degrees: float) -> jax.Array:
-    """Rotates images [b, h, h, c] by (2U - 1) * degrees, counter-clockwise; U: [b]. Bilinear.
+    """Rotates images [b, h, w, c] by (2U - 1) * degrees, counter-clockwise; U: [b]. Bilinear.
 
     Pixels from outside the image are zero. The gradient is a scatter-add: on a GPU its order of
     summation, and so the last bit of image gradients, is only fixed with
     `--xla_gpu_deterministic_ops`.
 
     Args:
-      images: [b, n, n, c].
+      images: [b, h, w, c].
       uniform: U, [b] in [0, 1).
       degrees: the largest angle.
     """
-    count, size, _, channels = images.shape
+    count, height, width, channels = images.shape
     angle = (2 * uniform - 1) * math.radians(degrees)
     cosine, sine = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
-    middle = (size - 1) / 2
-    y = (jnp.arange(size) - middle)[None, :, None]
-    x = (jnp.arange(size) - middle)[None, None, :]
-    source_y, source_x = cosine * y + sine * x + middle, cosine * x - sine * y + middle
-    flat = images.reshape(count, size * size, channels)
+    middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+    y = (jnp.arange(height) - middle_y)[None, :, None]
+    x = (jnp.arange(width) - middle_x)[None, None, :]
+    source_y, source_x = cosine * y + sine * x + middle_y, cosine * x - sine * y + middle_x
+    flat = images.reshape(count, height * width, channels)
 
     def neighbour(below: int, right: int) -> jax.Array:
         row, column = jnp.floor(source_y) + below, jnp.floor(source_x) + right
-        inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         weight = jnp.where(inside, _hat(source_y - row) * _hat(source_x - column), 0)
-        index = jnp.where(inside, row * size + column, 0).astype(jnp.int32)
+        index = jnp.where(inside, row * width + column, 0).astype(jnp.int32)
         pixels = jnp.take_along_axis(flat, index.reshape(count, -1, 1), axis=1)
         return weight.reshape(count, -1, 1).astype(images.dtype) * pixels
 
@@ -200,17 +196,22 @@ def color(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax
 
 
 def _crop(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
-    most = int(images.shape[1] * settings.crop_ratio + 0.5)
-    shifts = _integers(uniforms, 2 * most + 1) - most
-    return crop(images, shifts[:, 0], shifts[:, 1])
+    down, right = (int(length * settings.crop_ratio + 0.5) for length in images.shape[1:3])
+    rows = _integers(uniforms[:, 0], 2 * down + 1) - down
+    columns = _integers(uniforms[:, 1], 2 * right + 1) - right
+    return crop(images, rows, columns)
 
 
 def _cutout(images: jax.Array, uniforms: jax.Array, settings: Augmentation) -> jax.Array:
-    size = images.shape[1]
-    side = int(size * settings.cutout_ratio + 0.5)
+    height, width = images.shape[1:3]
+    side = int(min(height, width) * settings.cutout_ratio + 0.5)
     # The centre of an even hole lies between pixels, which gives one more position.
-    centres = _integers(uniforms, size + 1 - side % 2)
-    return cutout(images, centres[:, 0], centres[:, 1], side)
+    more = 1 - side % 2
+    rows, columns = (
+        _integers(uniforms[:, 0], height + more),
+        _integers(uniforms[:, 1], width + more),
+    )
+    return cutout(images, rows, columns, side)
 
 
 # Family -> function of images [b, h, w, c], uniform random numbers [b, 3] and the settings.

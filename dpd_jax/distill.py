@@ -1,43 +1,26 @@
-"""One outer step of trajectory matching: a pure function, compiled once.
+"""One outer step: a pure function, compiled once.
 
-    segment of an expert -> student trains on the synthetic set -> matching loss L
-    -> gradient of L -> optax -> a new set; the old set stays if L is above the
+    gradient of the matching loss L -> optax -> a new set; the old set stays if L is above the
     threshold (DATM) or the guard rejects the step
 
-The step depends on its arguments only. `dpd_jax/runs/loop.py` reads the segments.
+The gradient is that of `trajectory_matching`, `gradient_matching` or `distribution_matching`. The
+step depends on its arguments only. `dpd_jax/runs/loop.py` reads segments and real images.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from dpd_jax import alignment as alignment_lib
-from dpd_jax import compilation, optimizers, parallel
+from dpd_jax import compilation, optimizers
 from dpd_jax import guard as guard_lib
-from dpd_jax import matching as matching_lib
-from dpd_jax import student as student_lib
 from dpd_jax.errors import check_range
 from dpd_jax.guard import Guard, Health
-from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
-
-
-class TrajectorySegment(NamedTuple):
-    """A part of an expert's trajectory; several segments have a leading axis.
-
-    Attributes:
-      params: weights [m + 1, P]: those of the start epoch, then the m targets.
-      start_epoch: int32 scalar.
-    """
-
-    params: jax.Array | np.ndarray
-    start_epoch: jax.Array | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +68,7 @@ class Outer:
 
 
 class DistillState(NamedTuple):
-    """Everything the next outer step depends on, besides its segments and key.
+    """Everything the next outer step depends on, besides its inputs and key.
 
     Attributes:
       step: outer steps done, int32 scalar.
@@ -93,6 +76,7 @@ class DistillState(NamedTuple):
       average: its running average; without EMA the set itself.
       optimizer: optax state.
       health: state of the guard.
+      network: weights [P] of the network that gradient matching trains on the set; else ().
     """
 
     step: jax.Array
@@ -100,6 +84,7 @@ class DistillState(NamedTuple):
     average: SyntheticSet
     optimizer: optax.OptState
     health: Health
+    network: Any = ()
 
 
 class Metrics(NamedTuple):
@@ -130,115 +115,56 @@ class Metrics(NamedTuple):
     dropped: jax.Array | None
 
 
-def init(synthetic: SyntheticSet, outer: Outer) -> DistillState:
-    """The state before the first step, from the first synthetic set."""
+class Gradient(Protocol):
+    """The gradient of a matching loss, as an outer step needs it."""
+
+    def __call__(
+        self, synthetic: SyntheticSet, inputs: Any, key: jax.Array, step: jax.Array, network: Any
+    ) -> tuple[jax.Array, jax.Array | None, SyntheticSet, Any]:
+        """Differentiates the loss of one step.
+
+        Args:
+          synthetic: the set.
+          inputs: expert segments or real images of this step.
+          key, step: the key of all steps, and the number of this one, from 0.
+          network: `DistillState.network`.
+
+        Returns:
+          The loss, `Metrics.dropped`, the gradient, and `DistillState.network` after the step.
+        """
+
+
+def init(synthetic: SyntheticSet, outer: Outer, network: Any = ()) -> DistillState:
+    """The state before the first step, from the first set and the first `DistillState.network`."""
     chex.assert_rank(tuple(synthetic), [4, 2, 0])
     chex.assert_equal_shape_prefix(synthetic[:2], 1)
     optimizer = outer.optimizer().init(synthetic)
     zero = jnp.zeros((), jnp.int32)
     health = Health(jnp.ones(()), zero, zero, zero, (synthetic, synthetic, optimizer))
-    state = DistillState(zero, synthetic, synthetic, optimizer, health)
+    state = DistillState(zero, synthetic, synthetic, optimizer, health, network)
     # Copies, because the step donates its state and a buffer can be donated only once.
     return jax.tree.map(jnp.copy, state)
 
 
-def segment_loss(
-    synthetic: SyntheticSet,
-    segment: TrajectorySegment,
-    key: jax.Array,
-    *,
-    network: Network,
-    student: student_lib.Student,
-    matching: matching_lib.Matching,
-) -> tuple[jax.Array, jax.Array | None]:
-    """The matching loss of one segment (DPD, eqs. 1-9).
-
-    With intermediate matching it is the weighted sum of several losses (AST, Algorithm 1), each
-    with masks of its own.
-
-    Args:
-      synthetic: the set; the loss is differentiable in all three of its parts.
-      segment: the expert's weights, with as many targets as `student` has matched steps.
-      key: randomness of batches, augmentation and perturbation.
-      network, student, matching: what is trained, and how it is matched.
-
-    Returns:
-      The scalar L, and `Metrics.dropped`.
-    """
-    alignment = student.alignment
-    chex.assert_shape(segment.params, (len(alignment.weights) + 1, network.num_params))
-    chex.assert_rank(segment.start_epoch, 0)
-    params = jnp.asarray(segment.params)
-    start, targets = params[0], params[1:]
-    if alignment.perturbation:
-        key, noise_key = jax.random.split(key)
-        noise = jax.random.normal(noise_key, start.shape)
-        start = alignment_lib.perturb(start, noise, network.parameters, alignment)
-    batch_key, augment_key = jax.random.split(key)
-    index = student_lib.batches(
-        batch_key, synthetic.images.shape[0], student.batch_syn, student.syn_steps
-    )
-    keys = jax.random.split(augment_key, student.syn_steps)
-    trained = student_lib.train(
-        start,
-        synthetic,
-        index,
-        keys,
-        alignment_lib.balance(jnp.asarray(segment.start_epoch), alignment),
-        network=network,
-        student=student,
-        matched_steps=student.matched_steps,
-    )
-
-    loss = jnp.zeros(())
-    for weight, weights, target in zip(alignment.weights, trained, targets, strict=True):
-        keep = matching_lib.keep_mask(weights, target, start, matching, network.parameters)
-        loss += weight * matching_lib.normalised_distance(weights, target, start, keep)
-    return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.drops else None
-
-
 def make_step(
-    network: Network,
-    student: student_lib.Student,
-    matching: matching_lib.Matching,
-    outer: Outer,
-    guard: Guard,
-    *,
-    segments: int,
-    devices: int,
-) -> Callable[[DistillState, TrajectorySegment, jax.Array], tuple[DistillState, Metrics]]:
+    gradient: Gradient, outer: Outer, guard: Guard, *, total_weight: float = 1.0, whole: bool = True
+) -> Callable[[DistillState, Any, jax.Array], tuple[DistillState, Metrics]]:
     """Compiles the outer step.
 
     Args:
-      network, student, matching: what is trained, and how it is matched.
+      gradient: of the matching loss.
       outer, guard: how the set is updated, and when an update is undone.
-      segments: K, segments per step, whose gradients are averaged.
-      devices: devices that share the segments.
+      total_weight: the sum of the weights of the losses in L; limits are for L divided by it.
+      whole: whether the step is compiled as a whole. A gradient that runs on several devices is a
+        `pmap`, which must be called outside of jit.
 
     Returns:
-      step(state, segment, key) -> (state, metrics). The segment has a leading axis K. The key is
-      the same for every step; the step folds its number into it. The old state is donated.
-
-    Raises:
-      UserError: if the devices do not exist or cannot share the segments evenly.
+      step(state, inputs, key) -> (state, metrics). The key is the same for every step. The old
+      state is donated.
     """
-
-    def gradient(synthetic: SyntheticSet, segment_and_key) -> tuple[tuple, SyntheticSet]:
-        segment, key = segment_and_key
-        return jax.value_and_grad(segment_loss, has_aux=True)(
-            synthetic, segment, key, network=network, student=student, matching=matching
-        )
-
-    average = parallel.mean_over_segments(gradient, segments, devices)
-    if student.batch_devices > 1:
-        average = parallel.sharing_rows(average, student.batch_devices)
     optimizer = outer.optimizer()
-    total_weight = sum(student.alignment.weights)
 
-    def keys(key, step):
-        return jax.random.split(jax.random.fold_in(key, step), segments)
-
-    def update(state, loss, dropped, gradients):
+    def update(state, loss, dropped, gradients, network):
         """Applies one step, skips it (threshold) or undoes it (guard)."""
         relative_loss, old = loss / total_weight, state.synthetic
         updates, new_optimizer = optimizer.update(gradients, state.optimizer, old)
@@ -272,7 +198,7 @@ def make_step(
             idle=health.idle,
             dropped=dropped,
         )
-        return DistillState(number, result[0], result[1], result[2], health), metrics
+        return DistillState(number, result[0], result[1], result[2], health, network), metrics
 
     def running_average(average: SyntheticSet, new: SyntheticSet) -> SyntheticSet:
         if not outer.ema_decay:
@@ -281,12 +207,11 @@ def make_step(
         # As in FTD, the evaluation uses the learned step size and not an average.
         return average._replace(step_size=new.step_size)
 
-    def step(state, segment, key):
-        (loss, dropped), gradients = average(state.synthetic, (segment, keys(key, state.step)))
-        return update(state, loss, dropped, gradients)
+    def step(state, inputs, key):
+        found = gradient(state.synthetic, inputs, key, state.step, state.network)
+        return update(state, *found)
 
-    if devices == student.batch_devices == 1:
+    if whole:
         return compilation.jit(step, donate_argnums=0)
-    # With several devices `average` is a pmap, which must be called outside of jit.
-    update, keys = jax.jit(update, donate_argnums=0), jax.jit(keys)
+    update = jax.jit(update, donate_argnums=0)
     return step

@@ -2,12 +2,11 @@
 
 Images are class-major: all images of class 0 come first, then those of class 1, and so on.
 
-`real_indices`, `correct_indices` and `representative_indices` choose `ipc` training images of each
-class, given a key and the training labels [m]. They return indices [num_classes * ipc],
-class-major, and raise UserError if a class is smaller than ipc.
+`real_indices` and `correct_indices` choose `ipc` training images of each class, given a key and
+the training labels [m]. They return indices [num_classes * ipc], class-major, and raise UserError
+if a class is smaller than ipc.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.errors import UserError
 
 
@@ -39,12 +37,12 @@ def classes(num_classes: int, ipc: int) -> np.ndarray:
     return np.repeat(np.arange(num_classes, dtype=np.int32), ipc)
 
 
-def onehot_labels(classes: np.ndarray, num_classes: int, scale: float) -> jax.Array:
+def onehot_labels(classes: np.ndarray | jax.Array, num_classes: int, scale: float) -> jax.Array:
     """Logits [n, k], `scale` at the class and 0 elsewhere: soft labels that can be learned."""
     return scale * jax.nn.one_hot(classes, num_classes)
 
 
-def hard_labels(classes: np.ndarray, num_classes: int) -> jax.Array:
+def hard_labels(classes: np.ndarray | jax.Array, num_classes: int) -> jax.Array:
     """Logits [n, k] whose softmax in float32 is exactly the one-hot label."""
     return onehot_labels(classes, num_classes, 1000.0)
 
@@ -132,51 +130,6 @@ def correct_indices(
             )
         chosen.append(np.array(found))
     return np.concatenate(chosen)
-
-
-def representative_indices(
-    key: jax.Array,
-    labels: np.ndarray,
-    num_classes: int,
-    ipc: int,
-    features: Callable[[np.ndarray], np.ndarray],
-    clusters: int,
-) -> np.ndarray:
-    """Representative training images: those nearest to the cluster centres of their class.
-
-    K-means clusters the features of each class (AST, section 3.2.1). The clusters give one image
-    each in turn, the largest cluster first and in each the image nearest to its centre. So every
-    ipc is possible, and no image is chosen twice.
-
-    The paper has K = ipc, but 10 for 50 images per class. The released program always has K = 10
-    and takes int(ipc / 10) images of each cluster, that is none below ipc 10.
-
-    Args:
-      key, labels, num_classes, ipc: as above; the key is that of the first centres.
-      features: indices [j] -> feature vectors [j, d] of these training images.
-      clusters: K, per class, at most ipc; 0 means ipc.
-    """
-    chosen = []
-    for label in range(num_classes):
-        members = class_members(labels, label, ipc)
-        seed = int(jax.random.bits(jax.random.fold_in(key, label)))
-        order = _cluster_order(np.asarray(features(members)), min(clusters or ipc, ipc), seed)
-        chosen.append(members[order[:ipc]])
-    return np.concatenate(chosen)
-
-
-def _cluster_order(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Indices [m] of vectors [m, d]: the nearest of each cluster, the second nearest, ..."""
-    from sklearn import cluster  # Its import takes a second, and only this function needs it.
-
-    with warnings.catch_warnings():
-        # With fewer distinct vectors than clusters some clusters are empty, which is harmless.
-        warnings.filterwarnings("ignore", message="Number of distinct clusters")
-        means = cluster.KMeans(clusters, n_init=1, random_state=seed).fit(features)
-    distances = np.linalg.norm(features - means.cluster_centers_[means.labels_], axis=1)
-    by_size = np.argsort(-np.bincount(means.labels_, minlength=clusters), kind="stable")
-    size_rank = np.argsort(by_size)[means.labels_]
-    return np.lexsort((size_rank, rank_within_class(means.labels_, distances)))
 
 
 def noise_images(key: jax.Array, num_images: int, image_shape: tuple[int, ...]) -> jax.Array:

@@ -22,7 +22,7 @@ from dpd_jax import compilation
 from dpd_jax.datasets import loading
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import console, identity
+from dpd_jax.runs import completion, console, identity
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -46,13 +46,16 @@ def define_path(name: str, default: str | None, text: str) -> flags.FlagHolder:
 
 
 DATA_DIR = define_path(
-    "data_dir", None, "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets)."
+    "data_dir",
+    None,
+    "Folder of prepared TFDS data sets (default: ~/tensorflow_datasets); for configs/images.py, of "
+    "your own images.",
 )
 WORKDIR = define_path(
     "workdir",
     None,
     "Folder of this run, or of this sweep (default: runs/<config>-<method>, with the values that "
-    "were set by flags).",
+    "were set by flags, and the name of the data that configs/images.py reads).",
 )
 EXPERTS_DIR = define_path(
     "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
@@ -64,14 +67,16 @@ CACHE_DIR = define_path(
 )
 
 
-def run(main: Callable[[], None], *reads: flags.FlagHolder) -> None:
+def run(main: Callable[[], None], *reads: flags.FlagHolder, needs_config: bool = True) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
-    --help shows the flags that `main` reads: --config, --cache_dir, `reads` and its module's.
+    --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
+    --cache_dir, `reads` and its module's.
     """
-    for flag in (CONFIG, CACHE_DIR, *reads):
+    for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
-    app.run(lambda argv: _guarded(main), flags_parser=_parse)
+    parse = functools.partial(_parse, needs_config=needs_config)
+    app.run(lambda argv: _guarded(main), flags_parser=parse)
 
 
 @functools.cache
@@ -95,23 +100,31 @@ def _temporary_folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="dpd_jax-")  # Deleted when the process ends.
 
 
-def default_workdir() -> pathlib.Path:
-    """runs/<config file>-<method and scale>-<values set by flags>, from the --config flags."""
+def config() -> ConfigDict:
+    """The config of the flags. What it leaves open follows from the data in --data_dir."""
+    return completion.complete(CONFIG.value, DATA_DIR.value)
+
+
+def default_workdir(config: ConfigDict) -> pathlib.Path:
+    """runs/<config file>-<method and scale>-<values set by flags>, for the config of the flags."""
     file, overrides = given_config()
-    return pathlib.Path("runs") / run_name(file, CONFIG.value, overrides)
+    data = "" if CONFIG.value.data.name else config.data.name
+    return pathlib.Path("runs") / run_name(file, config, overrides, data)
 
 
-def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any], data: str = "") -> str:
     """A folder's name for a run; runs of different identity have different names.
 
-    The config is that of `file`, with `overrides` {field: value} by flags.
+    The config is that of `file`, with `overrides` {field: value} by flags; `data` is the name of
+    the data set if the file leaves it open.
     """
     run = identity.of_run(config)
     values = {name: overrides[name] for name in sorted(overrides) if name in run}
     if "data.name" in values:  # Of a path only the file.
         values["data.name"] = loading.bare_name(values["data.name"], config.data.source)
     stem = pathlib.Path(file.partition(":")[0]).stem
-    parts = [stem, config.method, "small" if config.reduced else "", fields.summary(values, config)]
+    scale = "small" if config.reduced else ""
+    parts = [stem, data, config.method, scale, fields.summary(values, config)]
     return fields.folder_name("-".join(filter(None, parts)))
 
 
@@ -127,15 +140,16 @@ def fail(message: str, status: int = 2) -> None:
     sys.exit(status)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
     try:
         rest = flags.FLAGS(_with_config_file(argv))
-        if CONFIG.value is None:
+        if CONFIG.value is not None:
+            _refuse_labels(*given_config())
+        elif needs_config:
             raise UserError(
                 "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
                 f"files there are: {files.known_names()}."
             )
-        _refuse_labels(*given_config())
     except UserError as error:
         fail(str(error))
     except SystemExit:  # absl ends --help with status 1.

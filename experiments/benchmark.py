@@ -56,7 +56,7 @@ JSON = flags.DEFINE_string("json", None, "The file for the figures.")
 
 
 def main() -> None:
-    experiment = Experiment.from_config(_cli.CONFIG.value)
+    experiment = Experiment.from_config(_cli.config())
     choices = sweep(experiment)
     path = JSON.value and pathlib.Path(JSON.value).expanduser()
     if path:  # Checked before anything is measured.

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from absl import flags
 
+from dpd_jax.errors import UserError
 from dpd_jax.runs import console, gradient_check, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.gradient_check import Inputs, agreement, gradients
@@ -34,8 +35,13 @@ DRAWS = flags.DEFINE_integer(
 
 
 def main() -> None:
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
+    if not experiment.objective.matches_trajectories:
+        raise UserError(
+            f"objective.name = {config.objective.name!r} has one gradient, so there is nothing to "
+            "compare: the modes are of trajectory matching."
+        )
     modes = list(dict.fromkeys(MODES.value))
     for mode in [*modes, REFERENCE.value]:
         dataclasses.replace(experiment.student, gradient=mode)  # Raises if the mode is unknown.

@@ -13,9 +13,9 @@ from experiments import _cli
 
 
 def main() -> None:
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
-    workdir = Workdir(_cli.WORKDIR.value or _cli.default_workdir(), config)
+    workdir = Workdir(_cli.WORKDIR.value or _cli.default_workdir(config), config)
     console.say(f"{config.method} on {config.data.name}, ipc {config.ipc} -> {workdir.path}")
     if report.complete(workdir, config):
         console.say("this run is finished; nothing left to do.")

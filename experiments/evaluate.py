@@ -1,38 +1,42 @@
-"""Trains fresh networks on a distilled set and prints their test accuracy.
+"""Trains fresh networks on distilled sets and prints their test accuracy.
 
     python -m experiments.evaluate --config=configs/digits_ipc1.py \\
         --distilled=runs/digits_ipc1-dpd/distilled.npz
     python -m experiments.evaluate --config=configs/digits_ipc1.py \\
-        --distilled=runs/digits_ipc1-dpd/distilled.npz \\
+        --distilled=runs/digits_ipc1-dpd/distilled.npz,runs/digits_ipc1-mtt/distilled.npz \\
         --networks=convnet,convnet_bn,mlp,alexnet --protocol=datm
 
-With --networks the frozen set is evaluated on each of these networks, beside as many random
-real images, and results.json, table.md, table.csv and plot.png are written beside the set, in
-evaluation/, or into --workdir. The same command continues an interrupted evaluation.
+With --networks the frozen sets are evaluated on each of these networks, beside as many random
+real images, and results.json, table.md, table.csv and plot.png are written beside the first set,
+in evaluation/, or into --workdir. With --scores the fair scores HLR, IOR, LRS and ARS of each set
+are measured, and scores.md is written. The same command continues an interrupted evaluation.
 """
 
-import hashlib
+import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from absl import flags
 
 from dpd_jax import networks
-from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.judging import cross_architecture
+from dpd_jax.judging import candidates, cross_architecture, fair_scores, sets, tables
+from dpd_jax.judging.jobs import Bench
+from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
-from dpd_jax.runs import console, keys, report, run_data
+from dpd_jax.runs import console, report, run_data
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.storage import atomic, distilled_set, locks
+from dpd_jax.storage import atomic, locks
 from dpd_jax.storage.distilled_set import DistilledSet
 from dpd_jax.synthetic import SyntheticSet
 from experiments import _cli
 
-DISTILLED = flags.DEFINE_string("distilled", None, "The distilled.npz to evaluate.")
+DISTILLED = flags.DEFINE_list(
+    "distilled", None, "The distilled.npz to evaluate; several files make one table."
+)
 NETWORKS = flags.DEFINE_list(
     "networks",
     None,
@@ -44,110 +48,105 @@ PROTOCOL = flags.DEFINE_string(
     None,
     f"How they are trained: {', '.join(protocols.PROTOCOLS)} (default: as the config).",
 )
-WHOLE = flags.DEFINE_bool("whole", False, "With --networks: train on the whole training set too.")
+WHOLE = flags.DEFINE_bool("whole", False, "Train on the whole training set too; it is cached.")
+SCORES = flags.DEFINE_bool(
+    "scores", False, "Measure HLR, IOR, LRS and ARS, on --networks or the config's network."
+)
+JSON = _cli.define_path("json", None, "Also write all numbers, with their settings, to a file.")
 
 
 def main() -> None:
-    if DISTILLED.value is None:
+    if not DISTILLED.value:
         raise UserError("no --distilled given: name a distilled.npz that a run has written.")
-    config = _cli.CONFIG.value
+    config = _cli.config()
     if PROTOCOL.value:
         config = protocols.apply(config, PROTOCOL.value)
     experiment = Experiment.from_config(config)
-    path = pathlib.Path(DISTILLED.value).expanduser()
-    made = distilled_set.read(path)
-    shape, classes = made.images.shape[1:], made.label_logits.shape[1]
-    if (shape, classes) != (tuple(config.image_shape), config.num_classes):
-        raise UserError(
-            f"{path} holds images of shape {shape} for {classes} classes, but the config is for "
-            f"{tuple(config.image_shape)} and {config.num_classes}. Give the config that the set "
-            "was made with."
+    paths = [pathlib.Path(path).expanduser() for path in DISTILLED.value]
+    made = sets.read(paths, config)
+    judges = {
+        name: networks.create(
+            image_shape=experiment.network.image_shape,
+            num_classes=config.num_classes,
+            **config.network.to_dict() | {"name": name},
         )
-    judges = {}
-    for name in NETWORKS.value or ():
-        own = name == config.network.name
-        judges[name] = (
-            experiment.network
-            if own
-            else networks.create(
-                image_shape=shape, num_classes=classes, **config.network.to_dict() | {"name": name}
-            )
-        )
+        for name in NETWORKS.value or (config.network.name,)
+    }
     dataset = run_data.read(config, _cli.DATA_DIR.value)
-    if judges:
-        across(experiment, made, dataset, judges, path)
-        return
+    for name, each in made.items():
+        if remark := sets.check_data(name, each, dataset):
+            console.say(f"note: {remark}")
+    if len(made) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value):
+        numbers = [alone(experiment, *paths, *made.values(), dataset)]
+    else:
+        folder = _cli.WORKDIR.value or paths[0].parent / "evaluation"
+        cache = _cli.cache_dir() / "judging"
+        with locks.alone(folder, "--workdir"):
+            bench = Bench(experiment, dataset, Results(folder / "results.json"), cache)
+            numbers = (scores if SCORES.value else across)(bench, made, judges, folder)
+    if JSON.value:
+        atomic.write_text(JSON.value, json.dumps(numbers, indent=1) + "\n")
+
+
+def alone(
+    experiment: Experiment, path: pathlib.Path, made: DistilledSet, dataset: Dataset
+) -> dict[str, Any]:
+    """Evaluates one set as its run did, and prints its accuracy."""
     # The preprocessing of the file, which may not be that of the config.
     test = made.to_model_space(dataset.test_images)
     synthetic = SyntheticSet(made.images, made.label_logits, np.float32(made.step_size))
     result = report.score(experiment, synthetic, test, dataset.test_labels)
     runs = ", ".join(f"{100 * accuracy:.2f}" for accuracy in result.accuracies)
-    text = f"{path}: test accuracy {result}\n  runs: {runs}"
-    console.result(text + stored(made.provenance))
+    own = candidates.of_set(str(path), made, experiment)
+    text = (
+        f"{path}: test accuracy {result}\n  runs: {runs}\n"
+        f"  {tables.caption(experiment, PROTOCOL.value)} Learning rate {own.learning_rate:.4g}, "
+        f"{own.label_kind} labels, preprocessing {own.space.name}."
+    )
+    if stored := sets.stored_accuracy(made, experiment.config):
+        text += f"\n  {stored}"
+    console.result(text)
+    return {
+        "trained_on": own.name,
+        **report.numbers(result),
+        "learning_rate": own.learning_rate,
+        "labels": own.label_kind,
+        "preprocessing": own.space.name,
+        "evaluate": experiment.config.evaluate.to_dict(),
+        "augment": experiment.config.augment.to_dict(),
+    }
 
 
 def across(
-    experiment: Experiment,
-    made: DistilledSet,
-    dataset: Dataset,
-    judges: dict[str, networks.Network],
-    path: pathlib.Path,
-) -> None:
-    """Evaluates a set on several networks, and writes and prints the table."""
-    config = experiment.config
-    folder = pathlib.Path(_cli.WORKDIR.value or path.parent / "evaluation").expanduser()
-    with locks.alone(folder, "--workdir"):
-        results = cross_architecture.Results(folder / "results.json")
-        rows = cross_architecture.judge(
-            cross_architecture.candidates(
-                made, dataset, path.parent.name or path.stem, experiment, whole=WHOLE.value
-            ),
-            judges,
-            experiment.protocol,
-            experiment.augmentation,
-            (made.to_model_space(dataset.test_images), dataset.test_labels),
-            results,
-            described={
-                "data": loading.fingerprint(dataset),
-                "preprocessing": hashlib.sha256(
-                    made.mean.tobytes() + made.matrix.tobytes()
-                ).hexdigest()[:16],
-                "test_images": len(dataset.test_labels),
-                "seed": config.seed,
-            },
-            root=jax.random.fold_in(jax.random.key(config.seed), keys.EVALUATION),
-            num_networks=config.evaluate.num_networks,
-            test_batch=config.evaluate.test_batch,
-        )
-        text = cross_architecture.markdown(rows, caption(experiment))
-        atomic.write_text(folder / "table.md", text)
-        atomic.write_text(folder / "table.csv", cross_architecture.csv_lines(rows))
-        from dpd_jax.plots import bars  # Matplotlib takes a second to import.
-
-        bars.save(folder / "plot.png", rows, title=f"{experiment.data_name}: test accuracy")
-    console.result(text.rstrip())
+    bench: Bench,
+    made: Mapping[str, DistilledSet],
+    judges: Mapping[str, networks.Network],
+    folder: pathlib.Path,
+) -> list[dict[str, Any]]:
+    """Evaluates the sets on several networks, and writes and prints the table."""
+    compared = cross_architecture.compared(made, bench, whole=WHOLE.value)
+    rows = cross_architecture.judge(compared, judges, bench)
+    caption = tables.caption(bench.experiment, PROTOCOL.value)
+    title = f"{bench.experiment.data_name}: test accuracy"
+    console.result(cross_architecture.save(folder, rows, caption, title).rstrip())
     console.say(f"{folder / 'table.md'}, table.csv, plot.png, results.json")
+    return [tables.record(row) for row in rows]
 
 
-def caption(experiment: Experiment) -> str:
-    """How the networks were trained, in one line."""
-    protocol, families = experiment.protocol, experiment.augmentation.families
-    name = f"protocol {PROTOCOL.value}: " if PROTOCOL.value else ""
-    return (
-        f"{experiment.data_name}, test accuracy in %, last epoch, mean ± std (networks); {name}"
-        f"{protocol.epochs} epochs, batch {protocol.batch_size}, learning rate x "
-        f"{protocol.decay_factor:g} from epoch {protocol.decay_epoch}, augmentation "
-        f"{'+'.join(families) or 'none'}, preprocessing of the set."
-    )
-
-
-def stored(provenance: dict[str, Any]) -> str:
-    """A line with the accuracy that the file of a set states; "" if it states none."""
-    accuracy = provenance.get("accuracy")
-    if accuracy is None:
-        return ""
-    mean, std, count = 100 * accuracy["mean"], 100 * accuracy["std"], len(accuracy["runs"])
-    return f"\n  stored when it was made: {mean:.2f} ± {std:.2f} % ({count} networks)"
+def scores(
+    bench: Bench,
+    made: Mapping[str, DistilledSet],
+    judges: Mapping[str, networks.Network],
+    folder: pathlib.Path,
+) -> list[dict[str, Any]]:
+    """Scores the sets on several networks, and writes and prints the table."""
+    found = fair_scores.score(made, judges, bench)
+    caption = tables.caption(bench.experiment, PROTOCOL.value)
+    text = fair_scores.markdown(found, f"{caption} {fair_scores.caption(bench)}")
+    atomic.write_text(folder / "scores.md", text)
+    console.result(text.rstrip())
+    console.say(f"{folder / 'scores.md'}, results.json")
+    return [fair_scores.record(each) for each in found]
 
 
 if __name__ == "__main__":

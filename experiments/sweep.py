@@ -15,7 +15,8 @@ import pathlib
 
 from absl import flags
 
-from dpd_jax.runs import console, loop, sources
+from dpd_jax.datasets.own import Description
+from dpd_jax.runs import completion, console, loop, sources
 from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import runner
 from experiments import _cli
@@ -34,8 +35,10 @@ def main() -> None:
     products = grid_lib.read(SWEEP.value) if SWEEP.value else ()
     if OVER.value or not products:
         products = grid_lib.combine(products, grid_lib.parse(OVER.value))
-    grid = grid_lib.make(_base(), products)
-    folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir()}-sweep")
+    known: dict[str, Description] = {}
+    config = completion.complete(_cli.CONFIG.value, _cli.DATA_DIR.value, known)
+    grid = grid_lib.make(_base(known), products)
+    folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir(config)}-sweep")
     runs = runner.plan_runs(grid, SEEDS.value, folder)
     shared = sources.SharedSources(
         _cli.DATA_DIR.value,
@@ -47,11 +50,16 @@ def main() -> None:
     runner.go(runs, folder, shared, loop.run, _cli.line())
 
 
-def _base() -> grid_lib.Base:
+def _base(known: dict[str, Description]) -> grid_lib.Base:
     file, overrides = _cli.given_config()
     path, _, arg = file.partition(":")
     parse = flags.FLAGS["config"].parser.parse
-    return grid_lib.Base(arg, overrides, lambda arg: parse(f"{path}:{arg}"))
+    return grid_lib.Base(
+        arg,
+        overrides,
+        lambda arg: parse(f"{path}:{arg}"),
+        lambda config: completion.complete(config, _cli.DATA_DIR.value, known),
+    )
 
 
 if __name__ == "__main__":

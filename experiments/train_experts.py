@@ -11,12 +11,12 @@ from experiments import _cli
 
 
 def main() -> None:
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
     if not experiment.experts_read:
         console.result("this config needs no experts; nothing to do.")
         return
-    directory = _cli.EXPERTS_DIR.value or _cli.default_workdir() / "experts"
+    directory = _cli.EXPERTS_DIR.value or _cli.default_workdir(config) / "experts"
     sources = Sources(_cli.DATA_DIR.value, _cli.cache_dir(), directory)
     data = sources.data(config)
     store, epochs = sources.store(experiment, data)

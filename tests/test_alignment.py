@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dpd_jax import alignment, distill
+from dpd_jax import alignment, distill, trajectory_matching
 from dpd_jax import student as student_lib
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.errors import UserError
+from dpd_jax.trajectory_matching import TrajectorySegment
 from tests import toys
 
 NETWORK = toys.convnet()
@@ -87,7 +87,7 @@ def test_the_loss_is_the_weighted_sum_from_the_perturbed_start(monkeypatch):
     synthetic = distill.SyntheticSet(jnp.zeros((3, 8, 8, 1)), jnp.zeros((3, 3)), jnp.asarray(0.1))
 
     def loss(key):
-        return distill.segment_loss(
+        return trajectory_matching.segment_loss(
             synthetic,
             TrajectorySegment(params, jnp.asarray(4)),
             jax.random.key(key),

@@ -250,9 +250,29 @@ def test_bad_settings_are_refused(change, message):
         dataclasses.replace(toys.augmentation(), **change)
 
 
-def test_images_that_are_not_square_are_refused():
-    with pytest.raises(UserError, match="8x10"):
-        augment(jax.random.key(0), jnp.zeros((2, 8, 10, 3)), toys.augmentation("flip"))
+@each_family
+def test_images_that_are_not_square(family):
+    """A wide image moves as the middle of the square that holds it, but for cut-out positions."""
+    wide = random_images(count=6, size=8)[:, 2:6]
+    square = jnp.pad(wide, ((0, 0), (2, 2), (0, 0), (0, 0)))
+    settings = toys.augmentation(family)
+    out = np.asarray(augment_jit(jax.random.key(0), wide, settings))
+    assert out.shape == wide.shape and not np.array_equal(out, wide)
+    if family in ("flip", "scale", "rotate"):
+        inner = np.asarray(augment_jit(jax.random.key(0), square, settings))[:, 2:6]
+        np.testing.assert_allclose(out, inner, atol=1e-5)
+    if family == "crop":  # 1/8 of 8 columns is one, of 4 rows half a pixel, rounded up.
+        shifted = [
+            np.roll(np.pad(wide, ((0, 0), (1, 1), (1, 1), (0, 0))), (y, x), (1, 2))
+            for y in (-1, 0, 1)
+            for x in (-1, 0, 1)
+        ]
+        same = np.array([(s[:, 1:5, 1:9] == out).all((1, 2, 3)) for s in shifted])
+        np.testing.assert_array_equal(same.sum(0), 1)
+    if family == "cutout":  # Holes of 2x2 pixels; less where they reach outside.
+        holes = (out == 0).all(-1)
+        assert holes.sum((1, 2)).max() == 4
+        assert holes.any(2).sum(1).max() == holes.any(1).sum(1).max() == 2
 
 
 def test_families_may_come_as_a_list():

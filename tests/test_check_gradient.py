@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import digits_ipc1
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.runs import gradient_check
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.gradient_check import Inputs, agreement, gradients
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectory_matching import TrajectorySegment
 from experiments import check_gradient
 from tests import toys
 

@@ -52,20 +52,48 @@ def test_k_center_is_within_twice_the_best_radius():
     assert radius(coreset.k_center(FEATURES, 3)) <= 2 * best
 
 
+# Three heaps of sizes in the ratio 3:2:1; row i lies i/1000 beside its own.
+HEAPS = np.array([0, 0, 0, 5, 5, 9])[np.arange(24) % 6]
+HEAPED = np.stack([HEAPS + np.arange(24) / 1000, np.zeros(24)], -1).astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 23, 24])
+@pytest.mark.parametrize("clusters", [0, 3, 10])
+def test_k_means_chooses_distinct_rows_at_every_count(count, clusters):
+    chosen = coreset.k_means(HEAPED, count, clusters, 0)
+    assert len(chosen) == len(set(chosen.tolist())) == count
+    np.testing.assert_array_equal(chosen, coreset.k_means(HEAPED, count, clusters, 0))
+
+
+def test_k_means_takes_the_nearest_to_each_centre_in_turn():
+    chosen = coreset.k_means(HEAPED, 3, 3, 0)
+    np.testing.assert_array_equal(HEAPS[chosen], [0, 5, 9])
+    (heap,) = np.nonzero(HEAPS == 0)
+    assert abs(chosen[0] - heap.mean()) == np.abs(heap - heap.mean()).min()
+    # Seven of three clusters: each in turn, and the largest once more.
+    assert sorted(HEAPS[coreset.k_means(HEAPED, 7, 3, 0)]) == [0, 0, 0, 5, 5, 9, 9]
+    # The smallest has but four: the others take over.
+    assert HEAPS[coreset.k_means(HEAPED, 16, 3, 0)].tolist().count(9) == 4
+
+
+def test_k_means_of_rows_that_are_all_alike():
+    assert len(set(coreset.k_means(np.ones((20, 2), np.float32), 4, 0, 0).tolist())) == 4
+
+
 def test_forgetting_counts_changes_from_correct_to_wrong():
     correct = np.array([[1, 0, 1, 0], [0, 0, 1, 1], [1, 0, 1, 1], [0, 0, 1, 0]], bool)
     np.testing.assert_array_equal(coreset.forgetting_counts(correct), [2, 5, 0, 1])
 
 
 def test_scores_are_taken_from_either_end():
-    scores = np.array([2, 5, 0, 5, 1])
-    np.testing.assert_array_equal(coreset.by_score(scores, 3, largest=True), [1, 3, 0])
-    np.testing.assert_array_equal(coreset.by_score(scores, 2, largest=False), [2, 4])
+    scores, ties = np.array([2, 5, 0, 5, 1]), np.array([0, 4, 1, 2, 3])
+    np.testing.assert_array_equal(coreset.by_score(scores, 3, ties, largest=True), [3, 1, 0])
+    np.testing.assert_array_equal(coreset.by_score(scores, 2, ties, largest=False), [2, 4])
 
 
 def test_each_class_gives_as_many():
     labels = np.array([1, 0, 1, 0, 1])
-    chosen = coreset.per_class(labels, 2, 2, lambda members: np.array([1, 0]))
-    np.testing.assert_array_equal(chosen, [3, 1, 2, 0])
+    chosen = coreset.per_class(labels, 2, 2, lambda label, members: np.array([1, label]))
+    np.testing.assert_array_equal(chosen, [3, 1, 2, 2])
     with pytest.raises(UserError, match="ipc = 3 .* class 0 .* \\(2\\)"):
-        coreset.per_class(labels, 2, 3, lambda members: np.arange(3))
+        coreset.per_class(labels, 2, 3, lambda label, members: np.arange(3))

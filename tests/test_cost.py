@@ -11,14 +11,15 @@ import pytest
 from configs import digits_ipc1
 from dpd_jax import experts
 from dpd_jax.datasets import whitening
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import cost, forecast, report
 from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.initialization import Initial
 from dpd_jax.runs.workdir import Workdir
 from dpd_jax.storage import distilled_set
 from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 IMAGES = 200
 NESTED_SAVES = 1_000_000  # bytes, in `step_bytes` of the fixture below
@@ -217,12 +218,13 @@ def test_results_record_the_chosen_gradient(tmp_path, compiled, monkeypatch):
             np.arange(640, dtype=np.uint8).reshape(images.shape)
         ),
     )
-    evaluation = Evaluation(np.array([0.5]), np.zeros(1, np.float32), np.array([False]))
+    half = np.array([0.5])
+    evaluation = Evaluation(half, np.zeros(1, np.float32), np.array([False]), half)
     monkeypatch.setattr(report, "score", lambda *_: evaluation)
     monkeypatch.setattr(report, "random_real", lambda *_: evaluation)
     state, _, _ = cost.step_inputs(chosen, 10)
     state = state._replace(step=np.int32(asked.config.distill.iterations))
-    report.finish(chosen, data, workdir, None, state, {})
+    report.finish(chosen, data, workdir, Initial(state.synthetic, None, {}), state, {})
 
     provenance = distilled_set.read(tmp_path / "distilled.npz").provenance
     for student in (

@@ -19,7 +19,7 @@ from configs import digits_ipc1
 from dpd_jax.datasets import loading, prepared
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.runs import expert_training, run_data
+from dpd_jax.runs import completion, expert_training, run_data
 from dpd_jax.runs.experiment import Experiment
 
 
@@ -153,7 +153,7 @@ def test_digits_need_neither_tfds_nor_jax():
     [
         ({"train_split": "training"}, 'no split "training"; it has: train, test'),
         ({"image_key": "picture"}, 'no feature "picture"'),
-        ({"source": "sklearn"}, "is unknown; set it to tfds, npz or digits"),
+        ({"source": "sklearn"}, "is unknown; set it to tfds, images, npz or digits"),
     ],
 )
 def test_mistakes_about_digits(changes, match):
@@ -300,18 +300,20 @@ def test_the_readme_s_own_data(tmp_path, monkeypatch):
     """The data file and the command of the README work together."""
     readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## Your own data")[2].partition("\n## ")[0]
-    command = re.search(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)[1]
+    commands = re.findall(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)
+    command = next(command for command in commands if "own.npz" in command)
     arguments = ["distill", *shlex.split(command.replace("\\\n", ""))]
     monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    for name in ("workdir", "data_dir"):
+        flags.DEFINE_string(name, None, "", flag_values=values)
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
     values(arguments)
 
     monkeypatch.chdir(tmp_path)
     exec(re.search(r"```python\n(.*?)```", section, re.S)[1], {})
-    experiment = Experiment.from_config(values.config)
-    loaded = run_data.load(experiment.config, None, tmp_path)
+    experiment = Experiment.from_config(completion.complete(values.config, values.data_dir))
+    loaded = run_data.load(experiment.config, values.data_dir, tmp_path)
     assert loaded.train.shape == (1437, 8, 8, 1) and loaded.test.shape == (360, 8, 8, 1)
     assert loaded.dataset.class_names == tuple("0123456789")
     raw = sklearn.datasets.load_digits().images
@@ -520,6 +522,8 @@ def test_subset_takes_what_small_classes_have():
     part = loading.subset(uneven(), train_per_class=0, test_images=45, seed=0)
     np.testing.assert_array_equal(np.bincount(part.test_labels), [18, 17, 10])
     assert len(part.train_labels) == 60
+    part = loading.subset(uneven(), train_per_class=20, test_images=0, seed=0)
+    np.testing.assert_array_equal(np.bincount(part.train_labels), [20, 20, 10])
 
 
 def test_subset_depends_on_the_seed_alone():
@@ -542,7 +546,6 @@ def test_subset_of_all_is_all():
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"train_per_class": 11}, 'class "c" of uneven:1.0.0 has only 10'),
         ({"test_images": 61}, "has only 60 test images"),
         ({"test_images": -1}, "must not be negative"),
     ],

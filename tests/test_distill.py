@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dpd_jax import distill, guard, parallel
-from dpd_jax.distill import TrajectorySegment
+from dpd_jax import distill, guard, parallel, trajectory_matching
 from dpd_jax.errors import UserError
 from dpd_jax.optimizers import Rule
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectory_matching import TrajectorySegment
 from tests import toys
 
 NETWORK = toys.convnet(depth=1)
@@ -39,14 +39,15 @@ def segments(count=1, target=None):
 
 @functools.cache
 def step(outer=None, guard=None, count=1, devices=1, student=STUDENT):
+    gradient = trajectory_matching.make_gradient(
+        NETWORK, student, toys.matching(), segments=count, devices=devices
+    )
     return distill.make_step(
-        NETWORK,
-        student,
-        toys.matching(),
+        gradient,
         outer or toys.outer(),
         guard or toys.guard(),
-        segments=count,
-        devices=devices,
+        total_weight=sum(student.alignment.weights),
+        whole=devices == student.batch_devices == 1,
     )
 
 
@@ -188,7 +189,7 @@ def test_the_metrics_have_the_dropped_share_of_each_array():
     np.testing.assert_allclose(dropped, np.round(dropped), atol=1e-3)
     assert round(dropped.sum()) == NETWORK.num_params // 10
     unmasked = jax.eval_shape(
-        lambda syn, segment: distill.segment_loss(
+        lambda syn, segment: trajectory_matching.segment_loss(
             syn,
             segment,
             jax.random.key(0),

@@ -158,15 +158,23 @@ def test_without_statistics_both_modes_agree():
 
 
 @pytest.mark.parametrize("method", [m for m in convolution.METHODS if m != "lax"])
-@pytest.mark.parametrize("size, padding", [((8, 8), 1), ((7, 9), 1), ((6, 6), 3), ((1, 2), 1)])
-def test_convolution_methods_agree(method, size, padding):
+@pytest.mark.parametrize(
+    "size, padding, channels",
+    [
+        ((8, 8), 1, (3, 4)),
+        ((7, 9), 1, (4, 3)),
+        ((6, 6), 3, (3, 4)),
+        ((1, 2), 1, (5, 5)),
+    ],
+)
+def test_convolution_methods_agree(method, size, padding, channels):
     """Values, both gradients, and the second-order product a student step needs."""
     keys = jax.random.split(jax.random.key(0), 5)
-    x = jax.random.normal(keys[0], (2, *size, 3))
-    kernel = jax.random.normal(keys[1], (3, 3, 3, 4))
+    x = jax.random.normal(keys[0], (2, *size, channels[0]))
+    kernel = jax.random.normal(keys[1], (3, 3, *channels))
     tangents = jax.random.normal(keys[2], x.shape), jax.random.normal(keys[3], kernel.shape)
     rows, columns = (s + 2 * padding - 2 for s in size)
-    weights = jax.random.normal(keys[4], (2, rows, columns, 4))
+    weights = jax.random.normal(keys[4], (2, rows, columns, channels[1]))
 
     @functools.partial(jax.jit, static_argnums=0)
     def results(method):

@@ -19,6 +19,7 @@ FLOORS = (
     "presets",
     "storage",
     "plots",
+    "interchange",
     "runs",
     "judging",
     "sweeps",

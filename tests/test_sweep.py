@@ -245,7 +245,8 @@ def test_a_store_with_all_epochs_that_are_read_is_reused(tmp_path):
 def test_data_is_read_again_only_when_it_differs(tmp_path, monkeypatch):
     read = []
     labels = np.repeat(np.arange(10), 3)
-    data = types.SimpleNamespace(dataset=types.SimpleNamespace(train_labels=labels))
+    dataset = types.SimpleNamespace(train_labels=labels, class_names=tuple("0123456789"))
+    data = types.SimpleNamespace(dataset=dataset)
     monkeypatch.setattr(sources.run_data, "load", lambda config, *_: read.append(config) or data)
     one = sources.Sources(None, tmp_path, tmp_path)
     for setting in grid("data.train_per_class=5,6", "matching.pruning_rate=0,0.1", "ipc=1,2"):

@@ -64,6 +64,15 @@ def test_what_is_written_is_read(store):
     np.testing.assert_array_equal(read, np.stack([expected[2], expected[0], expected[2]]))
 
 
+@pytest.mark.parametrize("storage", ["float32", "bfloat16"])
+def test_an_expert_is_recognised_by_its_snapshots(tmp_path, storage):
+    store = TrajectoryStore(tmp_path, PROVENANCE, storage)
+    store.write(0, snapshots())
+    assert again(store, storage=storage).holds(0, snapshots())
+    assert not store.holds(0, snapshots(seed=1))
+    assert not store.holds(0, snapshots(epochs=2))
+
+
 def test_a_folder_that_is_not_there_has_no_experts(tmp_path):
     store = TrajectoryStore(tmp_path / "nowhere" / "yet", PROVENANCE, "float32")
     assert store.experts() == []

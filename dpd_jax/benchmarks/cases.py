@@ -17,12 +17,12 @@ import numpy as np
 from dpd_jax import flops
 from dpd_jax.benchmarks import device, timing
 from dpd_jax.benchmarks.timing import Work
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.runs import console, cost
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage import trajectories
 from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 _EVALUATED_IMAGES = 100  # About this many pass through a network in a timed call.
 _READS = 20  # The host time of a step is the median of these.
@@ -105,7 +105,7 @@ def _evaluation(experiment: Experiment, networks: int, at_once: int) -> Work:
         "networks": networks,
         "at_once": at_once,
     }
-    train, inputs = cost.evaluation_epochs(experiment, epochs, epochs, at_once)
+    train, inputs = cost.evaluation_epochs(experiment, epochs, epochs, at_once, images)
     program = _compile(row, train, *inputs)
     return _work(row, lambda: [program(*inputs) for _ in range(networks // at_once)])
 

@@ -1,7 +1,7 @@
 """Image data sets as arrays in memory.
 
 They come from a set that TFDS has prepared as array_record (read without TensorFlow), from
-one .npz file of the user, or from scikit-learn's 8x8 digits.
+images of the user (a folder, Parquet files or one .npz file), or from scikit-learn's 8x8 digits.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpd_jax.data_schedule import rank_within_class
-from dpd_jax.datasets import npz
+from dpd_jax.datasets import labels, npz, own
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
@@ -24,7 +24,7 @@ class Dataset(NamedTuple):
 
     Attributes:
       name: with the version if there is one, e.g. "cifar10:3.0.2"; the name of the
-        file for the source "npz", e.g. "own.npz".
+        file or folder for images of the user, e.g. "own.npz".
       train_images, test_images: uint8 [n, h, w, c]; grey images have c = 1.
       train_labels, test_labels: int32 [n], from 0 to the number of classes - 1.
       class_names: one per class, in the order of the labels.
@@ -47,27 +47,33 @@ def load(
     image_key: str,
     label_key: str,
     data_dir: str | os.PathLike | None,
+    image_shape: tuple[int, ...] = (),
+    test_share: float = 0.2,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Dataset:
     """Reads the training and the test split of a data set.
 
     Args:
       name: a TFDS name, e.g. "cifar10", "cifar10:3.0.2" or "set/config:1.0.0"; without
-        a version the newest in `data_dir` is read. For "npz" the path of the file.
-      source: "tfds", "npz" (see `dpd_jax.datasets.npz`) or "digits" (scikit-learn's).
+        a version the newest in `data_dir` is read. For "npz" the path of the file. For
+        "images" any name, or "" for that of the folder.
+      source: "tfds", "images" (see `dpd_jax.datasets.own`), "npz" (see `dpd_jax.datasets.npz`)
+        or "digits" (scikit-learn's).
       train_split, test_split: names of splits; for "tfds" also slices, e.g.
         "train[:10%]".
       image_key, label_key: the features to read; "image" and "label" for "digits"; the
         arrays `<split>_<key>` for "npz".
       data_dir: for "tfds", the folder that contains `name/version/`; None means
         `~/tensorflow_datasets`. Missing sets of `builders.BUILDERS` are downloaded
-        into it (see `builders.archives.fetch`).
+        into it (see `builders.archives.fetch`). For "images", where the images are.
+      image_shape, test_share, seed: for "images", as `own.read`; () is the common shape.
       progress: called with the fraction downloaded, prepared and read, or None.
 
     Raises:
       UserError: the set, a split or a feature does not exist; the files are damaged;
         the records are not labelled 8-bit images of one size; a download failed; or
-        an error of `npz.read`.
+        an error of `npz.read` or `own.read`.
     """
     splits, keys = (train_split, test_split), (image_key, label_key)
     if source == "digits":
@@ -80,6 +86,10 @@ def load(
 
         folder = pathlib.Path(data_dir or DEFAULT_DATA_DIR).expanduser()
         name, (train, test), class_names = prepared.read(name, splits, keys, folder, progress)
+    elif source == "images":
+        where = own.Where(data_dir, splits, keys, test_share, seed)
+        (train, test), class_names = own.read(where, image_shape, progress)
+        name = name or where.path.name
     elif source == "npz":
         path = pathlib.Path(name).expanduser()
         (train, test), class_names = npz.read(path, splits=splits, keys=keys)
@@ -87,7 +97,9 @@ def load(
         if progress:
             progress(1.0, doing=f"reading {name}")
     else:
-        raise UserError(f'data.source = "{source}" is unknown; set it to tfds, npz or digits')
+        raise UserError(
+            f'data.source = "{source}" is unknown; set it to tfds, images, npz or digits.'
+        )
     shapes = [images.shape[1:] for images, _ in (train, test)]
     if shapes[0] != shapes[1]:
         raise UserError(
@@ -99,32 +111,25 @@ def load(
 
 def bare_name(name: str, source: str) -> str:
     """The name without version, or the file name without folder."""
-    return pathlib.Path(name).name if source == "npz" else name.partition(":")[0]
+    return name.partition(":")[0] if source == "tfds" else pathlib.Path(name).name
 
 
 def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: int) -> Dataset:
     """Keeps a random part of a data set, in the same order.
 
     Args:
-      train_per_class: training images to keep per class; 0 keeps all.
+      train_per_class: training images to keep per class, all of smaller ones; 0 keeps all.
       test_images: test images to keep, as balanced over classes as possible; 0 keeps all.
       seed: of the random choice.
 
     Raises:
-      UserError: a number is negative or larger than the number of images.
+      UserError: a number is negative, or larger than the number of test images.
     """
     for field, number in (("train_per_class", train_per_class), ("test_images", test_images)):
         if number < 0:
             raise UserError(f"data.{field} = {number} must not be negative (0 keeps all)")
     if train_per_class:
-        sizes = np.bincount(dataset.train_labels, minlength=len(dataset.class_names))
-        if sizes.min() < train_per_class:
-            raise UserError(
-                f"data.train_per_class = {train_per_class}, but class "
-                f'"{dataset.class_names[sizes.argmin()]}" of {dataset.name} has only '
-                f"{sizes.min()} training images; set a smaller number"
-            )
-        keep = _random_rank(dataset.train_labels, (seed, 0)) < train_per_class
+        keep = labels.random_rank(dataset.train_labels, (seed, 0)) < train_per_class
         dataset = dataset._replace(
             train_images=dataset.train_images[keep], train_labels=dataset.train_labels[keep]
         )
@@ -134,7 +139,7 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
                 f"data.test_images = {test_images}, but {dataset.name} has only "
                 f"{len(dataset.test_labels)} test images; set a smaller number"
             )
-        rank = _random_rank(dataset.test_labels, (seed, 1))
+        rank = labels.random_rank(dataset.test_labels, (seed, 1))
         keep = np.sort(np.lexsort((dataset.test_labels, rank))[:test_images])
         dataset = dataset._replace(
             test_images=dataset.test_images[keep], test_labels=dataset.test_labels[keep]
@@ -149,12 +154,6 @@ def fingerprint(dataset: Dataset) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
-    """The rank of each image in a random order of its class, from 0; [n]."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    return rank_within_class(labels, np.argsort(order))
 
 
 def _load_digits(name: str, splits: tuple[str, str], keys: tuple[str, str]) -> Dataset:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dpd_jax.datasets import labels as labels_lib
 from dpd_jax.errors import UserError
 
 _NAMES = "class_names"
@@ -134,19 +135,4 @@ def _class_names(
             f'"{_NAMES}" in {path} is {names.dtype} {list(names.shape)}, not a list of text: '
             "make one with `np.array(names, str)`."
         )
-    highest = max(int(part.max()) for part in labels)
-    if names is not None and highest >= len(names):
-        raise UserError(
-            f"{path} has labels up to {highest}, but {len(names)} {_NAMES}. Give each class a "
-            f"name, or remove {_NAMES}."
-        )
-    present = np.unique(labels[0])
-    count = highest + 1 if names is None else len(names)
-    if len(present) < count:
-        first = int(np.setdiff1d(np.arange(len(present) + 1), present)[0])
-        raise UserError(
-            f"{path} has no training image with label {first}, and {len(present)} of {count} "
-            "classes in all. Number the classes from 0 without gaps, e.g. with "
-            "`np.unique(labels, return_inverse=True)[1]`."
-        )
-    return tuple(str(i) for i in range(count)) if names is None else tuple(names.tolist())
+    return labels_lib.class_names(str(path), None if names is None else names.tolist(), labels)

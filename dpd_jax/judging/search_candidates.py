@@ -82,7 +82,7 @@ def candidates(
         )
     size = next(iter(sizes.values()))
     ipc = max(int(np.bincount(each.labels).max()) for each in sets.values())
-    root = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.VALIDATION_IMAGES)
+    root = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.VALIDATION)
     validation = _validation(root, labels, config.validation_share)
     rest = np.flatnonzero(~validation)
     synthetic.real_indices(root, labels[rest], experiment.config.num_classes, ipc)  # Raises.

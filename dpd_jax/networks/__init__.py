@@ -116,6 +116,18 @@ class Network:
             self.apply(params, images)
         return inputs[-1].reshape(len(images), -1)
 
+    def maps(self, params: jax.Array, images: jax.Array) -> list[jax.Array]:
+        """The map [b, h, w, c] after each convolution, norm, activation and pooling, in order.
+
+        Raises UserError for networks other than ConvNet.
+        """
+        _, found = self._call(params, images, None, use_running_stats=False, mutable=["maps"])
+        if not found:
+            raise UserError(
+                f"objective.layers = 'all' needs a ConvNet, and not {type(self.module).__name__}."
+            )
+        return [x for i in range(len(found["maps"])) for x in found["maps"][f"block_{i}"]["maps"]]
+
     def _init_variables(self, key: jax.Array) -> Any:
         return self.module.init(key, jnp.zeros((2, *self.image_shape)), use_running_stats=False)
 

@@ -161,6 +161,8 @@ class NormActivatePool(nn.Module):
 
 
 class Block(nn.Module):
+    """Convolution, norm, activation and pooling. Records its maps if "maps" is mutable."""
+
     width: int
     norm: str
     activation: str
@@ -173,12 +175,22 @@ class Block(nn.Module):
         x = Convolution(
             self.width, self.padding, self.convolution, self.norm == "instance", name="conv"
         )(x)
-        published = (self.norm, self.pooling) == ("instance", "average")
+        recorded = self.is_mutable_collection("maps") and not self.is_initializing()
+        published = (self.norm, self.pooling) == ("instance", "average") and not recorded
         if published and self.activation in SLOPES and norm_activate_pool.fits(x.shape):
             return NormActivatePool(SLOPES[self.activation], name="norm")(x)
+        maps = [x]
         if self.norm != "none":
             x = Norm(self.norm, name="norm")(x, use_running_stats=use_running_stats)
-        return POOLINGS[self.pooling](ACTIVATIONS[self.activation](x))
+            maps.append(x)
+        x = ACTIVATIONS[self.activation](x)
+        maps.append(x)
+        if self.pooling != "none":
+            x = POOLINGS[self.pooling](x)
+            maps.append(x)
+        if recorded:
+            self.variable("maps", "maps", tuple).value = tuple(maps)
+        return x
 
 
 class Linear(nn.Module):
@@ -238,6 +250,19 @@ class ConvNet(nn.Module):
 def deepest(side: int, pooling: str) -> int:
     """The largest number of blocks for first maps of this side."""
     return MAX_DEPTH if pooling == "none" else min(MAX_DEPTH, side.bit_length() - 1)
+
+
+def size_for(image_shape: tuple[int, ...]) -> tuple[int, int]:
+    """The depth and the stem padding that suit images (height, width, channels).
+
+    Blocks halve the maps to 4 to 7 pixels a side, but images of 8 pixels have two blocks. Images
+    that are up to 4 pixels short of a power of two are padded to it. So the papers' sizes follow:
+    depth 3 for 32x32 and, with a stem padding of 3, for 28x28; 4 for 64x64; 5 for 128x128.
+    """
+    side = min(image_shape[:2])
+    border = next((border for border in (0, 1, 2) if (side + 2 * border).bit_count() == 1), 0)
+    side += 2 * border
+    return max(2 if side >= 8 else 1, side.bit_length() - 3), 1 + border
 
 
 def build(*, image_shape: tuple[int, int, int], **options) -> ConvNet:

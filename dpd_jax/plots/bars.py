@@ -12,13 +12,17 @@ from dpd_jax.storage import atomic
 
 _COLOURS = ("#2f6fb0", "#c8c4ba", "#5b6470", "#c8553d", "#3b8f5f", "#8a5fa8")
 _DPI = 110
+_LETTER = 0.07  # inches of a letter in the legend
 
 
 class Bar(Protocol):
     """What is drawn of one row: names, mean and standard deviation as fractions."""
 
-    candidate: str
-    network: str
+    @property
+    def candidate(self) -> str: ...
+
+    @property
+    def network(self) -> str: ...
 
     @property
     def mean(self) -> float: ...
@@ -35,7 +39,8 @@ def save(path: pathlib.Path, rows: Sequence[Bar], *, title: str) -> None:
     """
     networks = list(dict.fromkeys(row.network for row in rows))
     names = list(dict.fromkeys(row.candidate for row in rows))
-    figure = Figure((2.2 + 1.2 * len(networks), 3.8), dpi=_DPI, layout="constrained")
+    side = 2.2 + 1.2 * len(networks)
+    figure = Figure((side, 3.8), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     width = 0.8 / len(names)
@@ -56,6 +61,7 @@ def save(path: pathlib.Path, rows: Sequence[Bar], *, title: str) -> None:
     axes.set_xticks(range(len(networks)), networks)
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title, loc="left", parse_math=False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    columns = max(1, int(side / (0.5 + _LETTER * max(map(len, names)))))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     drawn = FigureCanvasAgg(figure)
     atomic.write_whole(path, drawn.print_png, num_bytes=60_000)

@@ -1,4 +1,4 @@
-"""images.png: the distilled images, one row per class, beside the real images they started from."""
+"""images.png: the images of a set, one row per class, beside the real ones they started from."""
 
 import math
 import pathlib
@@ -94,7 +94,7 @@ def _draw(blocks: list[np.ndarray], names: list[str], title: str, text: str) -> 
         write(left - 10, top + scale * height / 2, name, color=_INK, ha="right", va="center")
         for number, block in enumerate(blocks):
             start = left + number * (block_width + 2 * _GAP)
-            if row == 0:
+            if row == 0 and len(blocks) > 1:
                 write(start, -6, ("distilled", "started from")[number], fontsize=8, va="bottom")
             for column, picture in enumerate(block[label].repeat(scale, 1).repeat(scale, 2)):
                 x = start + column * (scale * width + _GAP)
@@ -128,4 +128,6 @@ def _notes(preprocessing: Preprocessing, images: np.ndarray, ipc: int, shown: in
         f" {'<1' if share < 1 else round(share)} % of the values are clipped." if share else ""
     )
     first = f"The first {shown} of {ipc} images of each class. " if shown < ipc else ""
-    return f"{first}Brightness is as learned, not stretched.{clipped}"
+    channels = images.shape[-1]
+    mean = f"Shown is the mean of the {channels} channels. " if channels not in (1, 3) else ""
+    return f"{first}{mean}Brightness is not stretched.{clipped}"

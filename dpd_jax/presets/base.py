@@ -1,6 +1,7 @@
 """All config fields, with the values that all configs share.
 
-A placeholder marks a field without a common value. The config is locked, so a misspelt
+A placeholder marks a field without a common value. A field "from the data" is filled in by
+`runs.completion` before anything else. The config is locked, so a misspelt
 field is an error. A config file defines `get_config(arg)`; `arg` is a method, "small",
 or both (see `methods.apply`).
 
@@ -35,34 +36,41 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     config.reduced = False  # whether "small" was given; only reported
     config.seed = 0  # of the synthetic set, the distillation and the evaluation
     config.ipc = _required(int)  # synthetic images per class
-    config.num_classes = _required(int)
-    config.image_shape = _required(tuple)  # height, width, channels
+    config.num_classes = 0  # 0 = from the data
+    config.image_shape = ()  # height, width, channels; () = from the data
 
     config.data = dict(
-        name=_required(str),  # a TFDS name, the path of an .npz file, or "digits"
-        source="tfds",  # "tfds", "npz" (a file of your own) or "digits" (scikit-learn's)
+        # A TFDS name, the path of an .npz file, "digits", or any name for "images", "" = that of
+        # the folder.
+        name=_required(str),
+        # "tfds", "digits" (scikit-learn's), "npz" (a file of your own), or "images": your own at
+        # --data_dir, a folder of class folders, Parquet files or an .npz file.
+        source="tfds",
         train_split="train",
         test_split="test",
-        image_key="image",  # feature name; the arrays of an .npz file are named <split>_<key>
+        # Feature name, or column. The arrays of an .npz file are named <split>_<key>.
+        image_key="image",
         label_key="label",
-        train_per_class=0,  # training images kept of each class; 0 = all
+        test_share=0.2,  # of each class, kept back as the test set if "images" have none
+        train_per_class=0,  # training images kept of each class, at most; 0 = all
         test_images=0,  # test images kept; 0 = all
         seed=0,  # chooses the images kept; separate from `seed`, so that runs share experts
         preprocessing="zca",  # "zca" or "per_channel"
         zca_epsilon=0.1,  # added to the eigenvalues of the covariance of [0, 1] pixels
         # For "per_channel": one number per channel, for pixels in [0, 1]; both () = measured on
         # the training images.
-        mean=_required(tuple),
-        std=_required(tuple),
+        mean=(),
+        std=(),
     )
     config.network = dict(
         name="convnet",
         width=128,  # channels of every block
-        depth=3,  # blocks; each halves height and width
+        depth=3,  # blocks; each halves height and width; 0 = from the size of the images
         norm="instance",
         activation="relu",
         pooling="average",
-        stem_padding=1,  # of the first convolution; 3 turns 28x28 into 32x32
+        # Of the first convolution; 3 turns 28x28 into 32x32; -1 = from the size of the images.
+        stem_padding=1,
         convolution="auto",  # its implementation; "auto" = the fastest on this machine
     )
     config.augment = dict(  # DSA: one family is drawn for each batch
@@ -97,6 +105,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         adaptive=True,  # GSAM: perturbation scaled by the magnitude of each weight
         at_once=1,  # experts trained at once; uses memory to save time
         storage="float32",  # "float32", "float16" or "bfloat16"
+        # Whether they are those of another program, from experiments.import_pytorch. None is
+        # trained then, and none of the fields above that train them is read.
+        imported=False,
     )
     config.data_schedule = dict(  # images used in each expert epoch; epochs count from 0
         kind="all",  # "all" or "easy_to_hard" (PAD's FIEX), which uses the next fields
@@ -110,14 +121,18 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         score_epochs=(20,),  # epochs at which scores are computed; PAD gives neither number
     )
     config.synthetic = dict(
-        # "correct": real images that an expert classifies correctly; "kmeans": real images
-        # nearest to cluster centres; "real": random real images; "noise"
+        # "real": random real images; "noise"; "correct": real images that an expert classifies
+        # correctly. By the features of one expert, within each class: "kmeans", nearest to cluster
+        # centres; "herding", whose mean follows that of the class; "kcenter", far from each other.
+        # By the epochs of one expert, from the first to label_epoch: "forgetting", those that
+        # went most often from right to wrong between them; "least_forgotten".
         init="correct",
         clusters=0,  # "kmeans": clusters per class; 0 = ipc
         cluster_by="features",  # "kmeans": inputs of the classifier ("features") or "logits"
         labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean over correct ones)
         label_scale=10.0,  # "onehot": the logit of the true class; the others are 0
-        # Epoch of the experts whose logits and predictions are used. Experts are trained to it.
+        # Epoch of the experts whose logits, predictions and features are used. Experts are trained
+        # to it.
         label_epoch=100,  # -1 = the last epoch to match
         step_size=0.01,  # alpha, the initial value of the student's learning rate
     )
@@ -138,6 +153,23 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         perturbation=0.0,  # alpha: noise on the initial convolution kernels; 0 = off
         perturbation_form="filter",  # noise norm relative to each "filter" or to the "tensor"
     )
+    config.objective = dict(
+        # What outer steps match: expert "trajectory", "gradient" (DC, DSA) or "distribution" (DM).
+        # The last two compare each class of the set with real images, on networks of their own;
+        # they read no experts and nothing of `alignment` and `curriculum`.
+        name="trajectory",
+        real_batch=256,  # real images of each class per step, as far as the class has them
+        augment=True,  # augments real and synthetic images of a class in the same way
+        updates=0,  # "gradient": updates of the images (outer steps) on one network; 0 = ipc
+        # "gradient": epochs of the network on the set between two updates, with batches of
+        # student.batch_syn at the step size; -1 = DC's: 1 for ipc 1, 50 for 10, 10 for 50,
+        # interpolated between the program's values
+        epochs=-1,
+        depth_unit="row",  # "gradient": the mask "depth" leaves out each "row" or each "tensor"
+        layers="last",  # "distribution": compares the features of the "last" layer or maps of "all"
+        excluded="hardest",  # PAD's FIEX: real images left out, by EL2N: "hardest" or "easiest"
+        excluded_ratio=0.0,  # share of each class left out; scores are those of `data_schedule`
+    )
     config.curriculum = dict(  # start epochs are uniform on T-..T
         expert_epochs=_required(int),  # M, epochs from the start to the target
         min_start_epoch=_required(int),  # T-
@@ -148,6 +180,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     )
     config.matching = dict(
         # DPD: share of the weights left out of the loss, the largest differences first; 0 = none.
+        # With objective "gradient": share of the rows (output units) of all gradients.
         pruning_rate=_required(float),
         metric="absolute",  # the difference by which pruning ranks
         masks=(),  # what else is left out: "depth", "loss", "ratio"
@@ -187,7 +220,8 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         checkpoint_every=100,  # steps
     )
     config.guard = dict(  # undoes outer steps that diverge
-        max_loss=10.0,  # 1 = distance from start to target; mean over matched epochs
+        # 1 = distance from start to target; mean over matched epochs. For trajectories only.
+        max_loss=10.0,
         max_step_size_change=2.0,  # largest factor in one step
         max_step_size_ratio=100.0,  # largest factor since the first step
         max_image_change=1.0,  # root mean square in one step; images vary by less than 1
@@ -208,8 +242,20 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         decay_factor=0.1,  # of the rate, after these epochs
         decay_momentum=0.9,  # momentum after the decay
         reset_momentum=True,  # the released programs create a new optimizer at the decay
+        test_every=0,  # epochs between tests in training, for the best on test; 0 = only at the end
         at_once=1,  # networks trained at once; uses memory to save time
         test_batch=500,  # images; changes speed only
+    )
+    config.judging = dict(  # only of `experiments.evaluate`
+        # Of networks on the whole training set, if evaluate.learning_rate is 0; DC's rate. It is no
+        # set's own, so that all sets share these networks.
+        whole_learning_rate=0.01,
+        # Tried for the scores, beside the set's own rate; DD-Ranking's values.
+        learning_rates=(0.001, 0.005, 0.01, 0.05, 0.1),
+        search_networks=2,  # trained with each learning rate that is tried
+        validation_share=0.2,  # of each class of the training images; chooses the learning rate
+        label_weight=0.5,  # w in LRS: of the improvement over random images
+        augmentation_weight=0.5,  # g in ARS: of training with augmentation
     )
     config.search = dict(  # architecture search; what it does not set is as in `evaluate`
         epochs=200,  # of a network on a set (DSA, DM); early stopping takes as many updates

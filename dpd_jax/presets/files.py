@@ -3,10 +3,13 @@
 import difflib
 import pathlib
 import runpy
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
+from dpd_jax.presets import base, fields
 
 FOLDER = pathlib.Path("configs")
 _EXAMPLE = "a config file is a Python file that defines get_config, e.g. configs/digits_ipc1.py"
@@ -53,10 +56,33 @@ def find(name: str) -> str:
     raise UserError(f"there is no config {path}. {hint}Known are {known_names()}.")
 
 
+def flags_of(config: Mapping[str, Any]) -> list[str]:
+    """The flags that give a stored config: the nearest file of configs/, and what differs from it.
+
+    The config is complete and from JSON. [] if no file there has its method.
+    """
+    wanted = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in fields.flat(base.upgrade(dict(config))).items()
+    }
+    arg = f"{wanted['method']},small" if wanted["reduced"] else wanted["method"]
+    found: list[list[str]] = []
+    for path in sorted(FOLDER.glob("*_ipc*.py")):
+        try:
+            near = fields.flat(load_config(f"{path}:{arg}"))
+        except UserError:  # A method of the user's own.
+            continue
+        changes = [
+            f"--config.{name}={value}" for name, value in wanted.items() if near.get(name) != value
+        ]
+        found.append([f"--config={path}:{arg}", *changes])
+    return min(found, key=len, default=[])
+
+
 def known_names() -> str:
     """The names of all config files, for messages."""
     return ", ".join(_known()) or f"none, because {FOLDER.resolve()} has no config"
 
 
 def _known() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*_ipc*.py"))
+    return sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))

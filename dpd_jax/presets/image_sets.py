@@ -60,3 +60,12 @@ DIGITS = {
     # No flips: a mirrored digit is not a digit.
     "augment": {"families": ("color", "crop", "cutout", "scale", "rotate")},
 }
+
+# Images of the user: whatever is at --data_dir.
+OWN = {
+    "num_classes": 0,
+    "image_shape": (),
+    "data": {"name": "", "source": "images", "preprocessing": "per_channel", "mean": (), "std": ()},
+    "network": {"depth": 0, "stem_padding": -1},
+    "augment": {"families": ("color", "crop", "cutout", "flip", "scale", "rotate")},
+}

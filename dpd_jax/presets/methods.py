@@ -78,6 +78,43 @@ _PAD: Changes = {
     "matching": {"masks": ("depth",)},
 }
 
+
+def _matched(objective: dict[str, Any], init: str, lr_img: float) -> Changes:
+    """Hard labels that stay as they are, and images that SGD learns without experts."""
+    return {
+        "objective": objective,
+        "synthetic": {"init": init, "labels": "hard"},
+        "distill": {
+            "threshold": 0.0,
+            "optimizer_img": "sgd",
+            "lr_img": lr_img,
+            "momentum_img": 0.5,
+            "lr_y": 0.0,
+            "lr_lr": 0.0,
+        },
+    }
+
+
+# DC starts from noise and augments nothing; DSA starts from real images and augments them.
+_DC = _matched({"name": "gradient", "augment": False}, "noise", 0.1)
+_DSA = _matched({"name": "gradient", "augment": True}, "real", 0.1)
+_DM = _matched({"name": "distribution"}, "real", 1.0)
+
+
+def _subset(init: str) -> Changes:
+    """A baseline: real images with hard labels, which stay as they are.
+
+    One expert chooses them, at synthetic.label_epoch; random ones need none. As nothing is
+    learned, they are evaluated at synthetic.step_size.
+    """
+    return {
+        "experts": {"num_experts": 1},
+        "synthetic": {"init": init, "labels": "hard"},
+        "matching": _UNPRUNED,
+        "distill": {"iterations": 0, "lr_y": 0.0},
+    }
+
+
 METHODS: dict[str, Changes] = {
     "dpd": {},
     "datm": {"matching": _UNPRUNED},
@@ -92,6 +129,17 @@ METHODS: dict[str, Changes] = {
     "ddpp": _DDPP,
     "pad": _PAD | {"matching": _PAD["matching"] | _UNPRUNED},
     "pad+": _PAD,
+    "dc": _DC | {"matching": _UNPRUNED},
+    "dc+": _DC,
+    "dsa": _DSA | {"matching": _UNPRUNED},
+    "dsa+": _DSA,
+    "dm": _DM | {"matching": _UNPRUNED},
+    "random": _subset("real"),
+    "herding": _subset("herding"),
+    "kmeans": _subset("kmeans"),
+    "kcenter": _subset("kcenter"),
+    "forgetting": _subset("forgetting"),
+    "least_forgotten": _subset("least_forgotten"),
 }
 
 # By method, without "+".
@@ -102,6 +150,9 @@ PUBLISHED = {
     "ast": published.AST,
     "ddpp": published.DDPP,
     "pad": published.PAD,
+    "dc": published.DC,
+    "dsa": published.DC,
+    "dm": published.DM,
 }
 
 
@@ -139,12 +190,7 @@ def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
         table = PUBLISHED.get(method.removesuffix("+"), {})
         config.update_from_flattened_dict(table.get((config.data.name, config.ipc), {}))
     if "small" in names:
-        config.reduced = True
-        config.update(small.SET)
-        for field, limit in small.AT_MOST.items():
-            group, name = field.split(".")
-            config[group][name] = min(config[group][name], limit)
-        config.update(small.OF_DATA_SET.get(config.data.name, {}))
+        small.apply(config)
     empty = [name for name, value in fields.flat(config).items() if value is None]
     if empty:
         raise UserError(

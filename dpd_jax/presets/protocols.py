@@ -5,6 +5,8 @@ move by 5 to 7 points between protocols, so a baseline is only comparable with a
 that was evaluated under the same one.
 """
 
+import difflib
+
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
@@ -41,7 +43,9 @@ def apply(config: ConfigDict, name: str) -> ConfigDict:
       UserError: for an unknown name.
     """
     if name not in PROTOCOLS:
-        raise UserError(f"protocol {name!r} is unknown; known are {', '.join(PROTOCOLS)}.")
+        near = difflib.get_close_matches(name.lower(), PROTOCOLS, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"protocol {name!r} is unknown.{hint} Known are {', '.join(PROTOCOLS)}.")
     changed = config.copy_and_resolve_references()
     changed.update_from_flattened_dict(PROTOCOLS[name])
     return changed.lock()

@@ -4,17 +4,18 @@ It uses a narrow network, few and short experts, part of the data and few steps.
 Its accuracies are not comparable to the papers'. It is applied after the method.
 """
 
+from ml_collections import ConfigDict
+
 SET = {
     "network": {"width": 32},
     "data": {"train_per_class": 500},
-    "experts": {"num_experts": 5, "batch_size": 64, "at_once": 1},
+    "experts": {"batch_size": 64, "at_once": 1},
     # Such short experts would otherwise end before any image is removed.
     "data_schedule": {"score_epochs": (5,), "removal_epochs": (4,)},
     # Experts stop at the last epoch to match, although this makes their labels worse.
     "synthetic": {"step_size": 0.03, "label_epoch": -1},
     # Adam needs few steps; the papers' SGD needs thousands.
     "distill": {
-        "iterations": 300,
         "threshold": 0.0,
         "optimizer_img": "adam",
         "lr_img": 0.03,
@@ -30,6 +31,8 @@ SET = {
 
 # Upper limits: larger values of the config are lowered to these.
 AT_MOST = {
+    "experts.num_experts": 5,
+    "distill.iterations": 300,
     "curriculum.expert_epochs": 2,
     "curriculum.min_start_epoch": 0,
     "curriculum.current_max_start_epoch": 4,
@@ -45,19 +48,30 @@ AT_MOST = {
     "search.real_epochs": 10,
 }
 
-# Overrides of both for single data sets.
-OF_DATA_SET = {
+# More of both for single data sets.
+OF_DATA_SET: dict[str, tuple[dict, dict]] = {
     # 100 and 200 classes with 500 training images each: a fifth of them.
-    "cifar100": {"data": {"train_per_class": 100}},
+    "cifar100": ({"data": {"train_per_class": 100}}, {}),
     # Whitening 64x64 colour images needs a 12,288 x 12,288 covariance.
-    "tiny_imagenet": {"data": {"train_per_class": 100, "preprocessing": "per_channel"}},
+    "tiny_imagenet": ({"data": {"train_per_class": 100, "preprocessing": "per_channel"}}, {}),
     # Digits are small already; this serves tests and takes about ten seconds.
-    "digits": {
-        "network": {"width": 16},
-        "data": {"train_per_class": 0},
-        "experts": {"num_experts": 3},
-        "distill": {"iterations": 60},
-        "evaluate": {"num_networks": 3, "epochs": 100, "decay_epoch": 50},
-        "search": {"real_epochs": 30},
-    },
+    "digits": (
+        {
+            "network": {"width": 16},
+            "data": {"train_per_class": 0},
+            "evaluate": {"num_networks": 3, "epochs": 100, "decay_epoch": 50},
+            "search": {"real_epochs": 30},
+        },
+        {"experts.num_experts": 3, "distill.iterations": 60},
+    ),
 }
+
+
+def apply(config: ConfigDict) -> None:
+    """Reduces a config in place."""
+    config.reduced = True
+    for values, limits in ((SET, AT_MOST), OF_DATA_SET.get(config.data.name, ({}, {}))):
+        config.update(values)
+        for field, limit in limits.items():
+            group, name = field.split(".")
+            config[group][name] = min(config[group][name], limit)

@@ -12,19 +12,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpd_jax import distill, evaluate, experts, synthetic
-from dpd_jax.distill import DistillState, Metrics, TrajectorySegment
+from dpd_jax import evaluate, experts, synthetic
+from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
 from dpd_jax.networks import Network
+from dpd_jax.objective import RealBatch
 from dpd_jax.runs import machine
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import device_memory_bytes
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 _LONG = 1.0  # seconds; longer calls are timed once, shorter ones several times
 _EXPERT_STEPS = 3  # timed together
+_EVALUATION_STEPS = 4  # timed of an epoch that has more
 
 
 def step_bytes(experiment: Experiment) -> int:
@@ -67,16 +70,21 @@ def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> 
     return _seconds(lambda: epoch(*inputs)) / min(_EXPERT_STEPS, rows)
 
 
-def evaluation_epoch_seconds(experiment: Experiment, at_once: int) -> float:
-    """Seconds of one epoch of `at_once` evaluation networks side by side."""
+def evaluation_epoch_seconds(experiment: Experiment, at_once: int, num_images: int) -> float:
+    """Seconds of one epoch of `at_once` evaluation networks side by side on so many images."""
+    batches = math.ceil(num_images / experiment.protocol.batch_size)
+    if batches > _EVALUATION_STEPS:  # A part of the epoch; its batches are alike.
+        part = _EVALUATION_STEPS * experiment.protocol.batch_size
+        seconds = evaluation_epoch_seconds(experiment, at_once, part)
+        return seconds * batches / _EVALUATION_STEPS
     chunk = evaluate.epochs_a_call(experiment.protocol)
-    function, inputs = evaluation_epochs(experiment, chunk, 1, at_once)
+    function, inputs = evaluation_epochs(experiment, chunk, 1, at_once, num_images)
     jax.block_until_ready(function(*inputs))  # Compiles.
     one = _seconds(lambda: function(*inputs))
     if one * chunk > _LONG:
         return one
     epochs = min(chunk, experiment.protocol.epochs)
-    _, several = evaluation_epochs(experiment, chunk, epochs, at_once)
+    _, several = evaluation_epochs(experiment, chunk, epochs, at_once, num_images)
     return _seconds(lambda: function(*several)) / epochs
 
 
@@ -115,14 +123,20 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 def step_inputs(
     experiment: Experiment, num_images: int
-) -> tuple[DistillState, TrajectorySegment, jax.Array]:
+) -> tuple[DistillState, TrajectorySegment | RealBatch, jax.Array]:
     """Arguments of an outer step on a set of this many images."""
     network, segments = experiment.network, experiment.config.distill.segments
     first = random_set(network, num_images)
     first = first._replace(step_size=jnp.float32(experiment.outer.initial_step_size))
-    params = random_weights(network, segments, len(experiment.student.alignment.offsets))
-    segment = TrajectorySegment(params, np.zeros(segments, np.int32))
-    return distill.init(first, experiment.outer), segment, jax.random.key(0)
+    inputs: TrajectorySegment | RealBatch
+    if experiment.objective.matches_trajectories:
+        params = random_weights(network, segments, len(experiment.student.alignment.offsets))
+        inputs = TrajectorySegment(params, np.zeros(segments, np.int32))
+    else:
+        counts = network.num_classes, experiment.objective.real_batch
+        real = random_set(network, math.prod(counts)).images
+        inputs = RealBatch(real.reshape(*counts, *network.image_shape))
+    return experiment.first_state(first), inputs, jax.random.key(0)
 
 
 def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metrics]:
@@ -154,7 +168,7 @@ def expert_epoch(
 
 
 def evaluation_epochs(
-    experiment: Experiment, chunk: int, epochs: int, at_once: int
+    experiment: Experiment, chunk: int, epochs: int, at_once: int, num_images: int
 ) -> tuple[Callable, tuple]:
     """A call of `chunk` evaluation epochs and its arguments; only `epochs` of them are left."""
     network, protocol = experiment.network, experiment.protocol
@@ -162,7 +176,7 @@ def evaluation_epochs(
     each = params, network.init_stats(), np.zeros_like(params), jax.random.key(0)
     params, stats, velocity, key = _side_by_side(each, at_once)
     state = EvalState(params, stats, velocity, key, jnp.int32(protocol.epochs - epochs))
-    images, labels, _ = random_set(network, experiment.num_images)
+    images, labels, _ = random_set(network, num_images)
     function = evaluate.make_epochs(
         network, protocol, experiment.augmentation, chunk, side_by_side=at_once > 1
     )

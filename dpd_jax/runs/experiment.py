@@ -5,29 +5,36 @@ Every config error is raised here, before any data is read.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from dpd_jax import distill, networks
+from dpd_jax import (
+    distill,
+    distribution_matching,
+    gradient_matching,
+    networks,
+    trajectory_matching,
+)
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.curriculum import Curriculum
 from dpd_jax.data_schedule import DataSchedule
 from dpd_jax.datasets import loading
-from dpd_jax.distill import Outer
+from dpd_jax.distill import DistillState, Outer
 from dpd_jax.evaluate import Protocol
 from dpd_jax.experts import Recipe
 from dpd_jax.guard import Guard
 from dpd_jax.matching import Matching
+from dpd_jax.objective import Objective
 from dpd_jax.optimizers import Rule
 from dpd_jax.runs import validation
 from dpd_jax.smoothing import Smoothing
 from dpd_jax.student import Student
-
-# Runs of one process share compiled steps: the runs of a sweep often differ only in the seed.
-_make_step = functools.lru_cache(maxsize=16)(distill.make_step)
+from dpd_jax.synthetic import SyntheticSet
 
 
 class Experiment(NamedTuple):
@@ -41,6 +48,7 @@ class Experiment(NamedTuple):
     curriculum: Curriculum
     student: Student
     matching: Matching
+    objective: Objective
     outer: Outer
     guard: Guard
     protocol: Protocol
@@ -73,6 +81,7 @@ class Experiment(NamedTuple):
                 augmentation=augmentation, alignment=alignment, **config.student.to_dict()
             ),
             matching=Matching(**config.matching.to_dict()),
+            objective=Objective(**config.objective.to_dict()),
             outer=Outer(
                 images=Rule(outer.optimizer_img, outer.lr_img, outer.momentum_img),
                 labels=Rule(outer.optimizer_y, outer.lr_y, outer.momentum_y),
@@ -97,15 +106,24 @@ class Experiment(NamedTuple):
 
     def outer_step(self) -> Callable:
         """The compiled outer step (see `distill.make_step`)."""
+        config = self.config
         return _make_step(
             self.network,
+            self.objective,
             self.student,
             self.matching,
             self.outer,
             self.guard,
-            segments=self.config.distill.segments,
-            devices=self.config.distill.devices,
+            ipc=config.ipc,
+            segments=config.distill.segments,
+            devices=config.distill.devices,
         )
+
+    def first_state(self, initial: SyntheticSet) -> DistillState:
+        """The state before the first outer step."""
+        carried = self.objective.name == "gradient"
+        network = jnp.zeros(self.network.num_params) if carried else ()
+        return distill.init(initial, self.outer, network)
 
     @property
     def num_images(self) -> int:
@@ -124,14 +142,20 @@ class Experiment(NamedTuple):
 
         Outer steps match trajectories, and experts may choose or label the first images.
         """
-        epochs: set[int] = set()
-        if self.config.distill.iterations:
+        epochs = set(self.epochs_of_forgetting)
+        if self.config.distill.iterations and self.objective.matches_trajectories:
             epochs.update(range(self.curriculum.last_epoch + 1))
         chosen = self.config.synthetic.init in validation.EXPERT_INITS
         labelled = self.config.synthetic.labels in validation.EXPERT_LABELS
         if chosen or labelled:
             epochs.add(self.label_epoch)
         return tuple(sorted(epochs))
+
+    @property
+    def epochs_of_forgetting(self) -> range:
+        """The expert epochs between which forgotten images are counted; empty if they are not."""
+        counted = self.config.synthetic.init in validation.FORGETTING_INITS
+        return range(1, self.label_epoch + 1 if counted else 1)
 
     @property
     def experts_read(self) -> range:
@@ -147,6 +171,30 @@ class Experiment(NamedTuple):
     def title(self) -> str:
         """The title of the run's plots."""
         return f"{self.data_name}, {self.config.ipc} per class, {self.config.method}"
+
+
+# Runs of one process share compiled steps: the runs of a sweep often differ only in the seed.
+@functools.lru_cache(maxsize=16)
+def _make_step(
+    network, objective, student, matching, outer, guard, *, ipc, segments, devices
+) -> Callable:
+    if not objective.matches_trajectories:
+        module = {"gradient": gradient_matching, "distribution": distribution_matching}
+        make_gradient = module[objective.name].make_gradient
+        gradient = make_gradient(network, objective, student, matching, ipc=ipc)
+        # This loss is a sum over classes, and not relative to that of a student at its start.
+        unlimited = dataclasses.replace(guard, max_loss=math.inf)
+        return distill.make_step(gradient, outer, unlimited)
+    gradient = trajectory_matching.make_gradient(
+        network, student, matching, segments=segments, devices=devices
+    )
+    return distill.make_step(
+        gradient,
+        outer,
+        guard,
+        total_weight=sum(student.alignment.weights),
+        whole=devices == student.batch_devices == 1,
+    )
 
 
 def _only(kind, node: ConfigDict, **others):

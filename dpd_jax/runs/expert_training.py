@@ -20,21 +20,11 @@ from dpd_jax.storage.trajectories import TrajectoryStore, spans
 def provenance(experiment: Experiment, data: RunData) -> dict:
     """All that determines an expert besides its number, as nested JSON values."""
     config = experiment.config
-    preprocessing = {"kind": config.data.preprocessing}
-    if config.data.preprocessing == "zca":
-        preprocessing["epsilon"] = config.data.zca_epsilon
-    else:
-        preprocessing |= {"mean": list(config.data.mean), "std": list(config.data.std)}
-    network = {name: value for name, value in config.network.items() if name != "convolution"}
-    found = {
-        "network": network
-        | {"leaves": [[x.path, list(x.shape)] for x in experiment.network.parameters]},
-        "data": {
-            "name": experiment.data_name,
-            "images": len(data.train),
-            "fingerprint": data.fingerprint,
-        },
-        "preprocessing": preprocessing,
+    if config.experts.imported:
+        return imported_provenance(experiment)
+    found = _fitting(experiment)
+    found["data"] |= {"images": len(data.train), "fingerprint": data.fingerprint}
+    found |= {
         "optimizer": experts.describe(experiment.recipe),
         "augmentation": config.augment.to_dict(),
         "seed": config.experts.seed,
@@ -43,6 +33,28 @@ def provenance(experiment: Experiment, data: RunData) -> dict:
         used = (*dataclasses.asdict(experiment.schedule), "score_networks", "score_epochs")
         found["data_schedule"] = {name: config.data_schedule[name] for name in used}
     return found
+
+
+def imported_provenance(experiment: Experiment) -> dict:
+    """The provenance of experts of another program: what they fit; what made them is not known."""
+    return _fitting(experiment) | {"experts.imported": True}
+
+
+def _fitting(experiment: Experiment) -> dict:
+    """The network, the data set and the preprocessing that experts fit."""
+    config = experiment.config
+    preprocessing = {"kind": config.data.preprocessing}
+    if config.data.preprocessing == "zca":
+        preprocessing["epsilon"] = config.data.zca_epsilon
+    else:
+        preprocessing |= {"mean": list(config.data.mean), "std": list(config.data.std)}
+    network = {name: value for name, value in config.network.items() if name != "convolution"}
+    leaves = [[x.path, list(x.shape)] for x in experiment.network.parameters]
+    return {
+        "network": network | {"leaves": leaves},
+        "data": {"name": experiment.data_name},
+        "preprocessing": preprocessing,
+    }
 
 
 def open_store(experiment: Experiment, data: RunData, directory: pathlib.Path) -> TrajectoryStore:
@@ -55,7 +67,8 @@ def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
     """The numbers of the experts that the experiment needs and the store lacks.
 
     Raises:
-      UserError: if an expert of the store lacks an epoch that the experiment reads.
+      UserError: if an expert of the store lacks an epoch that the experiment reads, or imported
+        experts are too few.
     """
     wanted = experiment.experts_read
     if not wanted:
@@ -69,7 +82,15 @@ def missing(experiment: Experiment, store: TrajectoryStore) -> list[int]:
                 f"{spans(experiment.epochs_read)} (curriculum.max_start_epoch + expert_epochs, "
                 "synthetic.label_epoch). Change these, or name another --experts_dir."
             )
-    return [expert for expert in wanted if expert not in present]
+    lacking = [expert for expert in wanted if expert not in present]
+    if lacking and experiment.config.experts.imported:
+        raise UserError(
+            f"experts.num_experts = {len(wanted)}, but {store.directory} has only "
+            f"{len(wanted) - len(lacking)} imported experts. Set --config.experts.num_experts to "
+            "their number, import more, or set experts.imported=False to train experts into "
+            "another --experts_dir."
+        )
+    return lacking
 
 
 def provide(

@@ -40,6 +40,8 @@ def forecast(
     experiment = choose_gradient(experiment, workdir, steps)
     console.say("forecast, timed on this machine with random weights:")
     total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
+    if passes := len(experiment.epochs_of_forgetting):
+        total += _forecast_forgetting(experiment, data, passes)
     total += _forecast_steps(experiment, steps) if steps > 0 else 0.0
     total += _forecast_evaluation(experiment, data)
     # Expert epochs still to come: those of experts in training, or those the reader caches.
@@ -73,10 +75,20 @@ def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs)
     return steps * seconds
 
 
+def _forecast_forgetting(experiment: Experiment, data: RunData, passes: int) -> float:
+    """Prints the cost of counting forgotten images; returns its seconds."""
+    console.say("  forgetting ", end="")
+    seconds = passes * cost.test_seconds(experiment, data.train)
+    console.say(f"{passes} passes over the training images: {long(seconds)}")
+    return seconds
+
+
 def _forecast_steps(experiment: Experiment, steps: int) -> float:
     """Prints the cost of the outer steps; returns its seconds."""
     console.say("  distil     ", end="")
-    name = gradient_name(experiment.student)
+    name = experiment.objective.name + " matching"
+    if experiment.objective.matches_trajectories:
+        name = gradient_name(experiment.student)
     one_device = experiment.config.distill.devices == experiment.student.batch_devices == 1
     try:
         size = f" holds {gigabytes(cost.step_bytes(experiment))}" if one_device else ""
@@ -100,8 +112,9 @@ def _forecast_evaluation(experiment: Experiment, data: RunData) -> float:
     console.say("  evaluate   ", end="")
     config, epochs = experiment.config.evaluate, experiment.protocol.epochs
     at_once = min(config.at_once, config.num_networks)
-    alone = cost.evaluation_epoch_seconds(experiment, 1)
-    group = cost.evaluation_epoch_seconds(experiment, at_once) if at_once > 1 else alone
+    images = experiment.num_images
+    alone = cost.evaluation_epoch_seconds(experiment, 1, images)
+    group = cost.evaluation_epoch_seconds(experiment, at_once, images) if at_once > 1 else alone
     # The baseline's networks train one by one, each on other images.
     training = math.ceil(config.num_networks / at_once) * group + config.num_networks * alone
     seconds = epochs * training + 2 * config.num_networks * cost.test_seconds(experiment, data.test)
@@ -164,7 +177,7 @@ def choose_gradient(experiment: Experiment, workdir: Workdir, steps: int) -> Exp
       UserError: if nothing fits, with the memory that each gradient needs.
     """
     budget = experiment.config.distill.memory_gigabytes
-    if not budget:
+    if not budget or not experiment.objective.matches_trajectories:
         return experiment
     noted = workdir.noted(_NOTE)
     if noted and (noted["memory_gigabytes"] == budget or steps <= 0):

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dpd_jax import distill
-from dpd_jax.distill import TrajectorySegment
+from dpd_jax import trajectory_matching
 from dpd_jax.runs import console, expert_training, initialization, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
+from dpd_jax.trajectory_matching import TrajectorySegment
 
 
 class Inputs(NamedTuple):
@@ -45,7 +45,7 @@ def from_experts(
         console.say(f"no experts in {store.directory}: using fresh networks instead.")
         return None
     key = jax.random.fold_in(root, keys.INITIALIZATION)
-    initial, _ = initialization.initial_set(experiment, data, store, used, key)
+    initial = initialization.initial_set(experiment, data, store, used, key).synthetic
     segments = draw_segments(experiment, store, used, root, draws)
     epochs = ", ".join(str(int(segment.start_epoch)) for segment in segments)
     return Inputs(initial, segments, f"segments of {len(used)} experts from the epochs {epochs}")
@@ -74,7 +74,8 @@ def from_fresh_networks(
     if config.synthetic.labels != "hard":
         config.synthetic.labels = "onehot"
     key = jax.random.fold_in(root, keys.INITIALIZATION)
-    initial, _ = initialization.initial_set(experiment._replace(config=config), data, None, [], key)
+    first = experiment._replace(config=config)
+    initial = initialization.initial_set(first, data, None, [], key).synthetic
     # The set's second key: these labels do not use it.
     draw_keys = jax.random.split(jax.random.split(jax.random.clone(key))[1], draws)
     with console.note(f"{steps} SGD steps on real images, {draws} times"):
@@ -91,7 +92,7 @@ def gradients(
     Batches and augmentation are drawn from `root`, so that they are the same for every mode.
     """
     loss = functools.partial(
-        distill.segment_loss,
+        trajectory_matching.segment_loss,
         network=experiment.network,
         student=dataclasses.replace(experiment.student, gradient=mode),
         matching=experiment.matching,

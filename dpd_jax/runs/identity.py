@@ -49,6 +49,12 @@ def of_data(config: ConfigDict) -> str:
     )
 
 
+def of_judging(config: ConfigDict | dict) -> dict[str, Any]:
+    """The fields that the accuracy of a given set depends on, as `of_run`."""
+    groups, others = ("network.", "augment.", "evaluate."), ("seed", "data.test_images")
+    return _select(config, lambda name: name in others or name.startswith(groups))
+
+
 def _of_evaluation(name: str) -> bool:
     return name == "distill.iterations" or name.startswith("evaluate.")
 
@@ -65,4 +71,8 @@ def _defaults() -> dict[str, Any]:
 
 def _select(config: ConfigDict | dict, chosen: Callable[[str], bool]) -> dict[str, Any]:
     complete = as_json(_defaults() | fields.flat(base.upgrade(config)))
-    return {name: complete[name] for name in complete if chosen(name) and name not in _NO_RESULT}
+    return {name: complete[name] for name in complete if chosen(name) and _has_result(name)}
+
+
+def _has_result(name: str) -> bool:
+    return name not in _NO_RESULT and not name.startswith("judging.")

@@ -1,17 +1,33 @@
 """The initial synthetic set: real images or noise, and their labels."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dpd_jax import synthetic
+from dpd_jax import coreset, synthetic
 from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
+
+
+class Initial(NamedTuple):
+    """The set before the first outer step.
+
+    Attributes:
+      synthetic: the set.
+      real: indices [n] of its training images; None for noise.
+      origin: how images and labels were made, for the report; `expert` and its `epoch` are those
+        that chose the images, None if not one expert did.
+    """
+
+    synthetic: SyntheticSet
+    real: np.ndarray | None
+    origin: dict[str, str | int | None]
 
 
 def initial_set(
@@ -20,8 +36,8 @@ def initial_set(
     store: TrajectoryStore | None,
     used: list[int],
     key: jax.Array,
-) -> tuple[SyntheticSet, np.ndarray | None]:
-    """The set before the first outer step, and the indices [n] of its images; None for noise.
+) -> Initial:
+    """Makes the first set.
 
     The store may be None if neither images nor labels depend on the experts `used`.
 
@@ -31,13 +47,13 @@ def initial_set(
     config = experiment.config
     image_key, label_key = jax.random.split(key)
     classes = synthetic.classes(config.num_classes, config.ipc)
+    real, expert = None, None
     if config.synthetic.init == "noise":
-        real = None
         images = synthetic.noise_images(
             image_key, experiment.num_images, experiment.network.image_shape
         )
     else:
-        real = _real_indices(experiment, data, store, used, image_key)
+        real, expert = _real_indices(experiment, data, store, used, image_key)
         images = jnp.asarray(data.train[real])
     labels = _labels(experiment, store, used, label_key, images, classes)
     wrong = int(np.sum(np.argmax(labels, -1) != classes))
@@ -48,15 +64,21 @@ def initial_set(
             "correctly (synthetic.init=correct) or synthetic.labels=hard."
         )
     step_size = jnp.asarray(config.synthetic.step_size, jnp.float32)
-    return SyntheticSet(images, labels, step_size), real
+    origin = {
+        "images": config.synthetic.init,
+        "labels": config.synthetic.labels,
+        "expert": expert,
+        "epoch": None if expert is None else experiment.label_epoch,
+    }
+    return Initial(SyntheticSet(images, labels, step_size), real, origin)
 
 
-def _real_indices(experiment, data, store, used, key) -> np.ndarray:
-    """The indices [n] of the training images that `synthetic.init` chooses."""
+def _real_indices(experiment, data, store, used, key) -> tuple[np.ndarray, int | None]:
+    """The training images [n] that `synthetic.init` chooses, and the one expert that chose them."""
     config = experiment.config
     wanted = data.dataset.train_labels, config.num_classes, config.ipc
     if config.synthetic.init == "real":
-        return synthetic.real_indices(key, *wanted)
+        return synthetic.real_indices(key, *wanted), None
 
     if config.synthetic.init == "correct":
 
@@ -64,21 +86,67 @@ def _real_indices(experiment, data, store, used, key) -> np.ndarray:
         def predictions(place: int) -> np.ndarray:
             with console.note(f"finding the training images that expert {used[place]} gets right"):
                 params = expert_training.label_snapshot(experiment, store, used[place])
-                return np.argmax(expert_training.logits(experiment, params, data.train), -1)
+                return _predictions(experiment, params, data)
 
-        return synthetic.correct_indices(key, *wanted, predictions, len(used))
+        return synthetic.correct_indices(key, *wanted, predictions, len(used)), None
 
-    expert_key, centre_key = jax.random.split(key)
-    expert, params = _random_expert(experiment, store, used, expert_key)
-    by_features = config.synthetic.cluster_by == "features"
-    space = expert_training.features if by_features else expert_training.logits
-    with console.note(f"clustering the images of each class by expert {expert}"):
-        return synthetic.representative_indices(
-            centre_key,
-            *wanted,
-            lambda members: space(experiment, params, data.train[members]),
-            config.synthetic.clusters,
-        )
+    expert_key, choice_key = jax.random.split(key)
+    expert = _random_expert(used, expert_key)
+    choose = _by_forgetting if experiment.epochs_of_forgetting else _by_features
+    return choose(experiment, data, store, expert, choice_key), expert
+
+
+def _by_features(experiment, data, store, expert, key) -> np.ndarray:
+    """The training images [n] that one expert's features of each class choose."""
+    config = experiment.config
+    init, ipc, clusters = config.synthetic.init, config.ipc, config.synthetic.clusters
+    params = expert_training.label_snapshot(experiment, store, expert)
+    by_logits = init == "kmeans" and config.synthetic.cluster_by == "logits"
+    space = expert_training.logits if by_logits else expert_training.features
+
+    with console.Bar(init, config.num_classes, unit=" classes") as bar:
+
+        def choose(label: int, members: np.ndarray) -> np.ndarray:
+            rows = space(experiment, params, data.train[members])
+            if init == "herding":
+                places = coreset.herding(rows, ipc)
+            elif init == "kcenter":
+                places = coreset.k_center(rows, ipc)
+            else:
+                seed = int(jax.random.bits(jax.random.fold_in(key, label)))
+                places = coreset.k_means(rows, ipc, clusters, seed)
+            bar.to(label + 1)
+            return places
+
+        return coreset.per_class(data.dataset.train_labels, config.num_classes, ipc, choose)
+
+
+def _by_forgetting(experiment, data, store, expert, key) -> np.ndarray:
+    """The training images [n] that one expert forgot most or least often from epoch to epoch.
+
+    Among equals the key decides.
+    """
+    config, labels = experiment.config, data.dataset.train_labels
+    epochs = experiment.epochs_of_forgetting
+    correct = np.zeros((len(epochs), len(labels)), bool)
+    with console.Bar("forgetting", len(epochs), unit=" epochs") as bar:
+        for row, epoch in enumerate(epochs):
+            (params,) = store.read(expert, [epoch])
+            correct[row] = _predictions(experiment, params, data) == labels
+            bar.to(row + 1)
+    counts = coreset.forgetting_counts(correct)
+
+    def choose(label: int, members: np.ndarray) -> np.ndarray:
+        ties = np.asarray(jax.random.permutation(jax.random.fold_in(key, label), len(members)))
+        largest = config.synthetic.init == "forgetting"
+        return coreset.by_score(counts[members], config.ipc, ties, largest=largest)
+
+    return coreset.per_class(labels, config.num_classes, config.ipc, choose)
+
+
+def _predictions(experiment, params, data) -> np.ndarray:
+    """The classes [m] that weights [P] predict for the training images."""
+    return np.argmax(expert_training.logits(experiment, params, data.train), -1)
 
 
 def _labels(experiment, store, used, key, images, classes) -> jax.Array:
@@ -89,7 +157,7 @@ def _labels(experiment, store, used, key, images, classes) -> jax.Array:
     if config.synthetic.labels == "onehot":
         return synthetic.onehot_labels(classes, config.num_classes, config.synthetic.label_scale)
     if config.synthetic.labels == "expert":  # One random expert (TESLA).
-        _, params = _random_expert(experiment, store, used, key)
+        params = expert_training.label_snapshot(experiment, store, _random_expert(used, key))
         return jnp.asarray(expert_training.logits(experiment, params, images))
     with console.note(f"soft labels from {len(used)} experts"):  # Those that are right (DATM).
         snapshots = (expert_training.label_snapshot(experiment, store, e) for e in used)
@@ -97,7 +165,5 @@ def _labels(experiment, store, used, key, images, classes) -> jax.Array:
     return synthetic.expert_labels(np.stack(logits), classes)
 
 
-def _random_expert(experiment, store, used, key) -> tuple[int, np.ndarray]:
-    """The number of a random expert, and its weights [P]."""
-    expert = used[int(jax.random.randint(key, (), 0, len(used)))]
-    return expert, expert_training.label_snapshot(experiment, store, expert)
+def _random_expert(used, key) -> int:
+    return used[int(jax.random.randint(key, (), 0, len(used)))]

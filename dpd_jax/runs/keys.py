@@ -9,8 +9,8 @@ SEGMENTS = 1  # expert and start epoch of each outer step
 STEPS = 2  # batches and augmentation of each outer step
 EVALUATION = 100  # networks trained on the distilled set
 RANDOM_REAL = 101  # random real images, and networks trained on them
-ARCHITECTURE_SEARCH = 110  # networks of an architecture search
-VALIDATION_IMAGES = 111  # training images that an architecture search only tests on
+VALIDATION = 110  # training images that are held out: they choose a learning rate or a network
+ARCHITECTURE_SEARCH = 111  # networks of an architecture search
 
 # Of the root key of `experts.seed`; experts fold in their own number, from 0.
 EL2N = 2**31 - 1  # networks that score the training images

@@ -8,18 +8,27 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
-from dpd_jax import distill
 from dpd_jax import guard as guard_lib
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, expert_training, initialization, keys, report
+from dpd_jax.runs import (
+    console,
+    expert_training,
+    initialization,
+    keys,
+    read_ahead,
+    real_reader,
+    report,
+)
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.forecast import forecast
+from dpd_jax.runs.read_ahead import Reader
+from dpd_jax.runs.real_reader import RealReader
 from dpd_jax.runs.segment_reader import SegmentReader
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -45,6 +54,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     config = experiment.config
     experiment.outer_step()  # Refuses devices that are not there, before data is read.
     data = sources.data(config)
+    experiment = real_reader.with_real_batch(experiment, data)
     start = time.monotonic()
     store, epochs = sources.store(experiment, data)
     experiment = forecast(experiment, data, workdir, store, epochs)
@@ -54,15 +64,15 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     seconds["experts"] = time.monotonic() - start
 
     root = jax.random.key(config.seed)
-    initial, real = initialization.initial_set(
+    initial = initialization.initial_set(
         experiment, data, store, used, jax.random.fold_in(root, keys.INITIALIZATION)
     )
-    reader = SegmentReader(experiment, store, jax.random.fold_in(root, keys.SEGMENTS), used)
+    reader = _reader(experiment, data, store, used, jax.random.fold_in(root, keys.SEGMENTS))
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
-    state, seconds["distill"] = loop.run(initial)
+    state, seconds["distill"] = loop.run(initial.synthetic)
     if loop.stop_reason:
-        report.save(experiment, data, workdir, state.average)
+        report.save(experiment, data, workdir, initial, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
     pruning_map.save(
@@ -73,15 +83,20 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     )
     if loop.stop_reason:
         raise UserError(loop.stop_reason)
-    report.finish(experiment, data, workdir, real, state, seconds)
+    report.finish(experiment, data, workdir, initial, state, seconds)
+
+
+def _reader(experiment, data, store, used, key) -> Reader:
+    """Reads what the objective matches."""
+    if experiment.objective.matches_trajectories:
+        return SegmentReader(experiment, store, key, used)
+    return RealReader(experiment, data, store.directory, key)
 
 
 class Loop:
     """The outer loop; `stop_reason` says why the guard stopped it, "" if it did not."""
 
-    def __init__(
-        self, experiment: Experiment, workdir: Workdir, reader: SegmentReader, key: jax.Array
-    ):
+    def __init__(self, experiment: Experiment, workdir: Workdir, reader: Reader, key: jax.Array):
         self._experiment = experiment
         self._workdir = workdir
         self._reader = reader
@@ -96,7 +111,7 @@ class Loop:
         Returns:
           The last state, and the seconds of all outer steps, earlier processes included.
         """
-        state, spent = self._resume(distill.init(initial, self._experiment.outer))
+        state, spent = self._resume(self._experiment.first_state(initial))
         config = self._experiment.config.distill
         first, start = int(state.step), time.monotonic()
         self._workdir.truncate_metrics(first)
@@ -107,12 +122,12 @@ class Loop:
         bar = console.Bar("distil", total, unit=" steps", initial=first)
         with bar, _interruptible() as asked:
             # The metrics of a step are read while the next step runs.
-            previous: tuple[int, Metrics, ArrayLike] | None = None
-            for step, segments in self._reader.between(first, config.iterations):
-                state, metrics = self._step(state, segments, self._key)
+            previous: tuple[int, Metrics, dict[str, Any]] | None = None
+            for step, inputs in read_ahead.between(self._reader.read, first, config.iterations):
+                state, metrics = self._step(state, inputs, self._key)
                 if previous:
                     self._watch(bar, *previous)
-                previous = (step + 1, metrics, segments.start_epoch)
+                previous = (step + 1, metrics, inputs.logged())
                 last = step + 1 == config.iterations or asked.is_set() or self.stop_reason
                 if last or (step + 1) % config.checkpoint_every == 0:
                     seconds = np.float32(spent + time.monotonic() - start)
@@ -136,7 +151,7 @@ class Loop:
         console.say(f"continuing from step {latest}{beyond}.")
         return state, float(seconds)
 
-    def _watch(self, bar: console.Bar, step: int, metrics: Metrics, epochs: ArrayLike) -> None:
+    def _watch(self, bar: console.Bar, step: int, metrics: Metrics, logged: dict) -> None:
         """Shows and logs the metrics of one step, and notes when the guard stops the run."""
         metrics = jax.device_get(metrics)
         guard, config = self._experiment.guard, self._experiment.config.distill
@@ -157,7 +172,7 @@ class Loop:
             values = {k: float(x) if np.isfinite(x) else None for k, x in values.items()}
             if dropped is not None:
                 values["dropped"] = [round(float(share), 6) for share in dropped]
-            self._workdir.log(step, values | {"start_epochs": np.asarray(epochs).tolist()})
+            self._workdir.log(step, values | logged)
         if metrics.idle >= guard.patience:
             reason = (
                 guard_lib.explain(trouble)

@@ -13,6 +13,7 @@ from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import console, identity, keys
 from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.initialization import Initial
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.workdir import Workdir, peak_memory_bytes, versions, write_json
 from dpd_jax.storage import distilled_set
@@ -50,32 +51,32 @@ def finish(
     experiment: Experiment,
     data: RunData,
     workdir: Workdir,
-    real: np.ndarray | None,
+    initial: Initial,
     state: DistillState,
     seconds: dict[str, float],
 ) -> None:
     """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json.
 
-    The initial set held the training images `real` [n], or noise if that is None; `seconds` are
-    those of the earlier parts of the run.
+    The run began with `initial`; `seconds` are those of its earlier parts.
     """
     from dpd_jax.plots import image_grid  # Matplotlib takes a second to import.
 
     config = experiment.config
     result = state.average
-    save(experiment, data, workdir, result)
+    save(experiment, data, workdir, initial, result)
     start = time.monotonic()
     learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
-    accuracy = _numbers(learned)
-    save(experiment, data, workdir, result, accuracy)
+    accuracy = numbers(learned)
+    save(experiment, data, workdir, initial, result, accuracy)
+    steps, real = int(state.step), initial.real
     image_grid.save(
         workdir.path / "images.png",
         data.preprocessing,
         np.asarray(result.images),
-        None if real is None else data.train[real],
+        None if real is None or not steps else data.train[real],
         data.dataset.class_names,
         title=experiment.title,
         caption=f"test accuracy {_percent(learned)}; as many random real images "
@@ -90,14 +91,15 @@ def finish(
             "seed": config.seed,
             "reduced": config.reduced,
             "accuracy": accuracy,
-            "random_real": _numbers(baseline),
+            "random_real": numbers(baseline),
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
             "step_size": float(result.step_size),
             "network": config.network.to_dict(),
             "student": config.student.to_dict(),
+            "init": initial.origin,
             "experts": len(experiment.experts_read),
-            "steps": int(state.step),
+            "steps": steps,
             "backend": str(jax.devices()[0]),
             "versions": versions(),
             "asked": _asked(config),
@@ -109,6 +111,7 @@ def save(
     experiment: Experiment,
     data: RunData,
     workdir: Workdir,
+    initial: Initial,
     result: SyntheticSet,
     accuracy: dict | None = None,
 ) -> None:
@@ -117,6 +120,7 @@ def save(
     provenance = {
         "config": json.loads(config.to_json_best_effort()),
         "versions": versions(),
+        "init": initial.origin,
         "accuracy": accuracy,
         "training_data": data.fingerprint,
     }
@@ -235,13 +239,15 @@ def _asked(config: ConfigDict) -> dict:
     }
 
 
-def _numbers(evaluation: Evaluation) -> dict:
+def numbers(evaluation: Evaluation) -> dict:
+    """An evaluation for a JSON file."""
+    tested = (evaluation.best > evaluation.accuracies).any()
     return {
         "mean": evaluation.mean,
         "std": evaluation.std,
         "runs": [float(a) for a in evaluation.accuracies],
         "diverged": int(evaluation.diverged.sum()),
-    }
+    } | ({"best_on_test": evaluation.best.tolist()} if tested else {})
 
 
 def _percent(evaluation: Evaluation) -> str:

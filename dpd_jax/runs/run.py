@@ -5,7 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from dpd_jax.runs import expert_training, loop, report
+from dpd_jax.runs import completion, expert_training, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
@@ -30,15 +30,17 @@ class Run:
         data_dir: str | os.PathLike | None = None,
         cache_dir: str | os.PathLike = "~/.cache/dpd_jax",
     ):
-        """Checks the config, which is from `load_config`; reads no data yet.
+        """Checks the config, which is from `load_config`; reads no images yet.
 
-        Expert trajectories are in `experts_dir` (None is workdir/experts), prepared TFDS sets in
-        `data_dir` (None is ~/tensorflow_datasets), whitening matrices in `cache_dir`.
+        What the config leaves open is looked up in the data (`runs/completion.py`). Expert
+        trajectories are in `experts_dir` (None is workdir/experts), prepared TFDS sets (None is
+        ~/tensorflow_datasets) or your own images in `data_dir`, whitening matrices in `cache_dir`.
 
         Raises:
-          UserError: for an invalid value, or a folder of another config.
+          UserError: for an invalid value, a folder of another config, or data that do not fit.
         """
         self.path = pathlib.Path(workdir).expanduser()
+        config = completion.complete(config, data_dir)
         self.experiment = Experiment.from_config(config)
         self._workdir = Workdir(self.path, config)
         self._sources = Sources(

@@ -1,12 +1,14 @@
 """Reads the data of an experiment and brings them into model space."""
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from dpd_jax.datasets import loading, whitening
+from dpd_jax.datasets import loading, own, whitening
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.errors import UserError
@@ -32,11 +34,29 @@ class RunData:
     test: np.ndarray
 
 
-def read(config: ConfigDict, data_dir: str | None) -> Dataset:
+def read(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
     """Reads the images that the config asks for; raises UserError if they do not fit it."""
+    wanted, dataset = config.data, read_whole(config, data_dir)
+    _check(dataset, config)
+    sizes = np.bincount(dataset.train_labels)
+    if short := int(np.sum(sizes < wanted.train_per_class)):
+        console.say(
+            f"{short} of {len(sizes)} classes have fewer than data.train_per_class = "
+            f"{wanted.train_per_class} training images; all of theirs are kept."
+        )
+    return loading.subset(
+        dataset,
+        train_per_class=wanted.train_per_class,
+        test_images=wanted.test_images,
+        seed=wanted.seed,
+    )
+
+
+def read_whole(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
+    """Reads all images of the config's data set, whether they fit the config or not."""
     wanted = config.data
     with console.Bar("data", 1.0) as bar:
-        dataset = loading.load(
+        return loading.load(
             wanted.name,
             source=wanted.source,
             train_split=wanted.train_split,
@@ -44,14 +64,22 @@ def read(config: ConfigDict, data_dir: str | None) -> Dataset:
             image_key=wanted.image_key,
             label_key=wanted.label_key,
             data_dir=data_dir,
+            image_shape=tuple(config.image_shape),
+            test_share=wanted.test_share,
+            seed=wanted.seed,
             progress=lambda fraction, *, doing: bar.to(fraction, now=doing),
         )
-    _check(dataset, config)
-    return loading.subset(
-        dataset,
-        train_per_class=wanted.train_per_class,
-        test_images=wanted.test_images,
-        seed=wanted.seed,
+
+
+def where(config: ConfigDict, data_dir: str | os.PathLike | None) -> own.Where:
+    """Where the user's own images are, for the source "images"."""
+    wanted = config.data
+    return own.Where(
+        data_dir,
+        (wanted.train_split, wanted.test_split),
+        (wanted.image_key, wanted.label_key),
+        wanted.test_share,
+        wanted.seed,
     )
 
 
@@ -72,11 +100,17 @@ def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunDa
 
 def check_ipc(dataset: Dataset, config: ConfigDict) -> None:
     """Raises UserError if a class has fewer training images than the baseline draws from it."""
-    smallest = np.bincount(dataset.train_labels, minlength=config.num_classes).min()
-    if config.ipc > smallest:
+    sizes = np.bincount(dataset.train_labels, minlength=config.num_classes)
+    check_sizes(sizes, dataset.class_names, config)
+
+
+def check_sizes(sizes: np.ndarray, class_names: Sequence[str], config: ConfigDict) -> None:
+    """As `check_ipc`, for the numbers of training images of the classes."""
+    smallest = int(sizes.argmin())
+    if config.ipc > sizes[smallest]:
         raise UserError(
-            f"ipc = {config.ipc} is more than the smallest class of {config.data.name} has "
-            f"({smallest} training images). Lower ipc."
+            f"ipc = {config.ipc} is more than the smallest class of {config.data.name}, "
+            f'"{class_names[smallest]}", has ({sizes[smallest]} training images). Lower ipc.'
         )
 
 
@@ -85,12 +119,14 @@ def _check(dataset: Dataset, config: ConfigDict) -> None:
     if shape != tuple(config.image_shape):
         raise UserError(
             f"{config.data.name} has images of shape {shape}, but the config says image_shape = "
-            f"{tuple(config.image_shape)}. Set image_shape, or name another data set."
+            f"{tuple(config.image_shape)}. Set image_shape, or leave it to the data, (), or name "
+            "another data set."
         )
     if len(dataset.class_names) != config.num_classes:
         raise UserError(
             f"{config.data.name} has {len(dataset.class_names)} classes, but the config says "
-            f"num_classes = {config.num_classes}. Set num_classes, or name another data set."
+            f"num_classes = {config.num_classes}. Set num_classes, or leave it to the data, 0, or "
+            "name another data set."
         )
 
 

@@ -3,17 +3,15 @@
 import collections
 import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 
 from dpd_jax import curriculum as curriculum_lib
-from dpd_jax.distill import TrajectorySegment
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.trajectory_matching import TrajectorySegment
 
-_AHEAD = 4  # Steps read in advance; a read takes about 30 ms, for small segments too.
 _BLOCK = 64  # Steps drawn at once; this takes little longer than the 1 ms of a single draw.
 
 
@@ -70,18 +68,6 @@ class SegmentReader:
         self._block = functools.lru_cache(maxsize=1)(
             lambda block: jax.device_get(draws(np.int32(block * _BLOCK)))
         )
-
-    def between(self, first: int, last: int) -> Iterator[tuple[int, TrajectorySegment]]:
-        """(step, its segments [K, ...]) for first <= step < last, read in advance."""
-        with ThreadPoolExecutor(1, thread_name_prefix="segments") as pool:
-            waiting: collections.deque = collections.deque()
-            try:
-                for step in range(first, last):
-                    while len(waiting) <= _AHEAD and step + len(waiting) < last:
-                        waiting.append(pool.submit(self.read, step + len(waiting)))
-                    yield step, waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
 
     def read(self, step: int) -> TrajectorySegment:
         """The segments of one step, [K, ...]."""

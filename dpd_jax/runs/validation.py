@@ -22,7 +22,8 @@ _READ_BY = {
     "ratio_keep_zeros": ("ratio", True),
 }
 # Values of `synthetic.init` and `synthetic.labels` that need the predictions of experts.
-EXPERT_INITS = ("correct", "kmeans")
+FORGETTING_INITS = ("forgetting", "least_forgotten")
+EXPERT_INITS = ("correct", "herding", "kcenter", "kmeans", *FORGETTING_INITS)
 EXPERT_LABELS = ("expert", "experts")
 
 _CHOICES = {
@@ -48,6 +49,7 @@ _RANGES = {
         "evaluate.num_networks",
         "evaluate.at_once",
         "evaluate.test_batch",
+        "judging.search_networks",
         "search.epochs",
         "search.real_epochs",
         "search.real_networks",
@@ -66,23 +68,30 @@ _RANGES = {
         "evaluate.random_real_learning_rate",
         "search.learning_rate",
     ),
+    "[0, 1]": ("judging.label_weight", "judging.augmentation_weight"),
     "[0, 1)": ("distill.momentum_img", "distill.momentum_y", "distill.momentum_lr"),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
         "data.zca_epsilon",
+        "judging.whole_learning_rate",
         "synthetic.label_scale",
         "guard.max_loss",
         "guard.max_image_change",
         "search.real_learning_rate",
     ),
-    "(0, 1)": ("search.validation_share",),
+    "(0, 1)": ("judging.validation_share", "search.validation_share"),
     "(1, inf]": ("guard.max_step_size_change", "guard.max_step_size_ratio", "num_classes"),
 }
 
 
 def check_values(config: ConfigDict) -> None:
-    """Raises UserError for the first value that is invalid by itself."""
+    """Raises UserError for the first value that is invalid by itself, or left to the data."""
     values = fields.flat(config)
+    if not (config.num_classes and config.image_shape):
+        raise UserError(
+            f"num_classes = {config.num_classes} and image_shape = {tuple(config.image_shape)} are "
+            "left to the data. Complete the config with `dpd_jax.runs.completion.complete`."
+        )
     for field, value in values.items():
         if isinstance(value, float) and math.isnan(value):
             raise UserError(f"{field} is not a number (nan).")
@@ -93,11 +102,15 @@ def check_values(config: ConfigDict) -> None:
     for interval, bounded in _RANGES.items():
         for field in bounded:
             check_range(field, values[field], interval)
+    for rate in config.judging.learning_rates:
+        check_range("judging.learning_rates", rate, "(0, inf)")
 
 
 def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid combination of values."""
+    _check_statistics(config)
     _check_matching(config.matching)
+    _check_objective(config)
     _check_initialization(config)
     _check_learning(config)
     schedule = config.data_schedule
@@ -153,6 +166,19 @@ def _check_tuple(field: str, value: tuple) -> None:
             )
 
 
+def _check_statistics(config: ConfigDict) -> None:
+    data, channels = config.data, config.image_shape[2]
+    if data.preprocessing != "per_channel" or data.mean == data.std == ():
+        return
+    for name, values in (("mean", data.mean), ("std", data.std)):
+        if len(values) != channels or not all(isinstance(x, int | float) for x in values):
+            raise UserError(
+                f"data.{name} = {values!r} must have one number for each of the {channels} "
+                "channels. Set both data.mean and data.std, or leave both empty, (), to measure "
+                "them on the training images."
+            )
+
+
 def _check_matching(matching: ConfigDict) -> None:
     masks = tuple(matching.masks)
     if len(set(masks)) < len(masks):
@@ -175,6 +201,47 @@ def _check_matching(matching: ConfigDict) -> None:
         )
 
 
+def _check_objective(config: ConfigDict) -> None:
+    """Refuses what gradient and distribution matching do not read, or read otherwise."""
+    name, layers = config.objective.name, config.objective.layers
+    if name == "trajectory":
+        return
+    if config.distill.lr_y > 0:
+        raise UserError(
+            f"objective.name = {name!r} learns images only, and distill.lr_y = "
+            f"{config.distill.lr_y}. Set distill.lr_y=0."
+        )
+    if config.distill.threshold > 0:
+        raise UserError(
+            f"distill.threshold = {config.distill.threshold} is a loss relative to that of a "
+            f"student at its start, which objective.name = {name!r} has not. Set it to 0."
+        )
+    for field in ("distill.segments", "distill.devices", "student.batch_devices"):
+        group, _, own = field.partition(".")
+        if config[group][own] != 1:
+            raise UserError(f"{field} = {config[group][own]} needs objective.name=trajectory.")
+    if set(config.matching.masks) - {"depth"}:
+        raise UserError(
+            f"matching.masks = {tuple(config.matching.masks)}: objective.name = {name!r} knows "
+            "only the mask 'depth'."
+        )
+    if name == "distribution" and config.matching.pruning_rate:
+        raise UserError(
+            f"matching.pruning_rate = {config.matching.pruning_rate} has no effect on "
+            "objective.name = 'distribution', which compares no weights. Set it to 0."
+        )
+    if name == "distribution" and config.matching.masks and layers != "all":
+        raise UserError(
+            f"matching.masks = {tuple(config.matching.masks)} leaves out shallow layers, but "
+            f"objective.layers = {layers!r} compares only the last. Set objective.layers=all."
+        )
+    if name == "gradient" and config.network.norm == "batch":
+        raise UserError(
+            "objective.name = 'gradient' compares one class at a time, whose batch moments are "
+            "not those of all classes. Choose another network.norm than 'batch'."
+        )
+
+
 def _check_initialization(config: ConfigDict) -> None:
     synthetic = config.synthetic
     if synthetic.init == "noise" and synthetic.labels in EXPERT_LABELS:
@@ -186,6 +253,11 @@ def _check_initialization(config: ConfigDict) -> None:
         raise UserError(
             f"synthetic.label_epoch = {synthetic.label_epoch} must be an expert epoch, or -1 for "
             "the last matched epoch."
+        )
+    if synthetic.init in FORGETTING_INITS and 0 <= synthetic.label_epoch < 2:
+        raise UserError(
+            f"synthetic.init = {synthetic.init!r} counts what an expert forgets from epoch 1 to "
+            f"synthetic.label_epoch = {synthetic.label_epoch}. Raise it to 2 at least."
         )
 
 

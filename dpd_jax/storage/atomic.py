@@ -49,10 +49,14 @@ def write_whole(path: pathlib.Path, fill: Callable[[BinaryIO], object], *, num_b
         partial.unlink(missing_ok=True)  # Renamed if all went well.
 
 
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+    """As `write_whole`, for the contents of a file."""
+    write_whole(path, lambda file: file.write(data), num_bytes=len(data))
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """As `write_whole`, for text in UTF-8."""
-    data = text.encode()
-    write_whole(path, lambda file: file.write(data), num_bytes=len(data))
+    write_bytes(path, text.encode())
 
 
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, Any]) -> None:

@@ -137,6 +137,11 @@ def read(path: pathlib.Path) -> DistilledSet:
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}. A run leaves its set in WORKDIR/distilled.npz.")
+    if path.suffix == ".pt":
+        raise UserError(
+            f"{path} is a file of PyTorch. python -m experiments.import_pytorch --images={path} "
+            "makes a distilled set of it, and evaluates it with --evaluate."
+        )
     arrays = _arrays(path)
     if "format" in arrays and not np.array_equal(arrays["format"], _FORMAT):
         raise UserError(

@@ -119,6 +119,15 @@ class TrajectoryStore:
                 raise self._damaged(expert, f"the checksum of epoch {epoch} does not match")
         return np.stack([arrays[_name(epoch)].astype(np.float32) for epoch in epochs])
 
+    def holds(self, expert: int, snapshots: Mapping[int, np.ndarray]) -> bool:
+        """Whether the checksums of a stored expert are those of these snapshots {epoch: [P]}.
+
+        Raises UserError as `experts`.
+        """
+        stored = {epoch: self._stored(expert, epoch, snapshots[epoch]) for epoch in snapshots}
+        checksums = {epoch: _checksum(array) for epoch, array in stored.items()}
+        return self._metadata(expert).checksums == checksums
+
     def write(self, expert: int, snapshots: Mapping[int, np.ndarray]) -> None:
         """Stores the snapshots {epoch: weights [P]} of a new expert completely or not at all.
 

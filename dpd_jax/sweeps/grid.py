@@ -37,6 +37,8 @@ class Base(NamedTuple):
     arg: str  # the text after the colon
     overrides: dict[str, Any]  # the fields given as --config.field=value
     load: Callable[[str], ConfigDict]  # arg -> the config of the file, without the overrides
+    # Fills in what follows from the data.
+    complete: Callable[[ConfigDict], ConfigDict] = lambda config: config
 
     def config(self, method: str | None) -> ConfigDict:
         """The config with the overrides, and with this method if one is given."""
@@ -154,7 +156,7 @@ def _setting(base: Base, given: dict[str, Any]) -> Setting:
             unread = validation.unread(config)
             config.update_from_flattened_dict({k: unread[k] for k in base.overrides if k in unread})
         config.seed = 0
-        return Setting(given | swept, Experiment.from_config(config))
+        return Setting(given | swept, Experiment.from_config(base.complete(config)))
     except UserError as error:
         text = ", ".join(f"{field}={fields.text(value)}" for field, value in given.items())
         raise UserError(f"the setting {text} is invalid: {error}") from None

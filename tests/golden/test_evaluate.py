@@ -97,6 +97,6 @@ def test_mean_and_deviation_are_those_of_the_released_program(golden):
         numbers["accs"], numbers["accs_mean"], numbers["accs_std"], strict=True
     ):
         nothing = np.zeros(len(accuracies))
-        result = Evaluation(accuracies, nothing, nothing.astype(bool))
+        result = Evaluation(accuracies, nothing, nothing.astype(bool), accuracies)
         assert result.mean == pytest.approx(float(mean), rel=1e-6)
         assert result.std == pytest.approx(float(std), rel=1e-5)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from dpd_jax import networks
-from dpd_jax.networks import convolution, layout
-from tests.golden.torch_layout import close, convnet_permutation, nhwc, to_ours, to_theirs
+from dpd_jax.networks import convolution
+from tests.golden.torch_layout import close, nhwc, to_ours, to_theirs
 
 METHODS = sorted(convolution.METHODS)
 
@@ -101,10 +101,3 @@ def test_variants(golden, variant, method):
     close(logits, data[f"{variant}/logits"], 2e-6, what="logits")
     close(loss, data[f"{variant}/loss"], 4e-7, what="loss")
     close(grad_params, data[f"{variant}/grad_flat"], 1e-6, what="params")
-
-
-@pytest.mark.parametrize("norm", NORMS.values())
-def test_layers_are_laid_out_for_masks_as_those_vectors_are(norm):
-    network = create(np.zeros((2, 16, 16, 3)), norm=norm, convolution="auto")
-    places = layout.places_in_pytorch(network.parameters)
-    np.testing.assert_array_equal(places, convnet_permutation(network))

@@ -1,0 +1,71 @@
+"""The distilled sets to judge: read, checked against a config, and named."""
+
+import collections
+import pathlib
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from dpd_jax.datasets import loading
+from dpd_jax.datasets.loading import Dataset
+from dpd_jax.errors import UserError
+from dpd_jax.runs import identity
+from dpd_jax.storage import distilled_set, provenance
+from dpd_jax.storage.distilled_set import DistilledSet
+
+
+def read(paths: Sequence[pathlib.Path], config: ConfigDict) -> dict[str, DistilledSet]:
+    """Sets by name: that of the file's folder, or the whole path where two folders agree.
+
+    Raises:
+      UserError: if a file cannot be read, or its images or classes are not those of the config.
+    """
+    names = [path.parent.name or path.stem for path in paths]
+    count = collections.Counter(names)
+    found = {}
+    for path, name in zip(paths, names, strict=True):
+        made = distilled_set.read(path)
+        shape, classes = made.images.shape[1:], made.label_logits.shape[1]
+        if (shape, classes) != (tuple(config.image_shape), config.num_classes):
+            raise UserError(
+                f"{path} holds images of shape {shape} for {classes} classes, but the config is "
+                f"for {tuple(config.image_shape)} and {config.num_classes}. Give the config that "
+                "the set was made with."
+            )
+        found[name if count[name] == 1 else str(path)] = made
+    return found
+
+
+def check_data(name: str, made: DistilledSet, dataset: Dataset) -> str:
+    """A sentence if the set was made from other training images than these, else "".
+
+    Raises:
+      UserError: if its classes have other names.
+    """
+    if made.class_names != dataset.class_names:
+        raise UserError(
+            f"the classes of {name} are {_few(made.class_names)}; those of {dataset.name} are "
+            f"{_few(dataset.class_names)}. Give the config that the set was made with."
+        )
+    source = made.provenance.get("training_data")
+    if source in (None, loading.fingerprint(dataset)):
+        return ""
+    return f"{name} was made from other training images of {dataset.name} than the config asks for."
+
+
+def stored_accuracy(made: DistilledSet, config: ConfigDict) -> str:
+    """The accuracy that the file of a set states, with what differed then; "" if it states none."""
+    accuracy = made.provenance.get("accuracy")
+    if accuracy is None:
+        return ""
+    mean, std, count = 100 * accuracy["mean"], 100 * accuracy["std"], len(accuracy["runs"])
+    text = f"stored when it was made: {mean:.2f} ± {std:.2f} % ({count} networks)"
+    then = made.provenance.get("config")
+    if then is None:
+        return text
+    changed = list(provenance.differences(identity.of_judging(then), identity.of_judging(config)))
+    return f"{text}, under other settings: {'; '.join(changed)}" if changed else text
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
