@@ -60,7 +60,6 @@ OF_DATA_SET: dict[str, tuple[dict, dict]] = {
             "network": {"width": 16},
             "data": {"train_per_class": 0},
             "evaluate": {"num_networks": 3, "epochs": 100, "decay_epoch": 50},
-            "search": {"real_epochs": 30},
         },
         {"experts.num_experts": 3, "distill.iterations": 60},
     ),
