@@ -20,9 +20,11 @@ from ml_collections import ConfigDict, config_flags
 
 from dpd_jax import compilation
 from dpd_jax.datasets import loading
+from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
 from dpd_jax.runs import completion, console, identity
+from dpd_jax.sweeps import grid
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -184,6 +186,22 @@ def given_config() -> tuple[str, dict[str, Any]]:
     """The value of --config, and {field: value} of the --config.field flags."""
     flag = flags.FLAGS["config"]
     return config_flags.get_config_filename(flag), config_flags.get_override_values(flag)
+
+
+def sweep_base(known: dict[str, Description]) -> grid.Base:
+    """The --config flags, as the base of configs with other methods or values.
+
+    `known` keeps what was found out about own data (see `completion.complete`).
+    """
+    file, overrides = given_config()
+    path, _, arg = file.partition(":")
+    parse = flags.FLAGS["config"].parser.parse
+    return grid.Base(
+        arg,
+        overrides,
+        lambda arg: parse(f"{path}:{arg}"),
+        lambda config: completion.complete(config, DATA_DIR.value, known),
+    )
 
 
 def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:

@@ -34,11 +34,11 @@ SEEDS = flags.DEFINE_integer(
 def main() -> None:
     if not DISTILLED.value:
         raise UserError("no --distilled given: name one or more distilled.npz, with commas.")
-    config = _cli.CONFIG.value
+    config = _cli.config()
     experiment = Experiment.from_config(config)
     sets = read_sets(experiment)
     data = run_data.load(config, _cli.DATA_DIR.value, _cli.cache_dir())
-    default = f"{_cli.default_workdir()}-search-{SPACE.value}"
+    default = f"{_cli.default_workdir(config)}-search-{SPACE.value}"
     folder = pathlib.Path(_cli.WORKDIR.value or default)
     text = search_run.run(experiment, data, sets, folder, space=SPACE.value, seeds=SEEDS.value)
     console.result(text.rstrip())

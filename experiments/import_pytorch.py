@@ -37,7 +37,7 @@ EVALUATE = flags.DEFINE_bool("evaluate", False, "Evaluate the distilled set.")
 
 
 def main() -> None:
-    experiment = Experiment.from_config(_cli.CONFIG.value)
+    experiment = Experiment.from_config(_cli.config())
     if BUFFERS.value and not IMAGES.value:
         import_experts(experiment)
     elif IMAGES.value and not BUFFERS.value:

@@ -37,7 +37,7 @@ def main() -> None:
         products = grid_lib.combine(products, grid_lib.parse(OVER.value))
     known: dict[str, Description] = {}
     config = completion.complete(_cli.CONFIG.value, _cli.DATA_DIR.value, known)
-    grid = grid_lib.make(_base(known), products)
+    grid = grid_lib.make(_cli.sweep_base(known), products)
     folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir(config)}-sweep")
     runs = runner.plan_runs(grid, SEEDS.value, folder)
     shared = sources.SharedSources(
@@ -48,18 +48,6 @@ def main() -> None:
     )
     console.say(f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")
     runner.go(runs, folder, shared, loop.run, _cli.line())
-
-
-def _base(known: dict[str, Description]) -> grid_lib.Base:
-    file, overrides = _cli.given_config()
-    path, _, arg = file.partition(":")
-    parse = flags.FLAGS["config"].parser.parse
-    return grid_lib.Base(
-        arg,
-        overrides,
-        lambda arg: parse(f"{path}:{arg}"),
-        lambda config: completion.complete(config, _cli.DATA_DIR.value, known),
-    )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_a_method_is_loaded_and_keeps_small_and_the_overrides():
     )
 
 
-def test_an_override_of_pruning_is_for_the_methods_that_prune():
+def test_an_override_is_for_the_methods_that_prune_or_distil():
     options = {"matching__pruning_rate": 0.3, "matching__metric": "relative"}
     grid = make("method=mtt,mtt+,pad", **options)
     found = [setting.experiment.matching for setting in grid]
@@ -76,6 +76,8 @@ def test_an_override_of_pruning_is_for_the_methods_that_prune():
         (0.3, "relative"),
         (0, "absolute"),
     ]
+    steps = [x.experiment.config.distill for x in make("method=mtt,random", distill__iterations=7)]
+    assert [distill.iterations for distill in steps] == [7, 0]
     (alone,) = make("student.syn_steps=5", arg="mtt", matching__pruning_rate=0.3)
     assert alone.experiment.matching.pruning_rate == 0.3  # Asked for by name.
 

@@ -7,6 +7,7 @@ images of the user (a folder, Parquet files or one .npz file), or from scikit-le
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -145,6 +146,31 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
             test_images=dataset.test_images[keep], test_labels=dataset.test_labels[keep]
         )
     return dataset
+
+
+def of_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
+    """Keeps the images of some classes; a label becomes the place of its class in `classes`.
+
+    Raises:
+      UserError: the data set has no class of such a number.
+    """
+    count = len(dataset.class_names)
+    if unknown := [c for c in classes if not 0 <= c < count]:
+        raise UserError(
+            f"data.classes names class {unknown[0]}, but {dataset.name} has the classes 0 to "
+            f"{count - 1}."
+        )
+    place = np.full(count, -1, np.int32)
+    place[list(classes)] = np.arange(len(classes))
+    train, test = place[dataset.train_labels], place[dataset.test_labels]
+    return Dataset(
+        dataset.name,
+        dataset.train_images[train >= 0],
+        train[train >= 0],
+        dataset.test_images[test >= 0],
+        test[test >= 0],
+        tuple(dataset.class_names[c] for c in classes),
+    )
 
 
 def fingerprint(dataset: Dataset) -> str:

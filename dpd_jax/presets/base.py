@@ -54,6 +54,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         test_share=0.2,  # of each class, kept back as the test set if "images" have none
         train_per_class=0,  # training images kept of each class, at most; 0 = all
         test_images=0,  # test images kept; 0 = all
+        # Numbers of the classes kept, after the two limits above; their labels become 0, 1, ... in
+        # this order. () = all. num_classes is the number of classes kept.
+        classes=(),
         seed=0,  # chooses the images kept; separate from `seed`, so that runs share experts
         preprocessing="zca",  # "zca" or "per_channel"
         zca_epsilon=0.1,  # added to the eigenvalues of the covariance of [0, 1] pixels

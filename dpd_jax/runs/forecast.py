@@ -36,13 +36,10 @@ def forecast(
     """
     start = time.monotonic()
     missing = expert_training.missing(experiment, store)
-    steps = experiment.config.distill.iterations - (workdir.checkpoints.latest() or 0)
+    steps = steps_left(experiment, workdir)
     experiment = choose_gradient(experiment, workdir, steps)
     console.say("forecast, timed on this machine with random weights:")
-    total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
-    if passes := len(experiment.epochs_of_forgetting):
-        total += _forecast_forgetting(experiment, data, passes)
-    total += _forecast_steps(experiment, steps) if steps > 0 else 0.0
+    total = distillation(experiment, data, store, missing, epochs, steps)
     total += _forecast_evaluation(experiment, data)
     # Expert epochs still to come: those of experts in training, or those the reader caches.
     at_once = min(experiment.config.experts.at_once, len(missing))
@@ -56,6 +53,19 @@ def forecast(
         f"compile; memory at most about {gigabytes(memory)}"
     )
     return experiment
+
+
+def steps_left(experiment: Experiment, workdir: Workdir) -> int:
+    """The outer steps that a run still has to take."""
+    return experiment.config.distill.iterations - (workdir.checkpoints.latest() or 0)
+
+
+def distillation(experiment, data, store: TrajectoryStore, missing, epochs, steps: int) -> float:
+    """Prints the cost of the missing experts, the first set and the outer steps; its seconds."""
+    total = _forecast_experts(experiment, data, store, missing, epochs) if missing else 0.0
+    if passes := len(experiment.epochs_of_forgetting):
+        total += _forecast_forgetting(experiment, data, passes)
+    return total + (_forecast_steps(experiment, steps) if steps > 0 else 0.0)
 
 
 def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs) -> float:

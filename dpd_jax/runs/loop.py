@@ -26,7 +26,7 @@ from dpd_jax.runs import (
     report,
 )
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.forecast import forecast
+from dpd_jax.runs.forecast import choose_gradient, forecast, steps_left
 from dpd_jax.runs.read_ahead import Reader
 from dpd_jax.runs.real_reader import RealReader
 from dpd_jax.runs.segment_reader import SegmentReader
@@ -36,8 +36,13 @@ from dpd_jax.storage import locks
 from dpd_jax.synthetic import SyntheticSet
 
 
-def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
+def run(
+    experiment: Experiment, workdir: Workdir, sources: Sources, *, evaluated: bool = True
+) -> None:
     """Does the missing work of a run.
+
+    With `evaluated=False` it ends with distilled.npz, without a forecast and without a report:
+    the set is a part of something larger, which is forecast and judged as a whole.
 
     Raises:
       UserError: for invalid data, experts or workdir, or if the guard stops the run;
@@ -46,18 +51,22 @@ def run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     """
     with locks.alone(workdir.path, "--workdir"):
         # Another process may have finished it before this one had the lock.
-        if not report.complete(workdir, experiment.config):
-            _run(experiment, workdir, sources)
+        finished = report.complete if evaluated else report.distilled
+        if not finished(workdir, experiment.config):
+            _run(experiment, workdir, sources, evaluated)
 
 
-def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
+def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: bool) -> None:
     config = experiment.config
     experiment.outer_step()  # Refuses devices that are not there, before data is read.
     data = sources.data(config)
     experiment = real_reader.with_real_batch(experiment, data)
     start = time.monotonic()
     store, epochs = sources.store(experiment, data)
-    experiment = forecast(experiment, data, workdir, store, epochs)
+    if evaluated:
+        experiment = forecast(experiment, data, workdir, store, epochs)
+    else:
+        experiment = choose_gradient(experiment, workdir, steps_left(experiment, workdir))
     seconds = {"forecast": time.monotonic() - start}
     start = time.monotonic()
     used = expert_training.provide(experiment, data, store, epochs)
@@ -71,7 +80,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     workdir.begin()
     loop = Loop(experiment, workdir, reader, jax.random.fold_in(root, keys.STEPS))
     state, seconds["distill"] = loop.run(initial.synthetic)
-    if loop.stop_reason:
+    if loop.stop_reason or not evaluated:
         report.save(experiment, data, workdir, initial, state.average)
     from dpd_jax.plots import pruning_map  # Matplotlib takes a second to import.
 
@@ -83,7 +92,8 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources) -> None:
     )
     if loop.stop_reason:
         raise UserError(loop.stop_reason)
-    report.finish(experiment, data, workdir, initial, state, seconds)
+    if evaluated:
+        report.finish(experiment, data, workdir, initial, state, seconds)
 
 
 def _reader(experiment, data, store, used, key) -> Reader:

@@ -47,6 +47,17 @@ def complete(workdir: Workdir, config: ConfigDict) -> bool:
     return True
 
 
+def distilled(workdir: Workdir, config: ConfigDict) -> bool:
+    """Whether distilled.npz is there, and is the set after so many iterations; reads it."""
+    try:
+        made = distilled_set.read(workdir.path / "distilled.npz").provenance["config"]
+    except UserError:  # Missing, or damaged: the run writes it again.
+        return False
+    asked = config.distill.iterations
+    # A run that the guard stopped leaves its last good set.
+    return made["distill"]["iterations"] == asked == (workdir.checkpoints.latest() or 0)
+
+
 def finish(
     experiment: Experiment,
     data: RunData,

@@ -37,19 +37,22 @@ class RunData:
 def read(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
     """Reads the images that the config asks for; raises UserError if they do not fit it."""
     wanted, dataset = config.data, read_whole(config, data_dir)
-    _check(dataset, config)
     sizes = np.bincount(dataset.train_labels)
     if short := int(np.sum(sizes < wanted.train_per_class)):
         console.say(
             f"{short} of {len(sizes)} classes have fewer than data.train_per_class = "
             f"{wanted.train_per_class} training images; all of theirs are kept."
         )
-    return loading.subset(
+    dataset = loading.subset(
         dataset,
         train_per_class=wanted.train_per_class,
         test_images=wanted.test_images,
         seed=wanted.seed,
     )
+    if wanted.classes:
+        dataset = loading.of_classes(dataset, wanted.classes)
+    _check(dataset, config)
+    return dataset
 
 
 def read_whole(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
@@ -85,7 +88,11 @@ def where(config: ConfigDict, data_dir: str | os.PathLike | None) -> own.Where:
 
 def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunData:
     """As `read`, and brings the images into model space; `cache` keeps whitening matrices."""
-    dataset = read(config, data_dir)
+    return prepare(config, read(config, data_dir), cache)
+
+
+def prepare(config: ConfigDict, dataset: Dataset, cache: pathlib.Path) -> RunData:
+    """Brings the images of `read` into model space; `cache` keeps whitening matrices."""
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)

@@ -109,6 +109,7 @@ def check_values(config: ConfigDict) -> None:
 def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid combination of values."""
     _check_statistics(config)
+    _check_classes(config)
     _check_matching(config.matching)
     _check_objective(config)
     _check_initialization(config)
@@ -177,6 +178,17 @@ def _check_statistics(config: ConfigDict) -> None:
                 "channels. Set both data.mean and data.std, or leave both empty, (), to measure "
                 "them on the training images."
             )
+
+
+def _check_classes(config: ConfigDict) -> None:
+    classes = tuple(config.data.classes)
+    if len(set(classes)) < len(classes):
+        raise UserError(f"data.classes = {classes} names a class twice. Name it once.")
+    if classes and len(classes) != config.num_classes:
+        raise UserError(
+            f"data.classes = {classes} are {len(classes)} classes, but num_classes = "
+            f"{config.num_classes}. Set num_classes={len(classes)}."
+        )
 
 
 def _check_matching(matching: ConfigDict) -> None:

@@ -27,6 +27,8 @@ METHOD = "method"
 # --seeds sets the seed; "reduced" is only reported.
 _NOT_SWEPT = ("seed", "reduced")
 _FOLDER = pathlib.Path("configs/sweeps")
+# What a method may leave out, by 0.
+_PARTS = ("matching.pruning_rate", "distill.iterations")
 
 Product = dict[str, tuple]  # field -> its values, or their text as typed
 
@@ -43,10 +45,11 @@ class Base(NamedTuple):
     def config(self, method: str | None) -> ConfigDict:
         """The config with the overrides, and with this method if one is given."""
         loaded = self.load(",".join(filter(None, [self.arg, method])))
-        prunes = loaded.matching.pruning_rate > 0
+        values = fields.flat(loaded)
         loaded.update_from_flattened_dict(self.overrides)
-        if method and not prunes:  # A rate given for all methods is for those that prune.
-            loaded.matching.pruning_rate = 0.0
+        if method:  # A value given for all methods is for those that prune, or that distil.
+            own = {name: values[name] for name in _PARTS if not values[name]}
+            loaded.update_from_flattened_dict(own)
         return loaded
 
 
