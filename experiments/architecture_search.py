@@ -5,7 +5,7 @@
 
 Every architecture is trained on each set, on as many random real images, on the real data for as
 many updates (early stopping), and on the whole training set, which is the reference.
-`dpd_jax/judging/search_candidates.py` says which images each is tested on. table.md, table.csv,
+`dpd_jax/judging/search/candidates.py` says which images each is tested on. table.md, table.csv,
 architectures.csv, plot.png and results.json are written to --workdir. The same command continues
 a stopped search; with more --seeds or other sets it trains only what is missing.
 """
@@ -15,7 +15,8 @@ import pathlib
 from absl import flags
 
 from dpd_jax.errors import UserError
-from dpd_jax.judging import architectures, search_run
+from dpd_jax.judging.search import run as run_lib
+from dpd_jax.judging.search import space as space_lib
 from dpd_jax.runs import console, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import distilled_set
@@ -24,7 +25,7 @@ from experiments import _cli
 
 DISTILLED = flags.DEFINE_list("distilled", None, "The distilled.npz files to search with.")
 SPACE = flags.DEFINE_enum(
-    "space", "small", list(architectures.SPACES), "The architectures to choose from."
+    "space", "small", list(space_lib.SPACES), "The architectures to choose from."
 )
 SEEDS = flags.DEFINE_integer(
     "seeds", 3, "Networks of each architecture on each set.", lower_bound=1
@@ -40,7 +41,7 @@ def main() -> None:
     data = run_data.load(config, _cli.DATA_DIR.value, _cli.cache_dir())
     default = f"{_cli.default_workdir(config)}-search-{SPACE.value}"
     folder = pathlib.Path(_cli.WORKDIR.value or default)
-    text = search_run.run(experiment, data, sets, folder, space=SPACE.value, seeds=SEEDS.value)
+    text = run_lib.run(experiment, data, sets, folder, space=SPACE.value, seeds=SEEDS.value)
     console.result(text.rstrip())
     console.say(f"{folder / 'table.md'}, table.csv, architectures.csv, plot.png, results.json")
 
