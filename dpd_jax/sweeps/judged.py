@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.judging import candidates, cross_architecture, search_run
+from dpd_jax.judging import candidates, cross_architecture
 from dpd_jax.judging.jobs import Bench
 from dpd_jax.judging.results import Results, Row
+from dpd_jax.judging.search import run as search_run
 from dpd_jax.runs import console, identity
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -146,7 +147,7 @@ def _groups(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
     def kind(run: Run) -> str:
         config = run.setting.experiment.config
-        return identity.of_data(config) + json.dumps(identity.of_judging(config), sort_keys=True)
+        return identity.of_data(config) + json.dumps(identity.of_accuracy(config), sort_keys=True)
 
     for _, group in itertools.groupby(sorted(runs, key=kind), kind):
         yield list(group)

@@ -16,7 +16,7 @@ import runpy
 from typing import Any, NamedTuple
 
 from dpd_jax.errors import UserError
-from dpd_jax.judging import architectures
+from dpd_jax.judging.search import space
 from dpd_jax.presets import files
 from dpd_jax.sweeps.grid import CONFIG, Product, Setting
 
@@ -92,8 +92,8 @@ def read(path: str) -> SweepFile:
         ),
         (_is_texts(made.networks), 'NETWORKS, names of networks, e.g. ("convnet", "vgg11")'),
         (
-            made.search in ("", *architectures.SPACES),
-            f"SEARCH, one of {', '.join(architectures.SPACES)}",
+            made.search in ("", *space.SPACES),
+            f"SEARCH, one of {', '.join(space.SPACES)}",
         ),
     ):
         if not fits:
