@@ -65,6 +65,10 @@ def main() -> None:
         f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs, {missing} of them "
         f"missing -> {folder}"
     )
+    if file.networks:
+        console.say(f"each finished set is then judged on {', '.join(file.networks)}")
+    if file.search:
+        console.say("an architecture search with the finished sets follows")
     if DRY_RUN.value:
         console.result(runner.missing(runs))
         return

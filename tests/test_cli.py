@@ -12,6 +12,7 @@ from absl import flags
 from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
 from dpd_jax.presets import files
+from dpd_jax.sweeps import sweep_file
 from experiments import _cli
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -49,6 +50,21 @@ def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name)
     config = digits_ipc1.get_config(file.partition(":")[2])
     config.update_from_flattened_dict(overrides)
     assert _cli.run_name(file, config, overrides) == name
+
+
+def test_tables_of_papers_share_a_default_folder():
+    config = cifar10_ipc1.get_config("small")
+    values = {"network.width": 8, "evaluate.at_once": 2}
+    assert _cli.tables_name(config, "datm,small", values) == "tables-datm-small-width=8"
+    assert _cli.tables_name(config, "", {}) == "tables"
+
+
+def test_a_flag_is_found_before_flags_are_parsed():
+    assert _cli.typed(["command", "--sweep=a:small", "--sweeps=b"], "sweep") == "a:small"
+    assert _cli.typed(["command", "-sweep", "a"], "sweep") == "a"
+    assert _cli.typed(["command", "--config.ipc=1"], "config") is None
+    assert sweep_file.config_of("dpd_table4:small") == "cifar10_ipc1:small"
+    assert sweep_file.config_of("methods:small") == "", "left to --config"
 
 
 def test_a_default_folder_has_the_name_of_data_that_the_file_leaves_open():
@@ -148,4 +164,4 @@ def test_help_shows_every_flag_that_a_command_reads(path):
     source = path.read_text(encoding="utf-8")
     read = set(re.findall(r"\b[a-z_]+\.[A-Z_]+(?=\.value)", source)) - {"_cli.CONFIG"}
     shown = re.search(r"_cli\.run\(main(.*)\)", source)[1]
-    assert set(filter(None, shown.split(", "))) - {"needs_config=False"} == read
+    assert {name for name in shown.split(", ") if name and "=" not in name} == read

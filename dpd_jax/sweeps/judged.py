@@ -43,8 +43,8 @@ def on_networks(
 ) -> dict[str, str]:
     """Trains the networks of a sweep file on every finished set, as far as they are missing.
 
-    Writes results.json after each network, at last networks.md and networks.csv, and prints the
-    first.
+    Writes networks/results.json after each network, at last networks.md and networks.csv, and
+    prints the first. If another process is at it, this one waits, and trains what is missing then.
 
     Args:
       runs: those that are finished.
@@ -58,24 +58,21 @@ def on_networks(
       Why some sets could not be judged, by name.
     """
     failures: dict[str, str] = {}
-    count = len(runs) * len(file.networks)
-    console.say(f"\n{len(runs)} sets on {len(file.networks)} networks = {count} judgements")
-    try:
-        with locks.alone(folder, "--workdir"):
-            results = Results(folder / "results.json")
-            rows: dict[str, list[Row]] = {}
-            for group in _groups(runs):
-                experiment = group[0].setting.experiment
-                bench = Bench(experiment, read(experiment.config), results, cache)
-                rows |= _train(bench, group, file.networks, failures)
-    except locks.Busy as busy:
-        return {"networks": str(busy)}
+    rows: dict[str, list[Row]] = {}
+    console.say(f"\n{len(runs)} sets on {', '.join(file.networks)}")
+    place = folder / "networks"
+    with locks.in_turn(place, "--workdir", "judging sets", console.note):
+        results = Results(place / "results.json")
+        for group in _groups(runs):
+            experiment = group[0].setting.experiment
+            bench = Bench(experiment, read(experiment.config), results, cache)
+            rows |= _train(bench, group, file.networks, failures)
     table = [(run, rows[run.label]) for run in runs if run.label in rows]
     text = network_table.markdown(table, file, failures, line)
     atomic.write_text(folder / "networks.md", text)
     atomic.write_text(folder / "networks.csv", network_table.csv_lines(table, file))
     console.result(text.rstrip())
-    console.say(f"{folder / 'networks.md'}, networks.csv, results.json")
+    console.say(f"{folder / 'networks.md'}, networks.csv")
     return failures
 
 

@@ -197,7 +197,7 @@ def test_a_table_of_a_paper_is_one_command(finished, tmp_path):
     rows = (work / "nobody_table1" / "networks.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 2 and rows[-1].endswith(",80.1"), rows
 
-    results = work / "nobody_table1" / "results.json"
+    results = work / "nobody_table1" / "networks" / "results.json"
     before = results.stat().st_mtime_ns
     status, text = commands.run_copy("sweep", *arguments)
     assert status == 0 and "2 runs, 0 of them missing" in text and table in text, text
