@@ -38,7 +38,7 @@ def test_each_config_is_searched_with_its_own_sets(runs, tmp_path, monkeypatch, 
         return "the table\n"
 
     monkeypatch.setattr(judged.search_run, "run", search)
-    monkeypatch.setattr(judged, "_read_set", lambda run: run.label)
+    monkeypatch.setattr(judged.distilled_set, "read", lambda path: path)
     failures = judged.by_search(runs, FILE, tmp_path, read=lambda config: config.ipc)
     assert failures == {"search digits_ipc10": "too few images."}
     ((names, folder, space, data),) = searched
@@ -97,12 +97,12 @@ def test_one_unusable_set_does_not_stop_the_others(runs, tmp_path, monkeypatch):
     def of_set(name, made, experiment):
         return type("Candidate", (), {"name": name})()
 
-    def read_set(run):
-        if "ipc10, method=datm, seed 0" in run.label:
+    def read_set(path):
+        if "ipc10,method=datm/seed=0" in str(path):
             raise UserError("the file is damaged.")
 
     monkeypatch.setattr(judged, "Bench", Bench)
-    monkeypatch.setattr(judged, "_read_set", read_set)
+    monkeypatch.setattr(judged.distilled_set, "read", read_set)
     monkeypatch.setattr(judged.candidates, "of_set", of_set)
     failures = judged.on_networks(
         runs,

@@ -5,6 +5,7 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+import jax
 from ml_collections import ConfigDict
 
 from dpd_jax.datasets.loading import Dataset
@@ -68,6 +69,8 @@ def on_networks(
             bench = Bench(experiment, read(experiment.config), results, cache)
             rows |= _train(bench, group, file.networks, failures)
     table = [(run, rows[run.label]) for run in runs if run.label in rows]
+    if not table:
+        return failures
     text = network_table.markdown(table, file, failures, line)
     atomic.write_text(folder / "networks.md", text)
     atomic.write_text(folder / "networks.csv", network_table.csv_lines(table, file))
@@ -99,10 +102,11 @@ def by_search(
         experiment = group[0].setting.experiment
         space = _REDUCED_SPACE if experiment.config.reduced else file.search
         place = folder / "search" / (name if len(by_config) > 1 else "")
+        sets = _read_sets(group, failures)
         try:
-            sets = {run.label: _read_set(run) for run in group}
-            data = read(experiment.config)
-            parts.append(search_run.run(experiment, data, sets, place, space=space, seeds=1))
+            if sets:
+                data = read(experiment.config)
+                parts.append(search_run.run(experiment, data, sets, place, space=space, seeds=1))
         except UserError as error:
             failures[f"search {name}".rstrip()] = str(error)
     claims = network_table.claims([run.setting for run in runs], file)
@@ -120,22 +124,20 @@ def _train(
     """The rows of each run of a group, by its label; adds the sets that cannot be judged."""
     judges = cross_architecture.judges(names, bench.experiment)
     found: dict[str, list[Row]] = {}
-    jobs = []
-    for run in group:
-        try:
-            own = candidates.of_set(run.label, _read_set(run), bench.experiment)
-        except UserError as error:
-            failures[run.label] = str(error)
-            continue
-        jobs += [bench.job(own, name, network) for name, network in judges.items()]
+    jobs = [
+        bench.job(candidates.of_set(label, made, bench.experiment), name, network)
+        for label, made in _read_sets(group, failures).items()
+        for name, network in judges.items()
+    ]
     seconds = bench.forecast(jobs)
     for job in jobs:
+        rows = found.setdefault(job.candidate.name, [])
         try:
-            rows = bench.run([job], seconds, "judge")
+            rows += bench.run([job], seconds, "judge")
         except UserError as error:
             failures[f"{job.candidate.name} on {job.name}"] = str(error)
-            rows = []
-        found.setdefault(job.candidate.name, []).extend(rows)
+        except jax.errors.JaxRuntimeError as error:  # Most likely out of memory.
+            failures[f"{job.candidate.name} on {job.name}"] = str(error).partition("\n")[0]
     return found
 
 
@@ -150,5 +152,12 @@ def _groups(runs: Sequence[Run]) -> Iterator[list[Run]]:
         yield list(group)
 
 
-def _read_set(run: Run) -> DistilledSet:
-    return distilled_set.read(run.workdir.path / "distilled.npz")
+def _read_sets(runs: Sequence[Run], failures: dict[str, str]) -> dict[str, DistilledSet]:
+    """The sets of runs by label, without those that cannot be read, which become failures."""
+    found = {}
+    for run in runs:
+        try:
+            found[run.label] = distilled_set.read(run.workdir.path / "distilled.npz")
+        except UserError as error:
+            failures[run.label] = str(error)
+    return found
