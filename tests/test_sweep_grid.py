@@ -217,6 +217,7 @@ def test_a_config_is_swept_like_a_method():
         ("OVER = {}", "a tuple of dictionaries"),
         ("OVER = ()\nCLAIMED = {'mtt': '47'}\nPAPER = 'x'", "expected CLAIMED"),
         ("OVER = ()\nCLAIMED = {('mtt',): 47.0}\nPAPER = 'x'", "expected CLAIMED"),
+        ("OVER = ()\nCLAIMED = {('mtt',): '47±1'}\nPAPER = 'x'", "expected CLAIMED"),
         ("OVER = ()\nCLAIMED = {('mtt',): '47'}", "expected PAPER"),
         ("OVER = ()\nNETWORKS = 'convnet'", "expected NETWORKS"),
         ("OVER = ()\nSEARCH = 'large'", "expected SEARCH, one of 720, small"),

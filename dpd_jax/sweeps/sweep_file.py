@@ -12,6 +12,7 @@ A sweep file is a Python file with these names, of which only `OVER` is needed:
 
 import difflib
 import pathlib
+import re
 import runpy
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from dpd_jax.presets import files
 from dpd_jax.sweeps.grid import CONFIG, Product, Setting
 
 FOLDER = pathlib.Path("configs/sweeps")
+_FIGURE = re.compile(r"\d+(\.\d+)?( ± \d+(\.\d+)?)?")
 RUNS = "test accuracy"  # The column of a figure that has no other.
 
 
@@ -146,6 +148,7 @@ def _is_texts(names: Any) -> bool:
 def _is_claimed(claimed: Any) -> bool:
     return isinstance(claimed, dict) and all(
         isinstance(key, tuple)
-        and _is_texts(tuple(figure.values()) if isinstance(figure, dict) else (figure,))
-        for key, figure in claimed.items()
+        and _is_texts(figures := tuple(own.values()) if isinstance(own, dict) else (own,))
+        and all(map(_FIGURE.fullmatch, figures))
+        for key, own in claimed.items()
     )

@@ -24,6 +24,7 @@ CLAIMS = '"claimed": figures of the paper at its full scale, not measured here.'
 REDUCED = "Reduced runs for small machines: not comparable to the papers."
 # The fields that the accuracy of random real images depends on, besides the learning rate.
 _BASELINE = ("data", "network", "augment", "evaluate", "ipc", "num_classes", "image_shape")
+_TOLD_FIRST = ("data.name", "data.preprocessing", "ipc")  # Others often follow from these.
 
 
 class Cell(NamedTuple):
@@ -136,16 +137,26 @@ def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
         requested.add(cell.seed)
         if cell.report is not None:
             by_seed.setdefault(cell.seed, []).append(cell.report["random_real"]["mean"])
-    all_kinds = [kind for kind, _, _ in kinds.values()]
+    telling = _telling([kind for kind, _, _ in kinds.values()])
     rows = []
     for kind, by_seed, requested in kinds.values():
-        own = [name for name in kind if any(other.get(name) != kind[name] for other in all_kinds)]
-        # Mean and deviation follow from the preprocessing, so its name is enough.
-        own = [name for name in own if name not in ("data.mean", "data.std")]
-        text = ", ".join(f"{name.rpartition('.')[2]}={fields.text(kind[name])}" for name in own)
+        text = ", ".join(f"{name.rpartition('.')[2]}={fields.text(kind[name])}" for name in telling)
         accuracies = {seed: statistics.fmean(by_seed[seed]) for seed in sorted(by_seed)}
         rows.append(Row(f"{RANDOM} ({text})" if text else RANDOM, {}, accuracies, len(requested)))
     return tuple(rows)
+
+
+def _telling(kinds: Sequence[dict[str, Any]]) -> list[str]:
+    """The fields that tell the kinds apart, without those that follow from other such fields."""
+    chosen: list[str] = []
+    for name in sorted(kinds[0], key=lambda name: name not in _TOLD_FIRST):
+        told = [
+            {repr([kind[x] for x in names]) for kind in kinds}
+            for names in (chosen, [*chosen, name])
+        ]
+        if len(told[1]) > len(told[0]):
+            chosen.append(name)
+    return chosen
 
 
 def write_csv(path: pathlib.Path, table: Table) -> None:
