@@ -401,7 +401,8 @@ def test_small_lowers_and_never_raises():
         assert all(after[field] <= before[field] for field in lowered), name
         # The same algorithm: only its size changes.
         assert less.matching == full.matching, name
-        assert less.synthetic.init == full.synthetic.init, name
+        few = less.ipc * 10 < less.data.train_per_class or not less.data.train_per_class
+        assert less.synthetic.init == (full.synthetic.init if few else "real"), name
         assert less.student.gradient == full.student.gradient, name
         assert less.augment == full.augment, name
         assert changes(load(name, "datm,small"), load(name, "small, datm")) == {}, name
