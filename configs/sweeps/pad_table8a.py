@@ -4,7 +4,7 @@
 
 The paper shows large sets; its columns for CIFAR-10 are headed IPC 50 and 100, but their figures
 are those of IPC 500 and 1000. It does not say how fast it removes; here five steps of 2 %, four
-epochs apart, follow the epochs on all images.
+epochs apart, follow the epochs on all images. With `:small` experts end before any of them.
 """
 
 PAPER = "PAD, Table 8(a)"
