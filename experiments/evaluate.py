@@ -32,7 +32,8 @@ from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import atomic, locks
 from dpd_jax.storage.distilled_set import DistilledSet
 from dpd_jax.synthetic import SyntheticSet
-from experiments import _cli
+
+from . import _cli
 
 DISTILLED = flags.DEFINE_list(
     "distilled", None, "The distilled.npz to evaluate; several files make one table."

@@ -19,7 +19,8 @@ from dpd_jax.datasets.own import Description
 from dpd_jax.runs import completion, console, loop, sources
 from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import runner
-from experiments import _cli
+
+from . import _cli
 
 OVER = flags.DEFINE_multi_string(
     "over",

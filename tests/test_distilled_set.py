@@ -213,7 +213,7 @@ def test_other_files_are_no_distilled_sets(tmp_path):
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     np.savez(tmp_path / "objects.npz", images=np.array([{}], object))
     (tmp_path / "images_best.pt").touch()
-    with pytest.raises(UserError, match=r"experiments\.import_pytorch --images=.*images_best.pt"):
+    with pytest.raises(UserError, match=r"dpd import_pytorch --images=.*images_best.pt"):
         distilled_set.read(tmp_path / "images_best.pt")
     for name in ("array.npy", "other.npz", "objects.npz"):
         with pytest.raises(UserError, match="no distilled set"):

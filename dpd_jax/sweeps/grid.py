@@ -10,7 +10,6 @@ config field but follows the colon of --config; here it is named "method".
 import ast
 import difflib
 import itertools
-import pathlib
 import re
 import runpy
 from collections.abc import Callable, Sequence
@@ -19,14 +18,14 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.presets import fields
+from dpd_jax.presets import fields, files
 from dpd_jax.runs import validation
 from dpd_jax.runs.experiment import Experiment
 
 METHOD = "method"
 # --seeds sets the seed; "reduced" is only reported.
 _NOT_SWEPT = ("seed", "reduced")
-_FOLDER = pathlib.Path("configs/sweeps")
+_FOLDER = "sweeps"  # of the folders of configs
 # What a method may leave out, by 0.
 _PARTS = ("matching.pruning_rate", "distill.iterations")
 
@@ -116,15 +115,16 @@ def parse(flags: Sequence[str]) -> Product:
 
 
 def read(path: str) -> tuple[Product, ...]:
-    """The products of a sweep file.
+    """The products of a sweep file, given by its path, or by its name in configs/sweeps/.
 
     Raises:
       UserError: the file is missing, or its `OVER` is missing or has the wrong type.
     """
-    if not pathlib.Path(path).is_file():
-        known = ", ".join(sorted(str(p) for p in _FOLDER.glob("[a-z]*.py")))
-        raise UserError(f"--sweep={path}: there is no such file. Known are {known or 'none'}.")
-    over = runpy.run_path(path).get("OVER")
+    file = files.find_file(path, _FOLDER)
+    if file is None:
+        known = ", ".join(files.names(_FOLDER))
+        raise UserError(f"--sweep={path}: there is no such file. Known are {known}.")
+    over = runpy.run_path(str(file)).get("OVER")
     if isinstance(over, tuple) and all(
         isinstance(product, dict) and all(isinstance(v, tuple) for v in product.values())
         for product in over
