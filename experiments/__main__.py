@@ -24,6 +24,9 @@ def main() -> None:
         print(overview())
     elif command in commands():
         sys.argv = [command, *arguments]
+        # As with `python -m`, so that a network of the user's own is found. Last, so that nothing
+        # here takes the place of a package.
+        sys.path.append(str(pathlib.Path.cwd()))
         runpy.run_module(f"{__package__}.{command}", run_name="__main__", alter_sys=True)
     else:
         near = difflib.get_close_matches(command, commands(), n=1)
@@ -42,12 +45,14 @@ def commands() -> list[str]:
 
 def overview() -> str:
     """How to use the program, and what each command does. Imports none of them, to be quick."""
-    lines = ["dpd COMMAND [CONFIG[:METHOD,small]] [--FLAG=VALUE ...]", ""]
+    lines = []
     for command in commands():
         text = ast.get_docstring(ast.parse((FOLDER / f"{command}.py").read_text(encoding="utf-8")))
         lines.append(f"    {command:<21}{(text or '').partition(chr(10))[0]}")
     return "\n".join(
         [
+            "dpd COMMAND [CONFIG[:METHOD,small]] [--FLAG=VALUE ...]",
+            "",
             *lines,
             "",
             "dpd COMMAND --help shows a command's flags. For a first run: dpd distill digits_ipc1",

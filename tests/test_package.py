@@ -86,6 +86,18 @@ def test_the_program_lists_its_commands_and_names_the_nearest(monkeypatch, capsy
     assert "no command 'distil'. Did you mean distill?" in capsys.readouterr().err
 
 
+def test_the_program_runs_a_command_that_finds_what_is_in_the_current_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["dpd", "distill", "digits_ipc1", "--workdir=x"])
+    ran = []
+    monkeypatch.setattr("runpy.run_module", lambda name, **options: ran.append(name))
+    program.main()
+    assert ran == ["experiments.distill"]
+    assert sys.argv == ["distill", "digits_ipc1", "--workdir=x"]
+    assert sys.path[-1] == str(tmp_path)
+
+
 def test_the_docs_name_commands_that_exist():
     for path in (REPOSITORY / "docs").rglob("*.md"):
         named = re.findall(r"(?:^    |`)dpd ([a-z_]+)", path.read_text(encoding="utf-8"), re.M)
