@@ -26,11 +26,16 @@ from dpd_jax.presets import fields, files
 from dpd_jax.runs import completion, console, identity
 from dpd_jax.sweeps import grid
 
+# What was typed before the name of a command: as a part of the installed package this folder is
+# reached by `dpd`.
+PROGRAM = "dpd " if __package__ == "dpd_jax.experiments" else "python -m experiments."
+
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "The experiment: a file of configs/, with a method and 'small' after a colon if wanted, e.g. "
-    "configs/cifar10_ipc1.py:datm,small. Any value can be set: --config.matching.pruning_rate=0.2.",
+    "The experiment: a file of configs/ or its name, with a method and 'small' after a colon if "
+    "wanted, e.g. cifar10_ipc1:datm,small. As the first argument it needs no --config=. Any value "
+    "can be set: --config.matching.pruning_rate=0.2.",
     lock_config=True,
 )
 
@@ -83,6 +88,8 @@ def run(
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
+    module = sys.modules["__main__"]  # Its docstring is what --help shows first.
+    module.__doc__ = (module.__doc__ or "").replace("python -m experiments.", PROGRAM)
     parse = functools.partial(_parse, needs_config=needs_config, config_of=config_of)
     app.run(lambda argv: _guarded(main), flags_parser=parse)
 
@@ -151,8 +158,7 @@ def _joined(*parts: str) -> str:
 
 def line() -> str:
     """The command, quoted for a shell."""
-    module = pathlib.Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"experiments.{module}", *sys.argv[1:]])
+    return PROGRAM + shlex.join([pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]])
 
 
 def fail(message: str, status: int = 2) -> None:
@@ -179,13 +185,13 @@ def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
     try:
         if typed(argv, "config") is None and (name := config_of(argv)):
             argv = [argv[0], f"--config={name}", *argv[1:]]
-        rest = flags.FLAGS(_with_config_file(argv))
+        rest = flags.FLAGS(_with_config_file(argv) if needs_config else argv)
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:
             raise UserError(
-                "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
-                f"files there are: {files.known_names()}."
+                "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
+                f"{', '.join(files.names())}."
             )
     except UserError as error:
         fail(str(error))
@@ -203,13 +209,16 @@ def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
 def _with_config_file(argv: list[str]) -> list[str]:
     """The arguments with the path of the config file in place of its name.
 
-    The file is read once here, because ml_collections reports errors in it late or never.
+    The config may be the first argument, without --config=. The file is read once here, because
+    ml_collections reports errors in it late or never.
     """
     found = list(argv)
-    for place, argument in enumerate(argv):
+    if argv[1:] and not argv[1].startswith("-"):
+        found[1] = f"--config={argv[1]}"
+    for place, argument in enumerate(found):
         name, equals, value = argument.partition("=")
         if name in ("--config", "-config"):
-            at, given = (place, value) if equals else (place + 1, "".join(argv[place + 1 :][:1]))
+            at, given = (place, value) if equals else (place + 1, "".join(found[place + 1 :][:1]))
             files.load_config(given)
             found[at : at + 1] = [
                 name + equals + files.find(given) if equals else files.find(given)

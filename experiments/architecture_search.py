@@ -20,7 +20,8 @@ from dpd_jax.judging.search import run as run_lib
 from dpd_jax.judging.search import space as space_lib
 from dpd_jax.runs import console, run_data
 from dpd_jax.runs.experiment import Experiment
-from experiments import _cli
+
+from . import _cli
 
 DISTILLED = flags.DEFINE_list("distilled", None, "The distilled.npz files to search with.")
 SPACE = flags.DEFINE_enum(

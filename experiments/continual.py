@@ -32,7 +32,8 @@ from dpd_jax.runs import completion, console, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import locks
 from dpd_jax.sweeps import grid as grid_lib
-from experiments import _cli
+
+from . import _cli
 
 STEPS = flags.DEFINE_integer("steps", 5, "Steps that the classes are divided into.", lower_bound=1)
 ORDERS = flags.DEFINE_integer("orders", 5, "Class orders, seeds 0, 1, ...", lower_bound=1)

@@ -29,7 +29,8 @@ from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import judged, runner, sweep_file
 from dpd_jax.sweeps.runner import Run
 from dpd_jax.sweeps.sweep_file import SweepFile
-from experiments import _cli
+
+from . import _cli
 
 OVER = flags.DEFINE_multi_string(
     "over",

@@ -7,7 +7,8 @@ from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.storage.trajectories import spans
-from experiments import _cli
+
+from . import _cli
 
 
 def main() -> None:

@@ -77,9 +77,25 @@ def test_a_config_is_found_by_its_name_or_its_path():
         assert files.find(f"{name}:mtt") == "configs/digits_ipc1.py:mtt"
     argv = ["distill", "--config", "digits_ipc1:small", "--config.seed=1"]
     assert _cli._with_config_file(argv)[1:3] == ["--config", "configs/digits_ipc1.py:small"]
-    assert _cli._with_config_file(["x", "--config=digits_ipc1"])[1] == (
-        "--config=configs/digits_ipc1.py"
-    )
+    for argument in ("--config=digits_ipc1", "digits_ipc1", "configs/digits_ipc1.py"):
+        assert _cli._with_config_file(["x", argument, "--config.seed=1"])[1:] == [
+            "--config=configs/digits_ipc1.py",
+            "--config.seed=1",
+        ]
+
+
+def test_a_config_of_the_current_folder_comes_before_that_of_the_package(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits_ipc1", "configs/digits_ipc1.py"):
+        assert files.find(f"{name}:mtt") == f"{REPOSITORY}/configs/digits_ipc1.py:mtt"
+    assert files.find_file("methods", "sweeps") == REPOSITORY / "configs" / "sweeps" / "methods.py"
+    own = tmp_path / "configs" / "digits_ipc1.py"
+    own.parent.mkdir()
+    own.touch()
+    for name in ("digits_ipc1", "configs/digits_ipc1.py"):
+        assert files.find(name) == "configs/digits_ipc1.py"
+    (own.parent / "mine.py").touch()
+    assert {"mine", "cifar10_ipc1", "digits_ipc1"} < set(files.names())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from dpd_jax.judging.search import space
 from dpd_jax.presets import files
 from dpd_jax.sweeps.grid import CONFIG, Product, Setting
 
-FOLDER = pathlib.Path("configs/sweeps")
+_FOLDER = "sweeps"  # of the folders of configs
 _FIGURE = re.compile(r"\d+(\.\d+)?( ± \d+(\.\d+)?)?")
 RUNS = "test accuracy"  # The column of a figure that has no other.
 
@@ -118,15 +118,14 @@ def config_name(path: str) -> str:
     """The shortest name of a config file: that of a file in configs/, or its path."""
     path = files.find(path.partition(":")[0])
     stem = pathlib.Path(path).stem
-    own = files.FOLDER / f"{stem}.py"
-    return stem if own.is_file() and own.samefile(path) else path
+    own = files.find_file(stem)
+    return stem if own and own.samefile(path) else path
 
 
 def _find(path: str) -> pathlib.Path:
-    for found in (pathlib.Path(path), FOLDER / f"{path}.py"):
-        if found.is_file() and found.suffix == ".py":
-            return found
-    known = sorted(file.stem for file in FOLDER.glob("[a-z]*.py"))
+    if found := files.find_file(path, _FOLDER):
+        return found
+    known = files.names(_FOLDER)
     near = difflib.get_close_matches(pathlib.Path(path).stem, known, n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UserError(
