@@ -23,7 +23,7 @@ from dpd_jax.datasets import loading
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import completion, console, identity
+from dpd_jax.runs import completion, console, identity, sources
 from dpd_jax.sweeps import grid
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -60,7 +60,9 @@ WORKDIR = define_path(
     "were set by flags, and the name of the data that configs/images.py reads).",
 )
 EXPERTS_DIR = define_path(
-    "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
+    "experts_dir",
+    str(sources.EXPERTS_DIR),
+    "Folder of the expert trajectories, which all runs share.",
 )
 CACHE_DIR = define_path(
     "cache_dir",

@@ -40,11 +40,12 @@ def main() -> None:
     grid = grid_lib.make(_cli.sweep_base(known), products)
     folder = _cli.WORKDIR.value or pathlib.Path(f"{_cli.default_workdir(config)}-sweep")
     runs = runner.plan_runs(grid, SEEDS.value, folder)
-    shared = sources.SharedSources(
+    shared = sources.Sources(
         _cli.DATA_DIR.value,
         _cli.cache_dir(),
-        _cli.EXPERTS_DIR.value or folder / "experts",
+        _cli.EXPERTS_DIR.value,
         [setting.experiment for setting in grid],
+        earlier=folder / "experts",
     )
     console.say(f"{len(grid)} settings x {SEEDS.value} seeds = {len(runs)} runs -> {folder}")
     runner.go(runs, folder, shared, loop.run, _cli.line())

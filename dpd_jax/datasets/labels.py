@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from dpd_jax.data_schedule import rank_within_class
@@ -43,6 +44,15 @@ def random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     """The rank of each image in a random order of its class, from 0; [n]."""
     order = np.random.default_rng(seed).permutation(len(labels))
     return rank_within_class(labels, np.argsort(order))
+
+
+def validation_part(labels: np.ndarray, share: float, key: jax.Array) -> np.ndarray:
+    """Which training images are for validation, bool [n]: a random share of each class of int
+    labels [n], at least one image.
+    """
+    rank = rank_within_class(labels, np.asarray(jax.random.permutation(key, len(labels))))
+    counts = np.bincount(labels)
+    return rank < np.maximum(np.round(share * counts), 1)[labels]
 
 
 def hold_out(labels: np.ndarray, names: Sequence[str], share: float, seed: int) -> np.ndarray:
