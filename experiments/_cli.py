@@ -105,7 +105,12 @@ def _temporary_folder() -> tempfile.TemporaryDirectory:
 
 
 def config() -> ConfigDict:
-    """The config of the flags. What it leaves open follows from the data in --data_dir."""
+    """The config of the flags. What it leaves open follows from the data in --data_dir.
+
+    Raises UserError if there is none.
+    """
+    if CONFIG.value is None:
+        raise _no_config()
     return completion.complete(CONFIG.value, DATA_DIR.value)
 
 
@@ -150,10 +155,7 @@ def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:
-            raise UserError(
-                "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
-                f"files there are: {files.known_names()}."
-            )
+            raise _no_config()
     except UserError as error:
         fail(str(error))
     except SystemExit:  # absl ends --help with status 1.
@@ -165,6 +167,13 @@ def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
     return rest
+
+
+def _no_config() -> UserError:
+    return UserError(
+        "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the files "
+        f"there are: {files.known_names()}."
+    )
 
 
 def _with_config_file(argv: list[str]) -> list[str]:

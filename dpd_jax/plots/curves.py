@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dpd_jax.storage import atomic
 
@@ -30,11 +31,12 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Curves with the names of their axes."""
+    """Curves with the names of their axes; `from_zero`: whether the lower end of y is 0."""
 
     curves: Sequence[Curve]
     x: str
     y: str
+    from_zero: bool = False
 
 
 def save(path: pathlib.Path, rows: Sequence[Sequence[Panel]], *, title: str) -> None:
@@ -47,7 +49,7 @@ def save(path: pathlib.Path, rows: Sequence[Sequence[Panel]], *, title: str) -> 
     single = len(rows) == columns == 1
     size = (_WIDTH, _HEIGHT) if single else (_WIDTH * columns * 0.8, _SMALL * len(rows) + 0.4)
     figure = Figure(size, dpi=_DPI, facecolor=_PAPER, layout="constrained")
-    names: dict[str, object] = {}
+    names: dict[str, Line2D] = {}
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for drawn, row in zip(grid, rows, strict=True):
         for axes, panel in zip(drawn, row, strict=True):
@@ -65,7 +67,7 @@ def save(path: pathlib.Path, rows: Sequence[Sequence[Panel]], *, title: str) -> 
     atomic.write_whole(path, lambda file: figure.savefig(file, format="png"), num_bytes=60_000)
 
 
-def _draw(axes, panel: Panel) -> dict[str, object]:
+def _draw(axes, panel: Panel) -> dict[str, Line2D]:
     """Draws one panel; its lines by their names."""
     axes.set_facecolor(_PAPER)
     axes.spines[["top", "right"]].set_visible(False)
@@ -83,6 +85,9 @@ def _draw(axes, panel: Panel) -> dict[str, object]:
     places = sorted({place for curve in panel.curves for place in curve.x})
     if len(places) <= _TICKED and all(float(place).is_integer() for place in places):
         axes.set_xticks(places)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(panel.x, color=_INK)
     axes.set_ylabel(panel.y, color=_INK)
     return lines

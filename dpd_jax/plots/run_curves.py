@@ -1,5 +1,6 @@
 """curves.png of a run: what its outer steps measured, over steps and over time."""
 
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -39,39 +40,46 @@ def save(
 def panels(
     lines: list[dict], sizes: Sequence[int], expert_seconds: float | None
 ) -> list[list[Panel]]:
-    """A row for each quantity that was logged: over steps, and over minutes if they were logged.
+    """A row for each quantity that was logged: over steps, and over time if it was logged.
 
     `sizes` are those of the parameter arrays.
     """
     weights = np.array(sizes) / np.sum(sizes)
+    before, what = (expert_seconds, ", experts included") if expert_seconds else (0.0, "")
+    timed = all("seconds" in line for line in lines)  # Not by older versions.
+    # Name, value of a line, and whether the lower end of the axis is 0.
     quantities: list[tuple[str, Callable[[dict], float | None], bool]] = [
-        ("validation accuracy, %", lambda x: _mean(x.get("validation_accuracy"), 100), True),
-        ("matching loss", lambda x: x.get("loss"), False),
-        ("step size", lambda x: x.get("step_size"), False),
-        ("weights left out, %", lambda x: _share(x.get("dropped"), weights), False),
+        ("validation accuracy, %", lambda line: _mean(line.get("validation_accuracy")), False),
+        ("matching loss", lambda line: line.get("loss"), True),
+        ("step size", lambda line: line.get("step_size"), False),
+        ("weights left out, %", lambda line: _share(line.get("dropped"), weights), True),
     ]
     rows = []
-    for name, value, with_band in quantities:
-        used = [line for line in lines if value(line) is not None]
-        if not with_band:
-            used = used[:: -(-len(used) // _POINTS) or 1]
-        if not used:
+    for name, value, from_zero in quantities:
+        found = [(line, y) for line in lines if (y := value(line)) is not None]
+        found = found[:: math.ceil(len(found) / _POINTS) or 1]
+        if not found:
             continue
-        means = [float(value(line)) for line in used]
-        stds = [100 * float(np.std(x["validation_accuracy"])) for x in used] if with_band else ()
-        row = [Panel([Curve("", [x["step"] for x in used], means, stds)], "outer step", name)]
-        if all("seconds" in line for line in lines):
-            before, what = (
-                (0.0, "") if expert_seconds is None else (expert_seconds, ", experts included")
-            )
-            minutes = [(before + line["seconds"]) / 60 for line in used]
-            row.append(Panel([Curve("", minutes, means, stds)], f"minutes{what}", name))
+        used, means = zip(*found, strict=True)
+        stds = _stds(used) if "validation" in name else ()
+        curve = Curve("", [line["step"] for line in used], means, stds)
+        row = [Panel([curve], "outer step", name, from_zero)]
+        if timed:
+            seconds = np.array([before + line["seconds"] for line in used])
+            long = before + lines[-1]["seconds"] > 300
+            unit, length = ("minutes", 60) if long else ("seconds", 1)
+            over_time = curve._replace(x=(seconds / length).tolist())
+            row.append(Panel([over_time], f"{unit}{what}", name, from_zero))
         rows.append(row)
     return rows
 
 
-def _mean(values: list[float] | None, factor: float) -> float | None:
-    return None if values is None else factor * float(np.mean(values))
+def _mean(values: list[float] | None) -> float | None:
+    return None if values is None else 100 * float(np.mean(values))
+
+
+def _stds(lines: Sequence[dict]) -> list[float]:
+    return [100 * float(np.std(line["validation_accuracy"])) for line in lines]
 
 
 def _share(shares: list[float] | None, weights: np.ndarray) -> float | None:

@@ -1,6 +1,7 @@
 """The experts of an experiment: their provenance, their training, their predictions."""
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _train(
                 jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
                 last,
                 seen,
-                lambda epochs, before=before, group=group: bar.to(before + epochs * len(group)),
+                functools.partial(_show, bar, before, len(group)),
             )
             for epoch, params, loss in trained:
                 if epoch in epochs:
@@ -146,6 +147,11 @@ def _train(
             seconds = (time.monotonic() - start) / len(group)
             for place, expert in enumerate(group):
                 store.write(expert, {e: rows[place] for e, rows in snapshots.items()}, seconds)
+
+
+def _show(bar: console.Bar, before: int, count: int, epochs: float) -> None:
+    """Moves a bar to so many epochs of each of `count` experts, after those `before`."""
+    bar.to(before + count * epochs)
 
 
 def seconds(experiment: Experiment, store: TrajectoryStore) -> float | None:

@@ -49,6 +49,18 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     atomic.write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The logged steps of the run in a folder, without a last line that is not complete."""
+    file, lines = path / "metrics.jsonl", []
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+    return lines
+
+
 class Workdir:
     """The folder of one run: its path, its checkpoints and its other files."""
 
@@ -123,15 +135,8 @@ class Workdir:
             atomic.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     def metrics(self) -> list[dict]:
-        """The logged steps, in order, without a last line that a killed run left incomplete."""
-        lines = []
-        if self._metrics.exists():
-            for line in self._metrics.read_text(encoding="utf-8").splitlines():
-                try:
-                    lines.append(json.loads(line))
-                except ValueError:
-                    break
-        return lines
+        """The logged steps, in order, as `read_metrics`."""
+        return read_metrics(self.path)
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
