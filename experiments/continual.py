@@ -24,7 +24,8 @@ from absl import flags
 
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
-from dpd_jax.judging import continual, continual_table, memories
+from dpd_jax.judging.continual import judge, memories
+from dpd_jax.judging.continual import table as table_lib
 from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
 from dpd_jax.runs import completion, console, run_data
@@ -77,12 +78,12 @@ def main() -> None:
         earlier = folder / "experts"
         sources = memories.StepSources(*folders, memories.flat(orders), dataset, earlier)
         judges = {
-            method: continual.Judge(experiment, dataset, results, NUM_NETWORKS.value)
+            method: judge.Judge(experiment, dataset, results, NUM_NETWORKS.value)
             for method, experiment in judged.items()
         }
         title = f"{first.data_name}: class-incremental, {first.config.ipc} per class"
-        for rows in continual.run(judges, orders, sources):
-            table = continual_table.write(folder, rows, _caption(first), title)
+        for rows in judge.run(judges, orders, sources):
+            table = table_lib.write(folder, rows, _caption(first), title)
     console.result(f"{table}\n    {_cli.line()}")
     console.say(f"{folder / 'table.md'}, table.csv, curves.png, results.json")
 

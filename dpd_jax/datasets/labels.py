@@ -1,12 +1,15 @@
 """Labels and the names of their classes; random choices that are balanced over classes."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.errors import UserError, check_range
+
+if TYPE_CHECKING:
+    import jax
 
 
 def class_names(
@@ -46,10 +49,12 @@ def random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     return rank_within_class(labels, np.argsort(order))
 
 
-def validation_part(labels: np.ndarray, share: float, key: jax.Array) -> np.ndarray:
+def validation_part(labels: np.ndarray, share: float, key: "jax.Array") -> np.ndarray:
     """Which training images are for validation, bool [n]: a random share of each class of int
     labels [n], at least one image.
     """
+    import jax  # Reading data needs no JAX.
+
     rank = rank_within_class(labels, np.asarray(jax.random.permutation(key, len(labels))))
     counts = np.bincount(labels)
     return rank < np.maximum(np.round(share * counts), 1)[labels]
