@@ -106,12 +106,10 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
         key = jax.random.fold_in(root, keys.STEPS)
         loop = Loop(experiment, workdir, reader, key, watcher, validate)
         state, seconds["distill"] = loop.run(initial.synthetic)
-    if evaluated and not loop.stop_reason:
-        report.finish(experiment, data, workdir, initial, state, seconds)
-        return
-    last = int(state.step), state.average
-    write(*last)
-    draw(*last)
+        if evaluated and not loop.stop_reason:
+            report.finish(experiment, data, workdir, initial, state, seconds)
+            return
+        watcher.show(int(state.step), state.average)
     if loop.stop_reason:
         raise UserError(loop.stop_reason)
 
@@ -213,6 +211,7 @@ class Loop:
         self._workdir.finish_metrics()
         self._watcher.wait()
         if asked.is_set() and not self.stop_reason and int(state.step) < config.iterations:
+            self._watcher.show(int(state.step), state.average)
             console.say(f"saved at step {int(state.step)}.")
             raise KeyboardInterrupt
         return state, self._clock.seconds()

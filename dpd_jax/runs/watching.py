@@ -41,6 +41,12 @@ class Watcher(contextlib.AbstractContextManager):
         # Copies: the next step donates the buffers.
         self._writing = self._pool.submit(self._show, step, jax.tree.map(np.array, result))
 
+    def show(self, step: int, result: SyntheticSet) -> None:
+        """Writes a set and its pictures, and returns when that is done."""
+        self.wait()
+        self._next_pictures = 0.0
+        self._show(step, result)
+
     def wait(self) -> None:
         """Returns when all is written; raises the error of a write."""
         writing, self._writing = self._writing, None

@@ -80,7 +80,8 @@ def test_the_seed_draws_random_images_and_leaves_an_experts_choice(folder):
 
 def test_a_choice_is_a_start_for_any_method(folder):
     chosen = make_run(folder, "herding").distill()
-    run = make_run(folder, "datm", **{"synthetic.init": "herding"})
+    run = make_run(folder, "datm", **{"synthetic.init": "herding", "experts.num_experts": 1})
+    run.train_experts()
     data = run._sources.data(run.experiment.config)
     store, _ = run._sources.store(run.experiment, data)
     start = initialization.initial_set(run.experiment, data, store, [0], jax.random.key(9))

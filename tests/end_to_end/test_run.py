@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from dpd_jax.storage import distilled_set
 from tests.end_to_end import commands
 
 
@@ -128,6 +129,9 @@ def test_ctrl_c_saves_and_says_how_to_continue(finished, tmp_path):
         return
     assert status == 130 and "Traceback" not in text, text
     assert "python -m experiments.distill" in text and "saved at step" in text
+    saved = int(re.search(r"saved at step (\d+)", text)[1])
+    assert distilled_set.read(workdir / "distilled.npz").provenance["steps"] == saved
+    assert (workdir / "curves.png").exists() and (workdir / "images.png").exists()
     status, text = commands.run_copy(
         "distill",
         *commands.TINY,
