@@ -79,7 +79,7 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
     seconds["experts"] = time.monotonic() - start
     if used:
         expert_stores.note_use(store.directory, workdir.path)
-        if not begun or trained:
+        if begun != str(store.directory) or trained:
             about = {"directory": str(store.directory), "used": len(used), "trained": trained}
             workdir.note("experts", about | {"seconds": expert_training.seconds(experiment, store)})
 

@@ -88,10 +88,9 @@ class Sources:
 
     def _say_nearest(self, experiment: Experiment, data: RunData, new: pathlib.Path) -> None:
         """Says why experts are trained although there are some."""
-        if not experiment.experts_read:
-            return
-        store = expert_training.open_store(experiment, data, new)
-        if nearest := expert_stores.nearest(self._experts_dir, store.provenance):
+        asked = expert_training.open_store(experiment, data, new).provenance
+        nearest = expert_stores.nearest(self._experts_dir, asked)
+        if experiment.experts_read and nearest:
             directory, lines = nearest
             lines[3:] = [f"and {len(lines) - 3} more"] if len(lines) > 3 else []
             console.say(
@@ -107,6 +106,8 @@ def best(
 
     Of equal ones it is the first. Experts fit if they hold all `epochs`.
     """
+    if not experiment.experts_read:
+        return None
     stores = [expert_training.open_store(experiment, data, place) for place in places]
     counts = [_num_usable(store, experiment.experts_read, epochs) for store in stores]
     return stores[counts.index(max(counts))] if max(counts, default=0) else None

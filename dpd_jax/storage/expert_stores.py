@@ -8,6 +8,7 @@
 The folder itself may be a store, too.
 """
 
+import contextlib
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -61,11 +62,12 @@ def nearest(experts_dir: pathlib.Path, provenance: Any) -> tuple[pathlib.Path, l
 
 
 def note_use(directory: pathlib.Path, run: pathlib.Path) -> None:
-    """Notes in a store that a run uses it."""
+    """Notes in a store that a run uses it, if the store can be written."""
     line, file = f"{run.absolute()}\n", directory / _RUNS
-    if line not in (file.read_text(encoding="utf-8") if file.is_file() else ""):
-        with file.open("a", encoding="utf-8") as opened:
-            opened.write(line)
+    with contextlib.suppress(OSError):
+        if line not in (file.read_text(encoding="utf-8") if file.is_file() else ""):
+            with file.open("a", encoding="utf-8") as opened:
+                opened.write(line)
 
 
 def _read(directory: pathlib.Path) -> Stored | None:
