@@ -87,7 +87,8 @@ def _draw(axes, panel: Panel) -> dict[str, Line2D]:
         axes.set_xticks(places)
     axes.ticklabel_format(axis="y", useOffset=False)
     if panel.from_zero:
-        axes.set_ylim(bottom=0)
+        highest = max(np.nanmax(curve.means) for curve in panel.curves)
+        axes.set_ylim(0, 1.06 * highest if highest > 0 else 1)
     axes.set_xlabel(panel.x, color=_INK)
     axes.set_ylabel(panel.y, color=_INK)
     return lines
