@@ -93,9 +93,11 @@ def test_curves_are_what_was_logged_over_steps_and_time():
 def test_curves_of_other_runs():
     # Gradient and distribution matching: no shares, no experts. An older version: no seconds.
     lines = [{k: v for k, v in line.items() if k != "dropped"} for line in LINES[1:]]
-    rows = run_curves.panels(lines, [1, 3], None)
+    rows = run_curves.panels(lines, [1, 3], 0.0)
     assert [row[0].y for row in rows] == ["matching loss", "step size"]
     assert [panel.x for panel in rows[0]] == ["outer step", "seconds"]
+    rows = run_curves.panels(lines, [1, 3], None)
+    assert [panel.x for panel in rows[0]] == ["outer step", "seconds, without experts"]
     old = [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
     assert [len(row) for row in run_curves.panels(old, [1, 3], None)] == [1, 1]
     assert run_curves.panels([], [1, 3], None) == []

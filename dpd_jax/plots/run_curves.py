@@ -28,7 +28,8 @@ def save(
       lines: of metrics.jsonl.
       parameters: those whose shares the lines have.
       title: of the picture.
-      expert_seconds: the seconds of the experts, which precede the steps; None if not known.
+      expert_seconds: the seconds of the experts, which precede the steps; 0 if there are none,
+        None if it is not known.
 
     Raises:
       UserError: the disk is full.
@@ -45,7 +46,8 @@ def panels(
     `sizes` are those of the parameter arrays.
     """
     weights = np.array(sizes) / np.sum(sizes)
-    before, what = (expert_seconds, ", experts included") if expert_seconds else (0.0, "")
+    before = expert_seconds or 0.0
+    what = ", experts included" if before else "" if expert_seconds == 0 else ", without experts"
     timed = all("seconds" in line for line in lines)  # Not by older versions.
     # Name, value of a line, and whether the lower end of the axis is 0.
     quantities: list[tuple[str, Callable[[dict], float | None], bool]] = [
