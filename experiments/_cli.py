@@ -23,7 +23,7 @@ from dpd_jax.datasets import loading
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import completion, console, identity
+from dpd_jax.runs import completion, console, identity, sources
 from dpd_jax.sweeps import grid
 
 # What was typed before the name of a command: as a part of the installed package this folder is
@@ -65,7 +65,9 @@ WORKDIR = define_path(
     "were set by flags, and the name of the data that configs/images.py reads).",
 )
 EXPERTS_DIR = define_path(
-    "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
+    "experts_dir",
+    str(sources.EXPERTS_DIR),
+    "Folder of the expert trajectories, which all runs share.",
 )
 CACHE_DIR = define_path(
     "cache_dir",
@@ -116,7 +118,12 @@ def _temporary_folder() -> tempfile.TemporaryDirectory:
 
 
 def config() -> ConfigDict:
-    """The config of the flags. What it leaves open follows from the data in --data_dir."""
+    """The config of the flags. What it leaves open follows from the data in --data_dir.
+
+    Raises UserError if there is none.
+    """
+    if CONFIG.value is None:
+        raise _no_config()
     return completion.complete(CONFIG.value, DATA_DIR.value)
 
 
@@ -189,10 +196,7 @@ def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:
-            raise UserError(
-                "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
-                f"{', '.join(files.names())}."
-            )
+            raise _no_config()
     except UserError as error:
         fail(str(error))
     except SystemExit:  # absl ends --help with status 1.
@@ -204,6 +208,13 @@ def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
     return rest
+
+
+def _no_config() -> UserError:
+    return UserError(
+        "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
+        f"{', '.join(files.names())}."
+    )
 
 
 def _with_config_file(argv: list[str]) -> list[str]:

@@ -47,10 +47,8 @@ def main() -> None:
     for mode in [*modes, REFERENCE.value]:
         dataclasses.replace(experiment.student, gradient=mode)  # Raises if the mode is unknown.
     data = run_data.load(config, _cli.DATA_DIR.value, _cli.cache_dir())
-    root, inputs = jax.random.key(config.seed), None
-    if _cli.EXPERTS_DIR.value:
-        directory = _cli.EXPERTS_DIR.value
-        inputs = gradient_check.from_experts(experiment, data, root, directory, DRAWS.value)
+    root, directory = jax.random.key(config.seed), _cli.EXPERTS_DIR.value
+    inputs = gradient_check.from_experts(experiment, data, root, directory, DRAWS.value)
     if inputs is None:
         inputs = gradient_check.from_fresh_networks(
             experiment, data, root, DRAWS.value, TARGET_STEPS.value

@@ -91,7 +91,7 @@ def test_work_of_another_process_is_not_repeated(tmp_path, monkeypatch):
     )
     assert looks == []
 
-    monkeypatch.setattr(report, "finished", lambda workdir, config: True)
+    monkeypatch.setattr(report, "complete", lambda workdir, config: True)
     sources = Sources(None, tmp_path, tmp_path / "experts")
     loop.run(experiment, Workdir(tmp_path / "run", experiment.config), sources)
     assert not (tmp_path / "run").exists(), "nothing was begun"

@@ -9,6 +9,7 @@ Files that are missing, damaged or of another provenance are measured again.
 
 import json
 import pathlib
+import time
 from collections.abc import Callable, Iterator
 
 import jax
@@ -51,18 +52,18 @@ def scores(
     loaded = [_load(path, provenance, len(data.train)) for path in paths]
     found = {i: stored for i, stored in enumerate(loaded) if stored is not None}
     if missing := [i for i in range(len(paths)) if i not in found]:
-        for network, measured in _measure(experiment, data, missing):
+        for network, measured, seconds in _measure(experiment, data, missing):
             found[network] = measured
             # "facts" is the name in files of older versions.
-            arrays = {"scores": measured, "facts": json.dumps(provenance)}
+            arrays = {"scores": measured, "facts": json.dumps(provenance), "seconds": seconds}
             atomic.write_arrays(paths[network], arrays)
     return np.mean([found[i] for i in range(len(paths))], axis=0, dtype=np.float64)
 
 
 def _measure(
     experiment: Experiment, data: RunData, missing: list[int]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(network, scores [n]) of each missing network, in groups of `experts.at_once`."""
+) -> Iterator[tuple[int, np.ndarray, float]]:
+    """(network, scores [n], seconds) of each missing network, in groups of `experts.at_once`."""
     config, at_once = experiment.config.data_schedule, experiment.config.experts.at_once
     root = jax.random.fold_in(jax.random.key(experiment.config.experts.seed), keys.EL2N)
     images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
@@ -70,6 +71,7 @@ def _measure(
     with console.Bar("difficulty", len(missing) * max(epochs), unit=" epochs") as bar:
         for first in range(0, len(missing), at_once):
             group = missing[first : first + at_once]
+            start = time.monotonic()
             measured = el2n.measure(
                 experiment.network,
                 experiment.recipe,
@@ -83,7 +85,20 @@ def _measure(
             for epoch, rows in measured:
                 bar.to(first * max(epochs) + epoch * len(group))
                 if rows is not None:
-                    yield from zip(group, rows, strict=True)
+                    each = (time.monotonic() - start) / len(group)
+                    yield from zip(group, rows, [each] * len(group), strict=True)
+
+
+def seconds(experiment: Experiment, directory: pathlib.Path) -> list[float | None]:
+    """The seconds of each network that scored images; None where they are not known."""
+    found: list[float | None] = []
+    for network in range(experiment.config.data_schedule.score_networks):
+        try:
+            with np.load(directory / f"network_{network:03d}.npz") as stored:
+                found.append(float(stored["seconds"]))
+        except Exception:  # Missing, damaged, or of an older version.
+            found.append(None)
+    return found
 
 
 def _load(path: pathlib.Path, provenance: dict, num_images: int) -> np.ndarray | None:

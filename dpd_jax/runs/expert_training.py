@@ -1,7 +1,9 @@
 """The experts of an experiment: their provenance, their training, their predictions."""
 
 import dataclasses
+import functools
 import pathlib
+import time
 from collections.abc import Sequence
 
 import jax
@@ -125,6 +127,7 @@ def _train(
         for first in range(0, len(missing), at_once):
             group = missing[first : first + at_once]
             snapshots: dict[int, np.ndarray] = {}
+            before, start = first * last, time.monotonic()
             trained = experts.train_many(
                 experiment.network,
                 experiment.recipe,
@@ -134,15 +137,33 @@ def _train(
                 jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
                 last,
                 seen,
+                functools.partial(_show, bar, before, len(group)),
             )
             for epoch, params, loss in trained:
                 if epoch in epochs:
                     snapshots[epoch] = np.asarray(params)
                 if loss is not None:
-                    done = first * last + epoch * len(group)
-                    bar.to(done, loss=f"{float(np.mean(loss)):.3f}")
+                    bar.to(before + epoch * len(group), loss=f"{float(np.mean(loss)):.3f}")
+            seconds = (time.monotonic() - start) / len(group)
             for place, expert in enumerate(group):
-                store.write(expert, {e: rows[place] for e, rows in snapshots.items()})
+                store.write(expert, {e: rows[place] for e, rows in snapshots.items()}, seconds)
+
+
+def _show(bar: console.Bar, before: int, count: int, epochs: float) -> None:
+    """Moves a bar to so many epochs of each of `count` experts, after those `before`."""
+    bar.to(before + count * epochs)
+
+
+def seconds(experiment: Experiment, store: TrajectoryStore) -> float | None:
+    """The seconds of training all experts that the experiment uses, whoever trained them.
+
+    With the EL2N scores by which they saw images. None if it is not known.
+    """
+    parts = [store.seconds(expert) for expert in experiment.experts_read]
+    if experiment.schedule and experiment.experts_read:
+        parts += el2n_scores.seconds(experiment, store.directory / "difficulty")
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def logits(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np.ndarray:
