@@ -42,7 +42,7 @@ def test_imported_experts_distil_what_own_ones_do(finished, tmp_path):
     alone = f"--workdir={tmp_path / 'alone'}"
     status, text = commands.run_copy("distill", *arguments[:-1], alone)
     assert status == 0 and "fit; new ones go into" in text, text
-    assert "experts.imported: stored true, asked nothing" in text
+    assert "differ: data.images: stored nothing, asked 200" in text, text
     status, text = commands.run_copy("distill", *arguments, *use.split())
     assert status == 0 and "to train" not in text, text
     assert_same_set(workdir, finished.workdir)
