@@ -92,7 +92,12 @@ def run(
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     module = sys.modules["__main__"]  # Its docstring is what --help shows first.
     module.__doc__ = (module.__doc__ or "").replace("python -m experiments.", PROGRAM)
-    parse = functools.partial(_parse, needs_config=needs_config, config_of=config_of)
+    parse = functools.partial(
+        _parse,
+        needs_config=needs_config,
+        takes_config=needs_config or CONFIG in reads,
+        config_of=config_of,
+    )
     app.run(lambda argv: _guarded(main), flags_parser=parse)
 
 
@@ -175,7 +180,12 @@ def fail(message: str, status: int = 2) -> None:
 
 
 def typed(argv: list[str], name: str) -> str | None:
-    """The text of the flag --name among arguments that are not parsed yet; None if it is absent."""
+    """The text of the flag --name among arguments that are not parsed yet; None if it is absent.
+
+    A config may also be the first argument, without --config=.
+    """
+    if name == "config" and argv[1:] and not argv[1].startswith("-"):
+        return argv[1]
     for place, argument in enumerate(argv):
         flag, equals, value = argument.partition("=")
         if flag in (f"--{name}", f"-{name}"):
@@ -188,11 +198,13 @@ def config_is_given() -> bool:
     return typed(sys.argv, "config") is not None
 
 
-def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
+def _parse(
+    argv: list[str], *, needs_config: bool, takes_config: bool, config_of: Callable
+) -> list[str]:
     try:
         if typed(argv, "config") is None and (name := config_of(argv)):
             argv = [argv[0], f"--config={name}", *argv[1:]]
-        rest = flags.FLAGS(_with_config_file(argv) if needs_config else argv)
+        rest = flags.FLAGS(_with_config_file(argv) if takes_config else argv)
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:

@@ -87,5 +87,4 @@ def _values(group: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    reads = _cli.CONFIG, _cli.DATA_DIR, _cli.EXPERTS_DIR
-    _cli.run(main, *reads, needs_config=False)
+    _cli.run(main, _cli.CONFIG, _cli.DATA_DIR, _cli.EXPERTS_DIR, needs_config=False)
