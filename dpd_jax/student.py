@@ -169,6 +169,9 @@ def inner_loss(
     return weighted(params, augmented, labels[rows], weights)
 
 
+_dot = functools.partial(jnp.vdot, precision=jax.lax.Precision.HIGHEST)
+
+
 def _plain(loss: Callable, momentum: float) -> Callable:
     """One SGD step, differentiated by JAX."""
 
@@ -216,7 +219,7 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
         (_, (gradient, _, _)), (along, seconds) = jax.jvp(whole, (params,), (direction,))
         curvature, to_images, to_labels = (factor * second for second in seconds)
         # <g, direction> is the derivative of the loss: without momentum g is not needed.
-        moved = jnp.vdot(momentum * velocity + gradient, to_params) if momentum else along
+        moved = _dot(momentum * velocity + gradient, to_params) if momentum else along
         back_velocity = momentum * direction if momentum else jnp.zeros_like(velocity)
         # The scale is a constant of the segment and needs no gradient.
         return (

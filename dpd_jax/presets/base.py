@@ -75,6 +75,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         # Of the first convolution; 3 turns 28x28 into 32x32; -1 = from the size of the images.
         stem_padding=1,
         convolution="auto",  # its implementation; "auto" = the fastest on this machine
+        # Of convolutions and products: "float32", or "tf32" or "bfloat16", which are faster on
+        # GPUs that have them, and less exact (`experiments.check_gradient --precisions`).
+        precision="float32",
     )
     config.augment = dict(  # DSA: one family is drawn for each batch
         families=("color", "crop", "cutout", "flip", "scale", "rotate"),

@@ -48,7 +48,8 @@ def _fitting(experiment: Experiment) -> dict:
         preprocessing["epsilon"] = config.data.zca_epsilon
     else:
         preprocessing |= {"mean": list(config.data.mean), "std": list(config.data.std)}
-    network = {name: value for name, value in config.network.items() if name != "convolution"}
+    unused = {"convolution"} | ({"precision"} if config.network.precision == "float32" else set())
+    network = {name: value for name, value in config.network.items() if name not in unused}
     leaves = [[x.path, list(x.shape)] for x in experiment.network.parameters]
     return {
         "network": network | {"leaves": leaves},
