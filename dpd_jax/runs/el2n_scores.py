@@ -17,6 +17,7 @@ import numpy as np
 
 from dpd_jax import el2n
 from dpd_jax.data_schedule import rank_within_class
+from dpd_jax.datasets.model_images import on_device
 from dpd_jax.runs import console, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -65,7 +66,7 @@ def _measure(
     """(network, scores [n]) of each missing network, in groups of `experts.at_once`."""
     config, at_once = experiment.config.data_schedule, experiment.config.experts.at_once
     root = jax.random.fold_in(jax.random.key(experiment.config.experts.seed), keys.EL2N)
-    images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
+    images, labels = on_device(data.train), jnp.asarray(data.dataset.train_labels)
     epochs = tuple(config.score_epochs)
     with console.Bar("difficulty", len(missing) * max(epochs), unit=" epochs") as bar:
         for first in range(0, len(missing), at_once):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import evaluate, experts
+from dpd_jax.datasets.model_images import on_device
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, el2n_scores
 from dpd_jax.runs.experiment import Experiment
@@ -120,7 +121,7 @@ def _train(
     """Trains experts in groups of `experts.at_once`; writes each group when it is done."""
     at_once, last = experiment.config.experts.at_once, max(epochs)
     root = jax.random.key(experiment.config.experts.seed)
-    images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
+    images, labels = on_device(data.train), jnp.asarray(data.dataset.train_labels)
     seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
     with console.Bar("experts", len(missing) * last, unit=" epochs") as bar:
         for first in range(0, len(missing), at_once):

@@ -1,6 +1,7 @@
 """Reads the data of an experiment and brings them into model space."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 
 from dpd_jax.datasets import loading, own, whitening
 from dpd_jax.datasets.loading import Dataset
+from dpd_jax.datasets.model_images import ModelImages
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console
@@ -24,14 +26,21 @@ class RunData:
       dataset: raw images, uint8, after `data.train_per_class` and `data.test_images`.
       fingerprint: a short hash of the training images and labels.
       preprocessing: fitted on the training split.
-      train, test: the images in model space, float32 [n, h, w, c].
     """
 
     dataset: Dataset
     fingerprint: str
     preprocessing: Preprocessing
-    train: np.ndarray
-    test: np.ndarray
+
+    @functools.cached_property
+    def train(self) -> ModelImages:
+        """The training images [n, h, w, c], brought into model space as they are read."""
+        return ModelImages(self.preprocessing, self.dataset.train_images)
+
+    @functools.cached_property
+    def test(self) -> np.ndarray:
+        """The test images in model space, float32 [m, h, w, c], kept from the first use on."""
+        return whitening.transform(self.preprocessing, self.dataset.test_images)
 
 
 def read(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
@@ -96,13 +105,7 @@ def prepare(config: ConfigDict, dataset: Dataset, cache: pathlib.Path) -> RunDat
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)
-    return RunData(
-        dataset,
-        fingerprint,
-        preprocessing,
-        whitening.transform(preprocessing, dataset.train_images),
-        whitening.transform(preprocessing, dataset.test_images),
-    )
+    return RunData(dataset, fingerprint, preprocessing)
 
 
 def check_ipc(dataset: Dataset, config: ConfigDict) -> None:
