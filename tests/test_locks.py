@@ -1,6 +1,7 @@
 import contextlib
 import multiprocessing
 import pathlib
+import time
 
 import pytest
 
@@ -57,6 +58,40 @@ def test_a_process_waits_for_a_folder_in_use_and_says_so(tmp_path, other, capsys
         assert said.startswith("waiting for another process, training experts in ")
 
 
+def claim_first(folder, held):
+    with locks.claimed(folder, "--experts_dir", [0, 1, 2], 1, "ours"):
+        held.set()
+        time.sleep(60)
+
+
+def test_work_is_claimed_by_one_process_until_that_ends(tmp_path):
+    def claimed(settings, most=3):
+        return locks.claimed(tmp_path / "experts", "--experts_dir", [0, 1, 2], most, settings)
+
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    other = context.Process(target=claim_first, args=(tmp_path / "experts", held))
+    other.start()
+    try:
+        assert held.wait(60)
+        with claimed("ours", most=1) as one, claimed("ours") as rest, claimed("ours") as nothing:
+            assert (one, rest, nothing) == ([1], [2], [])
+        with pytest.raises(locks.Busy, match="at work in .*experts with other settings"):
+            with claimed("others"):
+                pass
+    finally:
+        other.kill()
+        other.join()
+    with claimed("others") as everything:
+        assert everything == [0, 1, 2]
+    assert [path.name[:6] for path in (tmp_path / "experts").iterdir()] == [".claim"], (
+        "the killed's"
+    )
+    with claimed("ours"):
+        pass
+    assert not (tmp_path / "experts").exists()
+
+
 def test_a_free_folder_needs_no_message_and_an_empty_one_is_removed(tmp_path, capsys):
     for _ in range(2):
         with locks.in_turn(
@@ -91,7 +126,7 @@ def test_work_of_another_process_is_not_repeated(tmp_path, monkeypatch):
     )
     assert looks == []
 
-    monkeypatch.setattr(report, "finished", lambda workdir, config: True)
+    monkeypatch.setattr(report, "complete", lambda workdir, config: True)
     sources = Sources(None, tmp_path, tmp_path / "experts")
     loop.run(experiment, Workdir(tmp_path / "run", experiment.config), sources)
     assert not (tmp_path / "run").exists(), "nothing was begun"

@@ -1,6 +1,7 @@
 """The experts of an experiment: their provenance, their training, their predictions."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -11,10 +12,9 @@ import numpy as np
 from dpd_jax import evaluate, experts
 from dpd_jax.datasets.model_images import on_device
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, el2n_scores
+from dpd_jax.runs import console, el2n_scores, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
-from dpd_jax.storage import locks
 from dpd_jax.storage.trajectories import TrajectoryStore, spans
 
 
@@ -100,14 +100,12 @@ def provide(
 ) -> list[int]:
     """Trains the missing experts; returns the numbers of all that the experiment uses, in order.
 
-    One process at a time trains experts into a folder. Others wait, then use them. A new expert
-    is trained to the last of `epochs`, and these are stored. Raises UserError as `missing`.
+    Several processes may train experts into a folder: each expert is trained by one of them. A new
+    expert is trained to the last of `epochs`, and these are stored. Raises UserError as `missing`,
+    and `locks.Busy` if another process trains other experts into the folder.
     """
-    if missing(experiment, store):
-        with locks.in_turn(store.directory, "--experts_dir", "training experts", console.note):
-            # Asked again, because another process may have trained them in the meantime.
-            if lacking := missing(experiment, store):
-                _train(experiment, data, store, lacking, epochs)
+    if lacking := missing(experiment, store):
+        _train(experiment, data, store, lacking, epochs)
     return list(experiment.experts_read)
 
 
@@ -115,36 +113,54 @@ def _train(
     experiment: Experiment,
     data: RunData,
     store: TrajectoryStore,
-    missing: list[int],
+    lacking: list[int],
     epochs: Sequence[int],
 ):
     """Trains experts in groups of `experts.at_once`; writes each group when it is done."""
-    at_once, last = experiment.config.experts.at_once, max(epochs)
+    last = max(epochs)
     root = jax.random.key(experiment.config.experts.seed)
-    images, labels = on_device(data.train), jnp.asarray(data.dataset.train_labels)
-    seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
-    with console.Bar("experts", len(missing) * last, unit=" epochs") as bar:
-        for first in range(0, len(missing), at_once):
-            group = missing[first : first + at_once]
-            snapshots: dict[int, np.ndarray] = {}
-            trained = experts.train_many(
-                experiment.network,
-                experiment.recipe,
-                experiment.augmentation,
-                images,
-                labels,
-                jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
-                last,
-                seen,
-            )
-            for epoch, params, loss in trained:
-                if epoch in epochs:
-                    snapshots[epoch] = np.asarray(params)
-                if loss is not None:
-                    done = first * last + epoch * len(group)
-                    bar.to(done, loss=f"{float(np.mean(loss)):.3f}")
-            for place, expert in enumerate(group):
-                store.write(expert, {e: rows[place] for e, rows in snapshots.items()})
+
+    @functools.cache
+    def inputs() -> tuple:
+        seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
+        return on_device(data.train), jnp.asarray(data.dataset.train_labels), seen
+
+    def done() -> int:
+        """Epochs of the experts that this process and others have finished."""
+        return (len(lacking) - len(missing(experiment, store))) * last
+
+    def train(group: list[int]) -> None:
+        images, labels, seen = inputs()
+        finished, snapshots = done(), {}
+        trained = experts.train_many(
+            experiment.network,
+            experiment.recipe,
+            experiment.augmentation,
+            images,
+            labels,
+            jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
+            last,
+            seen,
+        )
+        for epoch, params, loss in trained:
+            if epoch in epochs:
+                snapshots[epoch] = np.asarray(params)
+            if loss is not None:
+                amount = finished + epoch * len(group)
+                bar.to(amount, loss=f"{float(np.mean(loss)):.3f}")
+        for place, expert in enumerate(group):
+            store.write(expert, {e: rows[place] for e, rows in snapshots.items()})
+
+    with console.Bar("experts", len(lacking) * last, unit=" epochs") as bar:
+        shared_work.share(
+            lambda: missing(experiment, store),
+            train,
+            lambda _: bar.to(done(), now="waiting for other processes"),
+            folder=store.directory,
+            at_once=experiment.config.experts.at_once,
+            settings=store.settings,
+        )
+        bar.to(len(lacking) * last)
 
 
 def logits(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np.ndarray:

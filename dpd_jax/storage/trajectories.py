@@ -71,6 +71,11 @@ class TrajectoryStore:
         self._provenance = as_json({**provenance, "storage": storage})
         self._known: dict[int, _Metadata] = {}
 
+    @property
+    def settings(self) -> str:
+        """The provenance as text."""
+        return json.dumps(self._provenance, sort_keys=True)
+
     def path(self, expert: int) -> pathlib.Path:
         """The folder of an expert, whether it exists or not."""
         return self.directory / f"expert_{expert:03d}"
