@@ -69,16 +69,22 @@ CACHE_DIR = define_path(
 )
 
 
-def run(main: Callable[[], None], *reads: flags.FlagHolder, needs_config: bool = True) -> None:
+def run(
+    main: Callable[[], None],
+    *reads: flags.FlagHolder,
+    needs_config: bool = True,
+    starts_device: Callable[[], bool] = lambda: True,
+) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
-    --cache_dir, `reads` and its module's.
+    --cache_dir, `reads` and its module's. JAX is started before `main`, unless `starts_device`
+    says that this process is to take no device's memory.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     parse = functools.partial(_parse, needs_config=needs_config)
-    app.run(lambda argv: _guarded(main), flags_parser=parse)
+    app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)
 
 
 @functools.cache
@@ -248,11 +254,12 @@ def _start_backend() -> None:
         ) from error
 
 
-def _guarded(main: Callable[[], None]) -> None:
+def _guarded(main: Callable[[], None], starts_device: Callable[[], bool]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.use_compilation_cache(cache_dir() / "compiled")
     try:
-        _start_backend()
+        if starts_device():
+            _start_backend()
         main()
     except UserError as error:
         fail(str(error))

@@ -84,9 +84,7 @@ def test_work_is_claimed_by_one_process_until_that_ends(tmp_path):
         other.join()
     with claimed("others") as everything:
         assert everything == [0, 1, 2]
-    assert [path.name[:6] for path in (tmp_path / "experts").iterdir()] == [".claim"], (
-        "the killed's"
-    )
+    assert len(list((tmp_path / "experts").glob(".claim*"))) == 1, "that of the killed process"
     with claimed("ours"):
         pass
     assert not (tmp_path / "experts").exists()

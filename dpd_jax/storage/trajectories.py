@@ -85,7 +85,7 @@ class TrajectoryStore:
 
         Raises UserError if one of them is damaged or has another provenance.
         """
-        found = self._numbers()
+        found = numbers(self.directory)
         for expert in found:
             self._metadata(expert)
         return found
@@ -167,12 +167,9 @@ class TrajectoryStore:
             raise UserError(
                 f"Expert {expert} cannot be written into {self.directory}: {error}. Free some "
                 "space, or name another folder with --experts_dir. The finished experts there "
-                f"({len(self._numbers())}) are kept; the same command trains the missing ones."
+                f"({len(numbers(self.directory))}) are kept; the same command trains the missing "
+                "ones."
             ) from error
-
-    def _numbers(self) -> list[int]:
-        paths = self.directory.iterdir() if self.directory.is_dir() else ()
-        return sorted(int(found[1]) for path in paths if (found := _EXPERT.fullmatch(path.name)))
 
     def _metadata(self, expert: int) -> _Metadata:
         """The metadata of an expert, its provenance compared; each file is read once."""
@@ -181,7 +178,8 @@ class TrajectoryStore:
         if not self.path(expert).exists():
             raise UserError(
                 f"There is no expert {expert} in {self.directory}; it has "
-                f"{spans(self._numbers()) or 'none'}. Train it, or name another --experts_dir."
+                f"{spans(numbers(self.directory)) or 'none'}. Train it, or name another "
+                "--experts_dir."
             )
         try:
             stored = json.loads((self.path(expert) / _METADATA).read_text(encoding="utf-8"))
@@ -233,6 +231,12 @@ class TrajectoryStore:
             f"{self.path(expert)} is damaged ({lines[0][:200]}). Delete this folder; the expert is "
             "then trained again."
         )
+
+
+def numbers(directory: pathlib.Path) -> list[int]:
+    """The numbers of the experts in a folder, of any provenance, increasing."""
+    paths = directory.iterdir() if directory.is_dir() else ()
+    return sorted(int(found[1]) for path in paths if (found := _EXPERT.fullmatch(path.name)))
 
 
 def spans(numbers: Iterable[int]) -> str:
