@@ -150,6 +150,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         unroll=1,  # steps per compiled loop iteration; changes speed only
         chunk=0,  # images per network call, to save memory; 0 = the whole batch
         batch_devices=1,  # devices that share each batch, to save memory
+        # When batches are augmented: in each "step", or all "ahead", without the branches at which
+        # GPUs wait; "auto" = "ahead" on GPUs where memory allows. Changes speed only.
+        augment="auto",
     )
     config.alignment = dict(  # AST: keeps the student near its expert
         balance="none",  # factor of the student's loss by start epoch: "none", "log" or "log5"
