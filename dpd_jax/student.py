@@ -322,7 +322,7 @@ def train(
     chex.assert_shape([index[:, 0], keys], (matched_steps[-1],))
     steps: tuple[jax.Array, ...] = (index, jax.random.key_data(keys))
     if student.augments_ahead(index, network.image_shape):
-        steps = _augmented(synthetic, *steps, student.augmentation)
+        steps = _augmented(synthetic, index, steps[1], student.augmentation)
         student = dataclasses.replace(student, augmentation=_NO_AUGMENTATION)
     loss = functools.partial(inner_loss, network=network, student=student)
     if student.gradient == "unroll":
