@@ -35,7 +35,7 @@ from dpd_jax.synthetic import SyntheticSet
 
 GRADIENTS = ("exact", "nested", "unroll", "tesla")
 AUGMENTS = ("auto", "step", "ahead")
-_AHEAD_BYTES = 256e6  # of the augmented batches of all steps; working memory is several times it
+_AHEAD_BYTES = 40e6  # of the augmented batches of all steps; all families take 25 times as much
 
 _DSA = Augmentation()
 _NO_AUGMENTATION = Augmentation(families=())
@@ -59,7 +59,7 @@ class Student:
       augment: when batches are augmented, from the same draws: in each "step", or all "ahead" of
         the steps, which takes memory. A step has a branch for each family of DSA, at which a GPU
         waits for the host; "ahead" has none. "auto" is "ahead" on GPUs if the batches take at most
-        256 MB, and "step" otherwise.
+        40 MB, and "step" otherwise.
       augmentation: DSA, drawn for each step.
       alignment: AST's ways to keep the student near its expert.
 
