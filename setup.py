@@ -4,8 +4,10 @@ import pathlib
 
 import setuptools
 
+# The folders of configs and of commands are parts of the installed package.
+shipped = ("configs", "experiments")
 parquet = ["pyarrow>=15.0"]  # TFDS brings it along today.
-test = ["pytest>=8.0", "pytest-xdist>=3.5", *parquet]
+test = ["ipykernel>=6.29", "nbclient>=0.10", "pytest>=8.0", "pytest-xdist>=3.5", *parquet]
 
 setuptools.setup(
     name="dpd_jax",
@@ -14,7 +16,16 @@ setuptools.setup(
     long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=setuptools.find_packages(include=["dpd_jax", "dpd_jax.*"]),
+    packages=[
+        *setuptools.find_packages(include=["dpd_jax", "dpd_jax.*"]),
+        *(
+            f"dpd_jax.{name}"
+            for top in shipped
+            for name in setuptools.find_packages(include=[f"{top}*"])
+        ),
+    ],
+    package_dir={f"dpd_jax.{name}": name for name in shipped},
+    entry_points={"console_scripts": ["dpd = dpd_jax.experiments.__main__:main"]},
     package_data={"dpd_jax": ["py.typed"]},
     python_requires=">=3.11",
     # Tested with JAX 0.10.2 (the newest for Python 3.11), 0.11.2 and 0.12.0.1.
@@ -48,6 +59,7 @@ setuptools.setup(
     extras_require={
         "test": test,
         "dev": [*test, "mypy>=1.18", "ruff>=0.14"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],
         # Data sets of the Hugging Face hub, read and written.
         "parquet": parquet,
         # What experiments.import_pytorch and experiments.export need.

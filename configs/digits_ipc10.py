@@ -9,12 +9,15 @@ the same evaluation 96.4 ± 1.5 %; the best subset, `:kmeans`, 98.4 ± 0.3 % (3 
 Cost: two and a half minutes on one core, measured. Experts take 3.4 MB.
 """
 
-from configs import digits_ipc1
-from dpd_jax.presets import methods
+import pathlib
+
+from dpd_jax.presets import files, methods
+
+_ONE = pathlib.Path(__file__).with_name("digits_ipc1.py")
 
 
 def get_config(arg: str = ""):
-    config = digits_ipc1.get_config()
+    config = files.load_config(str(_ONE))
     config.ipc = 10
     config.student.batch_syn = 50  # of n = 100
     return methods.apply(config, arg)

@@ -19,12 +19,15 @@ Cost: for these about 90 seconds of processor time, compilation included. It gro
 pixels and the images; `small` keeps 500 training images a class. Experts take 5 MB.
 """
 
-from configs import digits_ipc1
-from dpd_jax.presets import image_sets, methods
+import pathlib
+
+from dpd_jax.presets import files, image_sets, methods
+
+_DIGITS = pathlib.Path(__file__).with_name("digits_ipc1.py")
 
 
 def get_config(arg: str = ""):
-    config = digits_ipc1.get_config()
+    config = files.load_config(str(_DIGITS))
     config.update(image_sets.OWN)
     config.student.batch_syn = 50  # at most all
     # Experts of few images may get none of a class right. It made no difference where measured.

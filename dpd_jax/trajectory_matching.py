@@ -95,8 +95,8 @@ def make_gradient(
     student: student_lib.Student,
     matching: matching_lib.Matching,
     *,
-    segments: int,
-    devices: int,
+    segments: int = 1,
+    devices: int = 1,
 ) -> Callable:
     """The gradient of the mean loss of K segments, a `distill.Gradient`.
 

@@ -26,11 +26,16 @@ from dpd_jax.presets import fields, files
 from dpd_jax.runs import completion, console, identity
 from dpd_jax.sweeps import grid
 
+# What was typed before the name of a command: as a part of the installed package this folder is
+# reached by `dpd`.
+PROGRAM = "dpd " if __package__ == "dpd_jax.experiments" else "python -m experiments."
+
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "The experiment: a file of configs/, with a method and 'small' after a colon if wanted, e.g. "
-    "configs/cifar10_ipc1.py:datm,small. Any value can be set: --config.matching.pruning_rate=0.2.",
+    "The experiment: a file of configs/ or its name, with a method and 'small' after a colon if "
+    "wanted, e.g. cifar10_ipc1:datm,small. As the first argument it needs no --config=. Any value "
+    "can be set: --config.matching.pruning_rate=0.2.",
     lock_config=True,
 )
 
@@ -73,17 +78,22 @@ def run(
     main: Callable[[], None],
     *reads: flags.FlagHolder,
     needs_config: bool = True,
+    config_of: Callable[[list[str]], str] = lambda argv: "",
     starts_device: Callable[[], bool] = lambda: True,
 ) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
-    --cache_dir, `reads` and its module's. JAX is started before `main`, unless `starts_device`
-    says that this process is to take no device's memory.
+    --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
+    --config where it is not typed; "" if that is for the user to type.
+    JAX is started before `main`, unless `starts_device` says that this process is to take no
+    device's memory.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
-    parse = functools.partial(_parse, needs_config=needs_config)
+    module = sys.modules["__main__"]  # Its docstring is what --help shows first.
+    module.__doc__ = (module.__doc__ or "").replace("python -m experiments.", PROGRAM)
+    parse = functools.partial(_parse, needs_config=needs_config, config_of=config_of)
     app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)
 
 
@@ -126,20 +136,32 @@ def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any], data: 
     The config is that of `file`, with `overrides` {field: value} by flags; `data` is the name of
     the data set if the file leaves it open.
     """
+    stem = pathlib.Path(file.partition(":")[0]).stem
+    scale = "small" if config.reduced else ""
+    return _joined(stem, data, config.method, scale, _values(config, overrides))
+
+
+def tables_name(config: ConfigDict, arg: str, overrides: Mapping[str, Any]) -> str:
+    """As `run_name`, for runs of many configs, of which `config` is one; `arg` follows a colon."""
+    return _joined("tables", *arg.split(","), _values(config, overrides))
+
+
+def _values(config: ConfigDict, overrides: Mapping[str, Any]) -> str:
+    """Those of the values set by flags that belong to the identity of a run."""
     run = identity.of_run(config)
     values = {name: overrides[name] for name in sorted(overrides) if name in run}
     if "data.name" in values:  # Of a path only the file.
         values["data.name"] = loading.bare_name(values["data.name"], config.data.source)
-    stem = pathlib.Path(file.partition(":")[0]).stem
-    scale = "small" if config.reduced else ""
-    parts = [stem, data, config.method, scale, fields.summary(values, config)]
+    return fields.summary(values, config)
+
+
+def _joined(*parts: str) -> str:
     return fields.folder_name("-".join(filter(None, parts)))
 
 
 def line() -> str:
     """The command, quoted for a shell."""
-    module = pathlib.Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"experiments.{module}", *sys.argv[1:]])
+    return PROGRAM + shlex.join([pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]])
 
 
 def fail(message: str, status: int = 2) -> None:
@@ -148,15 +170,31 @@ def fail(message: str, status: int = 2) -> None:
     sys.exit(status)
 
 
-def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
+def typed(argv: list[str], name: str) -> str | None:
+    """The text of the flag --name among arguments that are not parsed yet; None if it is absent."""
+    for place, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in (f"--{name}", f"-{name}"):
+            return value if equals else "".join(argv[place + 1 :][:1])
+    return None
+
+
+def config_is_given() -> bool:
+    """Whether --config is typed, and not given by `config_of` in `run`."""
+    return typed(sys.argv, "config") is not None
+
+
+def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
     try:
-        rest = flags.FLAGS(_with_config_file(argv))
+        if typed(argv, "config") is None and (name := config_of(argv)):
+            argv = [argv[0], f"--config={name}", *argv[1:]]
+        rest = flags.FLAGS(_with_config_file(argv) if needs_config else argv)
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:
             raise UserError(
-                "no --config given. Name an experiment, e.g. --config=configs/digits_ipc1.py; the "
-                f"files there are: {files.known_names()}."
+                "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
+                f"{', '.join(files.names())}."
             )
     except UserError as error:
         fail(str(error))
@@ -174,13 +212,16 @@ def _parse(argv: list[str], *, needs_config: bool) -> list[str]:
 def _with_config_file(argv: list[str]) -> list[str]:
     """The arguments with the path of the config file in place of its name.
 
-    The file is read once here, because ml_collections reports errors in it late or never.
+    The config may be the first argument, without --config=. The file is read once here, because
+    ml_collections reports errors in it late or never.
     """
     found = list(argv)
-    for place, argument in enumerate(argv):
+    if argv[1:] and not argv[1].startswith("-"):
+        found[1] = f"--config={argv[1]}"
+    for place, argument in enumerate(found):
         name, equals, value = argument.partition("=")
         if name in ("--config", "-config"):
-            at, given = (place, value) if equals else (place + 1, "".join(argv[place + 1 :][:1]))
+            at, given = (place, value) if equals else (place + 1, "".join(found[place + 1 :][:1]))
             files.load_config(given)
             found[at : at + 1] = [
                 name + equals + files.find(given) if equals else files.find(given)

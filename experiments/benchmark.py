@@ -42,7 +42,8 @@ from dpd_jax.runs import console
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.workdir import write_json
 from dpd_jax.student import GRADIENTS
-from experiments import _cli
+
+from . import _cli
 
 WHAT = flags.DEFINE_list("what", list(WORKS), "The works to time.")
 GRADIENT = flags.DEFINE_list("gradient", list(GRADIENTS), "distill_step: the gradient modes.")

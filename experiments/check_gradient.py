@@ -22,7 +22,8 @@ from dpd_jax.runs import console, gradient_check, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.gradient_check import Inputs, agreement, gradients
 from dpd_jax.synthetic import SyntheticSet
-from experiments import _cli
+
+from . import _cli
 
 MODES = flags.DEFINE_list("modes", ["exact", "nested", "tesla"], "The gradient modes to compare.")
 REFERENCE = flags.DEFINE_string(

@@ -24,14 +24,16 @@ from absl import flags
 
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
-from dpd_jax.judging import continual, continual_table, memories
+from dpd_jax.judging.continual import judge, memories
+from dpd_jax.judging.continual import table as table_lib
 from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
 from dpd_jax.runs import completion, console, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import locks
 from dpd_jax.sweeps import grid as grid_lib
-from experiments import _cli
+
+from . import _cli
 
 STEPS = flags.DEFINE_integer("steps", 5, "Steps that the classes are divided into.", lower_bound=1)
 ORDERS = flags.DEFINE_integer("orders", 5, "Class orders, seeds 0, 1, ...", lower_bound=1)
@@ -78,12 +80,12 @@ def main() -> None:
             _cli.DATA_DIR.value, _cli.cache_dir(), experts, memories.flat(orders), dataset
         )
         judges = {
-            method: continual.Judge(experiment, dataset, results, NUM_NETWORKS.value)
+            method: judge.Judge(experiment, dataset, results, NUM_NETWORKS.value)
             for method, experiment in judged.items()
         }
         title = f"{first.data_name}: class-incremental, {first.config.ipc} per class"
-        for rows in continual.run(judges, orders, sources):
-            table = continual_table.write(folder, rows, _caption(first), title)
+        for rows in judge.run(judges, orders, sources):
+            table = table_lib.write(folder, rows, _caption(first), title)
     console.result(f"{table}\n    {_cli.line()}")
     console.say(f"{folder / 'table.md'}, table.csv, curves.png, results.json")
 

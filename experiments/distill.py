@@ -9,7 +9,8 @@ from dpd_jax.runs import console, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
-from experiments import _cli
+
+from . import _cli
 
 
 def main() -> None:

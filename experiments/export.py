@@ -21,7 +21,8 @@ from dpd_jax.errors import UserError, check_choice
 from dpd_jax.interchange import parquet_dataset, picture_folder, pytorch_sets, safetensors_file
 from dpd_jax.runs import console
 from dpd_jax.storage import distilled_set
-from experiments import _cli
+
+from . import _cli
 
 FORMATS = {
     "pytorch": pytorch_sets.write,

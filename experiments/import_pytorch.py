@@ -24,7 +24,8 @@ from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.workdir import versions
 from dpd_jax.storage import distilled_set, locks
 from dpd_jax.storage.trajectories import TrajectoryStore, spans
-from experiments import _cli
+
+from . import _cli
 
 BUFFERS = _cli.define_path(
     "buffers", None, "Files of experts, a name with * or ?, e.g. 'replay_buffer_*.pt'."

@@ -15,7 +15,8 @@ from dpd_jax.runs import console, expert_training, workers
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.storage.trajectories import numbers, spans
-from experiments import _cli
+
+from . import _cli
 
 DEVICES = flags.DEFINE_string(
     "devices", "", 'Trains in one process for each of so many devices, or "all" that are visible.'
@@ -48,7 +49,7 @@ def main() -> None:
 
 def work_together(directory: pathlib.Path, num_experts: int) -> None:
     """Trains the experts in processes of this command."""
-    command = [sys.executable, "-m", "experiments.train_experts", *sys.argv[1:]]
+    command = [sys.executable, "-m", f"{__package__}.train_experts", *sys.argv[1:]]
     command += [f"--experts_dir={directory}", "--devices="]
     with console.Bar("experts", num_experts) as bar:
         workers.run(command, DEVICES.value, lambda: bar.to(len(numbers(directory))))

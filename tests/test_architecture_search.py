@@ -11,7 +11,10 @@ from configs import digits_ipc1
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.errors import UserError
-from dpd_jax.judging import architectures, search_candidates, search_results, search_run
+from dpd_jax.judging.search import candidates as candidates_lib
+from dpd_jax.judging.search import results as results_lib
+from dpd_jax.judging.search import run as run_lib
+from dpd_jax.judging.search import space as space_lib
 from dpd_jax.networks import Network, convnet_family
 from dpd_jax.networks.convnet_family import ConvNetFamily
 from dpd_jax.runs import identity
@@ -25,16 +28,16 @@ SHAPE = (4, 4, 1)
 
 
 def test_the_grid_has_720_architectures_in_32_shapes():
-    space = architectures.space("720")
+    space = space_lib.space("720")
     assert len(space) == len(set(space)) == len({one.name for one in space}) == 720
     options = dict(num_classes=10, stem_padding=1, method="lax")
-    families = architectures.families(space, image_shape=(32, 32, 3), **options)
+    families = space_lib.families(space, image_shape=(32, 32, 3), **options)
     assert len(families) == 32
     assert sorted(one for _, members in families for one in members) == sorted(space)
     assert {len(members) for _, members in families} == {15, 30}
     # Four poolings need images of 16x16: 4 widths, 5 norms, 2 poolings, 3 activations.
-    assert sum(not architectures.fits(one, (8, 8, 1), 1) for one in space) == 120
-    assert all(architectures.fits(one, (28, 28, 1), 3) for one in space)
+    assert sum(not space_lib.fits(one, (8, 8, 1), 1) for one in space) == 120
+    assert all(space_lib.fits(one, (28, 28, 1), 3) for one in space)
 
 
 def everything(network):
@@ -101,7 +104,7 @@ def tiny(monkeypatch):
     """A space of two ConvNets of one shape, 4x4 images of two classes, two sets."""
     space = dict(width=(4,), depth=(1,), norm=("none", "batch"), pooling=("max",),
                  activation=("relu",))  # fmt: skip
-    monkeypatch.setitem(architectures.SPACES, "tiny", space)
+    monkeypatch.setitem(space_lib.SPACES, "tiny", space)
     config = digits_ipc1.get_config()
     config.update(image_shape=SHAPE, num_classes=2, ipc=2)
     config.network.depth = 1
@@ -126,7 +129,7 @@ def tiny(monkeypatch):
 
 
 def test_what_is_trained_and_tested_on_what(tiny):
-    (pool, _), found = search_candidates.candidates(tiny.sets, tiny.data, tiny.experiment, 2)
+    (pool, _), found = candidates_lib.candidates(tiny.sets, tiny.data, tiny.experiment, 2)
     orders = {each.name: np.asarray(each.orders(jax.random.key(3))) for each in found}
     assert list(orders) == ["whole training set", "one", "other", "random real", "early stopping"]
     train = tiny.data.train
@@ -148,7 +151,7 @@ def test_what_is_trained_and_tested_on_what(tiny):
 
 
 def run(tiny, folder, seeds=1):
-    return search_run.run(tiny.experiment, tiny.data, tiny.sets, folder, space="tiny", seeds=seeds)
+    return run_lib.run(tiny.experiment, tiny.data, tiny.sets, folder, space="tiny", seeds=seeds)
 
 
 def accuracies(folder):
@@ -164,7 +167,7 @@ def test_a_search_goes_on_where_it_was_stopped(tiny, tmp_path, monkeypatch):
     whole = accuracies(tmp_path / "whole")
     assert len(whole) == 5 and all(len(each) == 2 for each in whole.values())
 
-    write, written = search_results.SearchResults.add, collections.Counter()
+    write, written = results_lib.SearchResults.add, collections.Counter()
 
     def stop(self, candidate, found, seconds):
         if sum(written.values()) == 7:
@@ -172,10 +175,10 @@ def test_a_search_goes_on_where_it_was_stopped(tiny, tmp_path, monkeypatch):
         written[candidate] += 1
         write(self, candidate, found, seconds)
 
-    monkeypatch.setattr(search_results.SearchResults, "add", stop)
+    monkeypatch.setattr(results_lib.SearchResults, "add", stop)
     with pytest.raises(KeyboardInterrupt):
         run(tiny, tmp_path / "stopped")
-    monkeypatch.setattr(search_results.SearchResults, "add", write)
+    monkeypatch.setattr(results_lib.SearchResults, "add", write)
     run(tiny, tmp_path / "stopped")
     assert accuracies(tmp_path / "stopped") == whole
 
@@ -192,9 +195,9 @@ def test_a_search_goes_on_where_it_was_stopped(tiny, tmp_path, monkeypatch):
 
     # Another search in the same folder is refused, and what is there is kept.
     before = (tmp_path / "whole" / "results.json").read_bytes()
-    monkeypatch.setitem(architectures.SPACES, "other", architectures.SPACES["tiny"])
+    monkeypatch.setitem(space_lib.SPACES, "other", space_lib.SPACES["tiny"])
     with pytest.raises(UserError, match='space: stored "tiny", asked "other".*another --workdir'):
-        search_run.run(
+        run_lib.run(
             tiny.experiment, tiny.data, tiny.sets, tmp_path / "whole", space="other", seeds=1
         )
     assert (tmp_path / "whole" / "results.json").read_bytes() == before
@@ -204,7 +207,7 @@ def test_sets_of_two_sizes_are_refused(tiny):
     one = tiny.sets["one"]
     tiny.sets["other"] = one._replace(images=one.images[:2], label_logits=one.label_logits[:2])
     with pytest.raises(UserError, match="'one': 4, 'other': 2.*one size"):
-        search_candidates.candidates(tiny.sets, tiny.data, tiny.experiment, 1)
+        candidates_lib.candidates(tiny.sets, tiny.data, tiny.experiment, 1)
 
 
 def test_the_search_is_no_part_of_a_run():

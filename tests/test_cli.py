@@ -12,6 +12,7 @@ from absl import flags
 from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
 from dpd_jax.presets import files
+from dpd_jax.sweeps import sweep_file
 from experiments import _cli
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -51,6 +52,21 @@ def test_a_default_folder_is_named_after_what_it_computes(file, overrides, name)
     assert _cli.run_name(file, config, overrides) == name
 
 
+def test_tables_of_papers_share_a_default_folder():
+    config = cifar10_ipc1.get_config("small")
+    values = {"network.width": 8, "evaluate.at_once": 2}
+    assert _cli.tables_name(config, "datm,small", values) == "tables-datm-small-width=8"
+    assert _cli.tables_name(config, "", {}) == "tables"
+
+
+def test_a_flag_is_found_before_flags_are_parsed():
+    assert _cli.typed(["command", "--sweep=a:small", "--sweeps=b"], "sweep") == "a:small"
+    assert _cli.typed(["command", "-sweep", "a"], "sweep") == "a"
+    assert _cli.typed(["command", "--config.ipc=1"], "config") is None
+    assert sweep_file.config_of("dpd_table4:small") == "cifar10_ipc1:small"
+    assert sweep_file.config_of("methods:small") == "", "left to --config"
+
+
 def test_a_default_folder_has_the_name_of_data_that_the_file_leaves_open():
     config, values = digits_ipc1.get_config(), {"ipc": 1}
     assert _cli.run_name("images.py", config, values, "v1.5") == "images-v1.5-dpd-ipc=1"
@@ -61,9 +77,25 @@ def test_a_config_is_found_by_its_name_or_its_path():
         assert files.find(f"{name}:mtt") == "configs/digits_ipc1.py:mtt"
     argv = ["distill", "--config", "digits_ipc1:small", "--config.seed=1"]
     assert _cli._with_config_file(argv)[1:3] == ["--config", "configs/digits_ipc1.py:small"]
-    assert _cli._with_config_file(["x", "--config=digits_ipc1"])[1] == (
-        "--config=configs/digits_ipc1.py"
-    )
+    for argument in ("--config=digits_ipc1", "digits_ipc1", "configs/digits_ipc1.py"):
+        assert _cli._with_config_file(["x", argument, "--config.seed=1"])[1:] == [
+            "--config=configs/digits_ipc1.py",
+            "--config.seed=1",
+        ]
+
+
+def test_a_config_of_the_current_folder_comes_before_that_of_the_package(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits_ipc1", "configs/digits_ipc1.py"):
+        assert files.find(f"{name}:mtt") == f"{REPOSITORY}/configs/digits_ipc1.py:mtt"
+    assert files.find_file("methods", "sweeps") == REPOSITORY / "configs" / "sweeps" / "methods.py"
+    own = tmp_path / "configs" / "digits_ipc1.py"
+    own.parent.mkdir()
+    own.touch()
+    for name in ("digits_ipc1", "configs/digits_ipc1.py"):
+        assert files.find(name) == "configs/digits_ipc1.py"
+    (own.parent / "mine.py").touch()
+    assert {"mine", "cifar10_ipc1", "digits_ipc1"} < set(files.names())
 
 
 @pytest.mark.parametrize(
@@ -148,4 +180,4 @@ def test_help_shows_every_flag_that_a_command_reads(path):
     source = path.read_text(encoding="utf-8")
     read = set(re.findall(r"\b[a-z_]+\.[A-Z_]+(?=\.value)", source)) - {"_cli.CONFIG"}
     shown = re.search(r"_cli\.run\(main(.*)\)", source)[1]
-    assert set(filter(None, shown.split(", "))) - {"needs_config=False"} == read
+    assert {name for name in shown.split(", ") if name and "=" not in name} == read

@@ -10,8 +10,9 @@ from configs import digits_ipc1
 from dpd_jax import evaluate, synthetic
 from dpd_jax.datasets import loading, whitening
 from dpd_jax.errors import UserError
-from dpd_jax.judging import continual, continual_table, memories
-from dpd_jax.judging.cross_architecture import Results
+from dpd_jax.judging.continual import judge, memories
+from dpd_jax.judging.continual import table as table_lib
+from dpd_jax.judging.results import Results
 from dpd_jax.runs import keys, loop, report, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
@@ -86,20 +87,20 @@ def test_a_memory_enters_the_space_of_another_exactly():
     zca = [whitening.fit_zca(some, epsilon=0.1) for some in images]
     for first, second in (zca, [whitening.fit_per_channel(some) for some in images]):
         made = toy_set(second, images[1], 2)
-        moved = continual.in_space_of(toy_set(first, images[0], 2), made)
+        moved = judge.in_space_of(toy_set(first, images[0], 2), made)
         np.testing.assert_allclose(moved, whitening.transform(first, images[1]), atol=2e-5)
-        assert continual.in_space_of(made, made) is made.images
+        assert judge.in_space_of(made, made) is made.images
 
 
 def test_labels_over_all_classes_give_the_others_nothing():
     classes, soft = [3, 0], np.array([[2.0, 1.0], [-500.0, -501.0], [900.0, 903.0]], np.float32)
-    wide = continual.over_all_classes(soft, classes, 5)
+    wide = judge.over_all_classes(soft, classes, 5)
     found = np.asarray(jax.nn.softmax(wide))
     np.testing.assert_array_equal(found[:, classes], jax.nn.softmax(soft))
     assert not found[:, [1, 2, 4]].any() and wide.dtype == np.float32
     hard = np.asarray(synthetic.hard_labels(np.array([0, 1]), 2))
     expected = synthetic.hard_labels(np.array(classes), 5)
-    np.testing.assert_array_equal(continual.over_all_classes(hard, classes, 5), expected)
+    np.testing.assert_array_equal(judge.over_all_classes(hard, classes, 5), expected)
 
 
 class Work:
@@ -113,12 +114,12 @@ class Work:
         ]
         self.dataset = run_data.read(asked.config, None)
         results = Results(folder / "results.json")
-        self.judge = continual.Judge(asked, self.dataset, results, num_networks)
+        self.judge = judge.Judge(asked, self.dataset, results, num_networks)
         tasks = memories.flat(self.orders)
         self.sources = memories.StepSources(None, folder, folder / "experts", tasks, self.dataset)
 
     def rows(self):
-        *_, rows = continual.run({"random": self.judge}, self.orders, self.sources)
+        *_, rows = judge.run({"random": self.judge}, self.orders, self.sources)
         return rows
 
 
@@ -208,13 +209,11 @@ def test_a_memory_is_an_ordinary_run_without_its_evaluation(tmp_path):
 
 def test_tables_are_over_orders_and_networks(tmp_path):
     rows = [
-        continual.Row(
-            "a_$b", order, step, 2 + 2 * step, 0.01 + 0.02 * order, [0.5, 0.5 + order / 5]
-        )
+        judge.Row("a_$b", order, step, 2 + 2 * step, 0.01 + 0.02 * order, [0.5, 0.5 + order / 5])
         for order in range(2)
         for step in range(2)
     ]
-    text = continual_table.write(tmp_path, rows, "How.", "title_$")
+    text = table_lib.write(tmp_path, rows, "How.", "title_$")
     assert text == (tmp_path / "table.md").read_text()
     assert "| a_$b | 0.02 | 55.0 ± 8.7 (4) | 55.0 ± 8.7 (4) |" in text
     head, first, _ = (tmp_path / "table.csv").read_text().splitlines()

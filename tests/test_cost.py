@@ -173,6 +173,13 @@ def test_a_budget_that_is_too_small_is_refused_with_figures(tmp_path, compiled):
         assert text in str(refusal.value)
 
 
+def test_a_budget_below_what_is_held_already_is_refused_before_compiling(tmp_path, compiled):
+    experiment = with_budget(4.9 / 1e3)
+    with pytest.raises(UserError, match="take 5.00 MB before any outer step"):
+        forecast.choose_gradient(experiment, Workdir(tmp_path, experiment.config), 1)
+    assert not compiled
+
+
 def test_a_continued_run_keeps_its_gradient(tmp_path, compiled, monkeypatch):
     experiment = with_budget(16.5 / 1e3)
     workdir = Workdir(tmp_path, experiment.config)

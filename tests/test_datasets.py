@@ -299,7 +299,7 @@ def test_a_file_is_the_same_set_wherever_it_lies():
 def test_the_readme_s_own_data(tmp_path, monkeypatch):
     """The data file and the command of the README work together."""
     readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Your own data")[2].partition("\n## ")[0]
+    section = readme.partition("## Your own images")[2].partition("\n## ")[0]
     commands = re.findall(r"    python -m experiments\.distill ((?:.*\\\n)*.*)", section)
     command = next(command for command in commands if "own.npz" in command)
     arguments = ["distill", *shlex.split(command.replace("\\\n", ""))]

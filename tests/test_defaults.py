@@ -1,13 +1,16 @@
 """The defaults of the numerics are the values that all configs share (`presets/base.py`)."""
 
 import dataclasses
+import inspect
 
 import pytest
 
+from dpd_jax import evaluate, trajectory_matching
 from dpd_jax.alignment import Alignment
 from dpd_jax.augment import Augmentation
 from dpd_jax.curriculum import Curriculum
 from dpd_jax.data_schedule import DataSchedule
+from dpd_jax.datasets import loading
 from dpd_jax.distill import Outer
 from dpd_jax.evaluate import Protocol
 from dpd_jax.experts import Recipe
@@ -43,3 +46,20 @@ def test_defaults_are_those_of_the_config(kind):
     assert shared
     for name, value in shared.items():
         assert defaults[name] == value, name
+
+
+@pytest.mark.parametrize(
+    "function, group",
+    [
+        (evaluate.evaluate, "evaluate"),
+        (loading.load, "data"),
+        (trajectory_matching.make_gradient, "distill"),
+    ],
+)
+def test_defaults_of_functions_are_those_of_the_config(function, group):
+    values = base.get_config()[group]
+    parameters = inspect.signature(function).parameters
+    shared = {name: x.default for name, x in parameters.items() if name in values}
+    given = {name: value for name, value in shared.items() if value is not inspect.Parameter.empty}
+    assert len(given) > 1
+    assert given == {name: values[name] for name in given}

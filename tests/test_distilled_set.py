@@ -14,7 +14,6 @@ from dpd_jax.datasets import whitening
 from dpd_jax.errors import UserError
 from dpd_jax.storage import distilled_set
 from dpd_jax.synthetic import SyntheticSet, classes, onehot_labels
-from experiments import evaluate
 
 PROVENANCE = {"config": {"seed": 3}, "versions": {"numpy": np.__version__}, "accuracy": None}
 NAMES = ("zero", "one", "zwei", "три")
@@ -239,7 +238,7 @@ def test_other_files_are_no_distilled_sets(tmp_path):
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     np.savez(tmp_path / "objects.npz", images=np.array([{}], object))
     (tmp_path / "images_best.pt").touch()
-    with pytest.raises(UserError, match=r"experiments\.import_pytorch --images=.*images_best.pt"):
+    with pytest.raises(UserError, match=r"dpd import_pytorch --images=.*images_best.pt"):
         distilled_set.read(tmp_path / "images_best.pt")
     for name in ("array.npy", "other.npz", "objects.npz"):
         with pytest.raises(UserError, match="no distilled set"):
@@ -270,10 +269,3 @@ def test_any_other_failure_is_left_alone_and_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         distilled_set.write(tmp_path / "distilled.npz", made())
     assert not list(tmp_path.iterdir())
-
-
-def test_a_stored_accuracy_is_printed():
-    accuracy = {"mean": 0.914, "std": 0.0121, "runs": [0.9, 0.92, 0.922], "diverged": 0}
-    text = evaluate.stored(PROVENANCE | {"accuracy": accuracy})
-    assert text == "\n  stored when it was made: 91.40 ± 1.21 % (3 networks)"
-    assert evaluate.stored(PROVENANCE) == evaluate.stored({}) == ""

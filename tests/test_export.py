@@ -131,12 +131,12 @@ def test_the_card_has_the_command_of_the_config():
     config.augment.families = ("color", "crop")
     stored = json.loads(config.to_json_best_effort())
     assert files.flags_of(stored) == [
-        "--config=configs/digits_ipc1.py:mtt+,small",
+        "--config=digits_ipc1:mtt+,small",
         "--config.augment.families=('color', 'crop')",
         "--config.matching.pruning_rate=0.125",
     ]
     text = card(config, accuracy={"mean": 0.5, "std": 0.01, "runs": [0.49, 0.51]})
-    line = f"`python -m experiments.distill {shlex.join(files.flags_of(stored))}`"
+    line = f"`dpd distill {shlex.join(files.flags_of(stored))}`"
     for part in (
         f"| command | {line} |",
         "| method | mtt+ |",

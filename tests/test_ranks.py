@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from dpd_jax.judging import ranks, search_table
-from dpd_jax.judging.search_table import Ranking
+from dpd_jax.judging.search import ranks, table
+from dpd_jax.judging.search.table import Ranking
 
 A = np.array([1.0, 2, 2, 4])
 B = np.array([1.0, 3, 2, 4])
@@ -36,7 +36,7 @@ def test_the_best_include_all_that_tie_with_the_last():
 def test_the_best_k_are_ranked_again_by_real_and_by_proxy_accuracy():
     real = np.arange(7) / 10
     proxy = np.array([6, 0, 1, 2, 4, 3, 5]) / 10
-    found = search_table.figures(proxy, real)
+    found = table.figures(proxy, real)
     assert found["winner"] == real[0]
     # The best five by real accuracy have the proxy ranks 1, 2, 4, 3, 5: 1 - 6 x 2 / 120.
     assert found["spearman_top5_real"] == pytest.approx(0.9)
@@ -54,15 +54,15 @@ def test_tables():
         Ranking("set", np.array([[0.1, 0.3, 0.2], [0.3, 0.2, 0.1]]), 12.0),
         Ranking("constant", np.ones((1, 3)), 1.0),
     ]
-    text = search_table.markdown(rankings, real, names, "How.")
+    text = table.markdown(rankings, real, names, "How.")
     # Winners b and a; correlations 1 and -0.5.
     assert "| set | 70.0 ± 20.0 | 0.25 ± 0.75 |" in text
     assert "| constant | 70.0 ± 0.0 | - | - | 1 |" in text
     assert "Best by the reference: 90.0 % (b)." in text
     assert "Best by set, mean over networks: b." in text
     assert "Best by constant, mean over networks: a and 2 more that tie." in text
-    assert search_table.csv_lines(rankings, real).splitlines()[2].startswith("set,1,0.500000,-0.5")
-    assert search_table.architecture_lines(rankings, real, names).splitlines()[:2] == [
+    assert table.csv_lines(rankings, real).splitlines()[2].startswith("set,1,0.500000,-0.5")
+    assert table.architecture_lines(rankings, real, names).splitlines()[:2] == [
         "architecture,reference,set,constant",
         "b,0.900000,0.250000,1.000000",
     ]

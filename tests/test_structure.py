@@ -60,9 +60,12 @@ def imported_names(module: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} has a relative import in line {node.lineno}"
-            full = [f"{node.module}.{alias.name}" for alias in node.names]
-            names |= {name if name in (*FILES, "absl.flags") else node.module for name in full}
+            folder = module.partition(".")[0]
+            relative = node.level and folder == "experiments"
+            assert relative or not node.level, f"{module} has a relative import in {node.lineno}"
+            source = ".".join(filter(None, [folder if relative else "", node.module]))
+            full = [f"{source}.{alias.name}" for alias in node.names]
+            names |= {name if name in (*FILES, "absl.flags") else source for name in full}
     return names
 
 
@@ -94,6 +97,19 @@ def test_no_file_imports_from_a_higher_floor():
 def test_no_imports_form_a_circle():
     # Raises CycleError, which names the modules of a circle.
     graphlib.TopologicalSorter(import_graph()).prepare()
+
+
+def test_no_file_names_a_folder_that_has_another_name_when_it_is_installed():
+    """configs/ and experiments/ are then dpd_jax.configs and dpd_jax.experiments."""
+    found = [
+        module
+        for module in FILES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+        for name in [getattr(node, "module", None) or node.names[0].name]
+        if name.partition(".")[0] in ("configs", "experiments")
+    ]
+    assert not found, f"{found}: import relatively, or read a config by files.load_config"
 
 
 def test_every_public_file_of_experiments_is_a_command():

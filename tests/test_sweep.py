@@ -17,8 +17,10 @@ from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import runner
 from dpd_jax.sweeps import table as table_lib
+from dpd_jax.sweeps.sweep_file import SweepFile
 
 RATES = ("matching.pruning_rate=0,0.1,0.2",)
+UNCLAIMED = SweepFile("", ())
 
 
 @pytest.fixture
@@ -53,9 +55,10 @@ def simulate(experiment, workdir, shared):
     (workdir.path / "report.json").write_text(json.dumps(made))
 
 
-def go(tmp_path, do=simulate, over=RATES, seeds=2):
+def go(tmp_path, do=simulate, over=RATES, seeds=2, file=UNCLAIMED, judge=lambda _: {}):
     done = []
-    runner.go(runner.plan_runs(grid(*over), seeds, tmp_path), tmp_path, done, do, "the command")
+    runs = runner.plan_runs(grid(*over), seeds, tmp_path)
+    runner.go(runs, tmp_path, done, do, "the command", file, judge)
     return done
 
 
@@ -105,6 +108,41 @@ def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path, undrawn
     assert "| 0.1 | 61.00 % | +10.00 | 1 of 2 | 12 s |" in text
     assert "* pruning_rate=0.1, seed 0: stopped at step 7: the images moved." in text
     assert go(tmp_path) == [(0.1, 0)]
+
+
+def test_claims_stand_beside_and_finished_sets_are_judged(tmp_path, undrawn):
+    file = SweepFile("", (), "Paper, Table 1", {(0.1,): "47.0 ± 0.5", (0.3,): "48"})
+    judged = []
+
+    def do(experiment, workdir, shared):
+        if experiment.matching.pruning_rate == 0.2:
+            raise UserError("the images moved.")
+        simulate(experiment, workdir, shared)
+
+    def judge(runs):
+        judged.extend(run.label for run in runs)
+        return {"vgg11": "too large."}
+
+    with pytest.raises(UserError, match="1 of 3 runs could not(.|\n)*moved(.|\n)*vgg11: too large"):
+        go(tmp_path, do, seeds=1, file=file, judge=judge)
+    assert judged == ["pruning_rate=0, seed 0", "pruning_rate=0.1, seed 0"]
+    text = (tmp_path / "table.md").read_text()
+    assert "| pruning_rate | test accuracy | claimed (Paper, Table 1), % | runs |" in text
+    assert "| 0.1 | 60.00 % | 47.0 ± 0.5 | 1 |" in text and "not measured here" in text
+    assert lines(tmp_path)["pruning_rate=0.1"]["claimed"] == "47.0 ± 0.5"
+    assert lines(tmp_path)["pruning_rate=0"]["claimed"] == ""
+    with pytest.raises(UserError, match="not all sets could be judged"):
+        go(tmp_path, seeds=1, file=file, judge=judge)
+
+
+def test_rows_are_compared_with_the_first_of_their_config(tmp_path, undrawn):
+    over = ("config=digits_ipc1,digits_ipc10", *RATES)
+    go(tmp_path, over=over)
+    table = lines(tmp_path)
+    for config in ("digits_ipc1", "digits_ipc10"):
+        assert table[f"config={config}, pruning_rate=0"]["over_first_mean"] == ""
+        row = table[f"config={config}, pruning_rate=0.2"]
+        assert np.isclose(float(row["over_first_mean"]), 0.2)
 
 
 def test_runs_of_another_process_are_skipped(tmp_path, undrawn, capsys):
@@ -173,7 +211,8 @@ def cells(over, seeds=(0,), arg=""):
 
 
 def test_baselines_of_different_data_are_not_mixed(tmp_path):
-    table = table_lib.make(cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), arg="small"))
+    made = cells(("ipc=1,2", "matching.pruning_rate=0,0.1"), arg="small")
+    table = table_lib.make(made, UNCLAIMED)
     assert {row.label: row.mean for row in table.random} == {
         "random real images (ipc=1)": pytest.approx(0.3),
         "random real images (ipc=2)": pytest.approx(0.4),
@@ -187,7 +226,7 @@ def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):
     names = ("method=dpd,mtt", "student.gradient=exact,nested")
     rates = ("distill.lr_img=1e-3,1,10", "matching.metric=absolute,relative")
     for over, along in ((names, None), (rates, "distill.lr_img")):
-        table = table_lib.make(cells(over, (0, 1)))
+        table = table_lib.make(cells(over, (0, 1)), UNCLAIMED)
         assert runner.plot._along(table) == along
         runner.plot.save(tmp_path / "plot.png", table, title="a_$b")
         assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,15 +1,12 @@
 """The settings of a sweep: what flags and files mean, and invalid ones."""
 
-import pathlib
-
 import pytest
 
-from configs import cifar10_ipc1, cifar10_ipc10, digits_ipc1
+from configs import digits_ipc1
 from dpd_jax.errors import UserError
-from dpd_jax.presets import methods
+from dpd_jax.presets import files, methods
 from dpd_jax.sweeps import grid as grid_lib
-
-FOLDER = pathlib.Path(__file__).parent.parent / "configs" / "sweeps"
+from dpd_jax.sweeps import judged, sweep_file
 
 
 def base(arg="", load=digits_ipc1.get_config, **overrides):
@@ -128,17 +125,31 @@ def test_the_same_setting_of_two_products_is_one():
     assert len(grid_lib.make(base(), (rates, {"matching.pruning_rate": ("0.1", 0.2)}))) == 3
 
 
-@pytest.mark.parametrize("load", [digits_ipc1.get_config, cifar10_ipc1.get_config])
-@pytest.mark.parametrize("file", sorted(FOLDER.glob("[a-z]*.py")), ids=lambda path: path.stem)
-def test_every_named_sweep_is_possible(file, load):
-    grid = grid_lib.make(base(load=load), grid_lib.read(str(file)))
-    names = [setting.name for setting in grid]
-    assert len(set(names)) == len(names) >= 4
+def settings(file, arg=""):
+    config = file.configs[0] if file.configs else "cifar10_ipc10"
+    load = lambda arg: files.load_config(f"{config}:{arg}")  # noqa: E731
+    return grid_lib.make(base(arg, load=load), file.over)
+
+
+@pytest.mark.parametrize("name", sorted(x.stem for x in sweep_file.FOLDER.glob("[a-z]*.py")))
+def test_every_named_sweep_is_possible_and_its_claims_are_of_its_settings(name):
+    file = sweep_file.read(name)
+    grid = settings(file)
+    assert len({setting.name for setting in grid}) == len(grid) >= 2
+    assert file.claimed.keys() <= {tuple(setting.values.values()) for setting in grid}
+    judged.check([setting.experiment for setting in grid], file.networks)
+    columns = {column for setting in grid for column in file.figures(setting)}
+    assert columns <= set(file.networks or columns)
+    elsewhere = settings(file.of_config("digits_ipc1"), "small")
+    assert elsewhere and all(setting.experiment.config.reduced for setting in elsewhere)
+    if file.configs:
+        assert {setting.values["config"] for setting in elsewhere} == {"digits_ipc1"}
+        assert not any(map(file.figures, elsewhere)), "the paper claims nothing of digits"
 
 
 def test_named_sweeps_are_what_their_names_say():
-    def plans(name, load=cifar10_ipc10.get_config):
-        grid = grid_lib.make(base(load=load), grid_lib.read(str(FOLDER / f"{name}.py")))
+    def plans(name):
+        grid = settings(sweep_file.read(name).of_config("cifar10_ipc10"))
         return [setting.experiment for setting in grid]
 
     assert [p.config.method for p in plans("methods")] == list(methods.METHODS)
@@ -155,19 +166,76 @@ def test_named_sweeps_are_what_their_names_say():
     assert pairs == ["mtt", "mtt+", "tesla", "tesla+", "ftd", "ftd+"]
     metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.drops]
     assert len(set(metrics)) == len(metrics) == 4
+    parts = [(p.config.data_schedule.kind, p.matching.depth_ratio) for p in plans("pad_table3b")]
+    assert parts == [("all", 0), ("all", 0.25), ("easy_to_hard", 0), ("easy_to_hard", 0.25)]
+    recipes = [p.config.experts for p in plans("ast_table6")]
+    parts = [(r.momentum, r.gradient_penalty, r.loss_scale_epochs) for r in recipes]
+    assert parts == [(0, 0, 0), (0.9, 0, 0), (0.9, 1, 0), (0.9, 1, 5)]
+    *_, last = plans("ast_table7")
+    assert last.config.to_dict() == files.load_config("cifar10_ipc10:ast").to_dict()
 
 
-def test_over_extends_a_file_and_must_not_repeat_it(tmp_path):
+def test_figures_of_the_papers():
+    """Some of them, copied by hand once more."""
+    for name, key, figure in (
+        ("dpd_table2", ("tiny_imagenet_ipc50", "dpd"), "40.8 ± 0.2"),
+        ("dpd_table2", ("cifar100_ipc50", "dm"), "43.6 ± 0.4"),
+        ("dpd_table4", ("cifar10_ipc10", "tesla+"), "66.78"),
+        ("dpd_table5", ("cifar100_ipc50", "datm"), {"vgg11": "44.67", "alexnet": "44.90"}),
+        ("pad_table1", ("cifar10_ipc1000", "pad"), "86.7 ± 0.2"),
+        ("pad_table1", ("cifar100_ipc50", "dsa"), "42.8 ± 0.4"),
+        ("pad_table2", ("cifar100_ipc100", "datm"), {"resnet18_bn": "63.34", "mlp": "26.39"}),
+        ("pad_table8a", ("cifar100_ipc50", "pad"), "55.9"),
+        ("ast_table3", ("tiny_imagenet_ipc1", "tesla"), "9.8 ± 0.4"),
+        ("ast_table4", ("cifar10_ipc50", "ftd"), {"vgg11": "58.4 ± 1.6"}),
+        ("ddpp_table1", ("cifar100_ipc10", "herding"), "17.3 ± 0.3"),
+    ):
+        claimed = sweep_file.read(name).claimed[key]
+        if isinstance(figure, dict):
+            assert figure.items() <= claimed.items()
+        else:
+            assert claimed == figure
+
+
+def test_a_config_is_swept_like_a_method():
+    product = {"config": ("digits_ipc1", "digits_ipc10"), "method": ("mtt", "dpd")}
+    grid = grid_lib.make(base("small", evaluate__epochs=7), (product,))
+    assert [setting.name for setting in grid][1:3] == [
+        "config=digits_ipc1,method=dpd",
+        "config=digits_ipc10,method=mtt",
+    ]
+    configs = [setting.experiment.config for setting in grid]
+    assert [config.ipc for config in configs] == [1, 1, 10, 10]
+    assert all(config.reduced and config.evaluate.epochs == 7 for config in configs)
+    with pytest.raises(UserError, match="no config digits_ipc2"):
+        make("config=digits_ipc2")
+
+
+@pytest.mark.parametrize(
+    "text, match",
+    [
+        ("OVER = {}", "a tuple of dictionaries"),
+        ("OVER = ()\nCLAIMED = {'mtt': '47'}\nPAPER = 'x'", "expected CLAIMED"),
+        ("OVER = ()\nCLAIMED = {('mtt',): 47.0}\nPAPER = 'x'", "expected CLAIMED"),
+        ("OVER = ()\nCLAIMED = {('mtt',): '47±1'}\nPAPER = 'x'", "expected CLAIMED"),
+        ("OVER = ()\nCLAIMED = {('mtt',): '47'}", "expected PAPER"),
+        ("OVER = ()\nNETWORKS = 'convnet'", "expected NETWORKS"),
+        ("OVER = ()\nSEARCH = 'large'", "expected SEARCH, one of 720, small"),
+        ("OVER = 1 / 0", "cannot be read: ZeroDivisionError"),
+    ],
+)
+def test_mistakes_in_a_sweep_file_are_reported(tmp_path, text, match):
     file = tmp_path / "sweep.py"
-    file.write_text(
-        'OVER = ({"matching.pruning_rate": (0, 0.1)}, {"matching.metric": ("tensor",)})'
-    )
-    products = grid_lib.combine(grid_lib.read(str(file)), grid_lib.parse(["student.syn_steps=3,4"]))
-    assert len(grid_lib.make(base(), products)) == 6
-    with pytest.raises(UserError, match="metric is both"):
-        grid_lib.combine(grid_lib.read(str(file)), grid_lib.parse(["matching.metric=absolute"]))
-    with pytest.raises(UserError, match="no such file"):
-        grid_lib.read(str(tmp_path / "other.py"))
-    file.write_text("OVER = {}")
-    with pytest.raises(UserError, match="a tuple of dictionaries"):
-        grid_lib.read(str(file))
+    file.write_text(text)
+    with pytest.raises(UserError, match=match):
+        sweep_file.read(str(file))
+
+
+def test_over_extends_a_file_and_must_not_repeat_it():
+    over = sweep_file.read("dpd_figure4_rates").over
+    products = grid_lib.combine(over, grid_lib.parse(["student.syn_steps=3,4"]))
+    assert len(grid_lib.make(base(), products)) == 12
+    with pytest.raises(UserError, match="pruning_rate is both"):
+        grid_lib.combine(over, grid_lib.parse(["matching.pruning_rate=0"]))
+    with pytest.raises(UserError, match="no such file. Did you mean dpd_table4"):
+        sweep_file.read("dpd_tabel4")

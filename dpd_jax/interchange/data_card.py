@@ -102,7 +102,7 @@ def _made_by(provenance: dict, config: dict) -> tuple[str, str]:
     if "method" not in config:
         return "unknown", "unknown"
     given = files.flags_of(config)
-    line = shlex.join(["python", "-m", "experiments.distill", *given])
+    line = shlex.join(["dpd", "distill", *given])
     return config["method"], f"`{line}`" if given else "see provenance.json"
 
 

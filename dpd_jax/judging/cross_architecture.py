@@ -6,13 +6,32 @@ import itertools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+from dpd_jax import networks
 from dpd_jax.judging import candidates, tables
 from dpd_jax.judging.candidates import Candidate, Space
 from dpd_jax.judging.jobs import Bench
 from dpd_jax.judging.results import Row
 from dpd_jax.networks import Network
+from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import atomic
 from dpd_jax.storage.distilled_set import DistilledSet
+
+
+def judges(names: Sequence[str], experiment: Experiment) -> dict[str, Network]:
+    """The networks of these names, for the images and with the options of the config.
+
+    Raises:
+      UserError: for an unknown name, or a network that does not fit the images.
+    """
+    config = experiment.config
+    return {
+        name: networks.create(
+            image_shape=experiment.network.image_shape,
+            num_classes=config.num_classes,
+            **config.network.to_dict() | {"name": name},
+        )
+        for name in names
+    }
 
 
 def compared(sets: Mapping[str, DistilledSet], bench: Bench, *, whole: bool) -> list[Candidate]:

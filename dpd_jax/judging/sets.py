@@ -63,7 +63,7 @@ def stored_accuracy(made: DistilledSet, config: ConfigDict) -> str:
     then = made.provenance.get("config")
     if then is None:
         return text
-    changed = list(provenance.differences(identity.of_judging(then), identity.of_judging(config)))
+    changed = list(provenance.differences(identity.of_accuracy(then), identity.of_accuracy(config)))
     return f"{text}, under other settings: {'; '.join(changed)}" if changed else text
 
 

@@ -48,6 +48,9 @@ AT_MOST = {
     "search.real_epochs": 10,
 }
 
+# Short experts classify few images correctly: training images for each that starts a set.
+_IMAGES_EACH = 10
+
 # More of both for single data sets.
 OF_DATA_SET: dict[str, tuple[dict, dict]] = {
     # 100 and 200 classes with 500 training images each: a fifth of them.
@@ -74,3 +77,8 @@ def apply(config: ConfigDict) -> None:
         for field, limit in limits.items():
             group, name = field.split(".")
             config[group][name] = min(config[group][name], limit)
+    images = config.data.train_per_class
+    if images:
+        config.data.train_per_class = max(images, 2 * config.ipc)
+        if config.synthetic.init == "correct" and config.ipc * _IMAGES_EACH >= images:
+            config.synthetic.init = "real"

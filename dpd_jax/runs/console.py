@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-import tqdm
+import tqdm.auto
 
 
 class Bar:
@@ -13,15 +13,15 @@ class Bar:
 
     def __init__(self, text: str, total: float, *, unit: str = "", initial: float = 0):
         count = "" if total == 1.0 else "{n:.0f}/{total:.0f}{unit} "
-        self._bar = tqdm.tqdm(
+        self._bar = tqdm.auto.tqdm(
             total=total,
             initial=initial,
             desc=f"{text:>12}",
             unit=f" {unit}" if unit else "",
             bar_format="{l_bar}{bar}| " + count + "[{elapsed}<{remaining}{postfix}]",
             file=sys.stderr,
-            # A terminal is updated often, a log file rarely.
-            mininterval=0.2 if sys.stderr.isatty() else 15.0,
+            # A terminal or a notebook is updated often, a log file rarely.
+            mininterval=0.2 if sys.stderr.isatty() or "ipykernel" in sys.modules else 15.0,
             dynamic_ncols=True,
         )
 

@@ -33,7 +33,7 @@ def of_run(config: ConfigDict | dict) -> dict[str, Any]:
     More iterations extend a run, and a finished run can be evaluated and judged in another way.
     The config may be that of a config.json.
     """
-    return _select(config, lambda name: not _of_evaluation(name) and not _of_judging(name))
+    return _select(config, lambda name: not _of_evaluation(name) and not _only_judges(name))
 
 
 def of_evaluation(config: ConfigDict | dict) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def of_data(config: ConfigDict) -> str:
     )
 
 
-def of_judging(config: ConfigDict | dict) -> dict[str, Any]:
+def of_accuracy(config: ConfigDict | dict) -> dict[str, Any]:
     """The fields that the accuracy of a given set depends on, as `of_run`."""
     groups, others = ("network.", "augment.", "evaluate."), ("seed", "data.test_images")
     return _select(config, lambda name: name in others or name.startswith(groups))
@@ -59,9 +59,9 @@ def _of_evaluation(name: str) -> bool:
     return name == "distill.iterations" or name.startswith("evaluate.")
 
 
-def _of_judging(name: str) -> bool:
+def _only_judges(name: str) -> bool:
     """Whether only commands that judge finished sets read the field."""
-    return name.startswith("search.")
+    return name.startswith(("judging.", "search."))
 
 
 @functools.cache
@@ -71,8 +71,4 @@ def _defaults() -> dict[str, Any]:
 
 def _select(config: ConfigDict | dict, chosen: Callable[[str], bool]) -> dict[str, Any]:
     complete = as_json(_defaults() | fields.flat(base.upgrade(config)))
-    return {name: complete[name] for name in complete if chosen(name) and _has_result(name)}
-
-
-def _has_result(name: str) -> bool:
-    return name not in _NO_RESULT and not name.startswith("judging.")
+    return {name: complete[name] for name in complete if chosen(name) and name not in _NO_RESULT}

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
 from dpd_jax.runs import expert_training, identity, run_data
 from dpd_jax.runs.experiment import Experiment
@@ -33,13 +32,12 @@ class Sources:
         key = identity.of_data(config)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None
-            self._loaded = key, run_data.prepare(config, self._dataset(config), self._cache)
+            self._loaded = key, self._load(config)
         run_data.check_ipc(self._loaded[1].dataset, config)
         return self._loaded[1]
 
-    def _dataset(self, config: ConfigDict) -> Dataset:
-        """The raw images of a config."""
-        return run_data.read(config, self._data_dir)
+    def _load(self, config: ConfigDict) -> RunData:
+        return run_data.load(config, self._data_dir, self._cache)
 
     def store(self, experiment: Experiment, data: RunData) -> tuple[TrajectoryStore, Sequence[int]]:
         """The expert store of an experiment, and the epochs to keep of experts trained into it."""

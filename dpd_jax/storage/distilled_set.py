@@ -154,7 +154,7 @@ def read(path: pathlib.Path) -> DistilledSet:
         raise UserError(f"there is no file {path}. A run leaves its set in WORKDIR/distilled.npz.")
     if path.suffix == ".pt":
         raise UserError(
-            f"{path} is a file of PyTorch. python -m experiments.import_pytorch --images={path} "
+            f"{path} is a file of PyTorch. dpd import_pytorch --images={path} "
             "makes a distilled set of it, and evaluates it with --evaluate."
         )
     arrays = _arrays(path)

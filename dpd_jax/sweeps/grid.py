@@ -2,31 +2,28 @@
 
     --over=matching.metric=absolute,relative --over=matching.pruning_rate=0,0.1
 
-is a product of two lists with four settings. A sweep file is a union of products: `OVER`,
-a tuple of dictionaries from field to values (see `configs/sweeps/`). The method is not a
-config field but follows the colon of --config; here it is named "method".
+is a product of two lists with four settings. A sweep file is a union of products: a tuple of
+dictionaries from field to values (see `sweep_file`). Two names are no config fields: "method"
+follows the colon of --config, and "config" is the config file itself.
 """
 
 import ast
 import difflib
 import itertools
-import pathlib
 import re
-import runpy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.presets import fields
+from dpd_jax.presets import fields, files
 from dpd_jax.runs import validation
 from dpd_jax.runs.experiment import Experiment
 
-METHOD = "method"
+METHOD, CONFIG = "method", "config"
 # --seeds sets the seed; "reduced" is only reported.
 _NOT_SWEPT = ("seed", "reduced")
-_FOLDER = pathlib.Path("configs/sweeps")
 # What a method may leave out, by 0.
 _PARTS = ("matching.pruning_rate", "distill.iterations")
 
@@ -42,9 +39,10 @@ class Base(NamedTuple):
     # Fills in what follows from the data.
     complete: Callable[[ConfigDict], ConfigDict] = lambda config: config
 
-    def config(self, method: str | None) -> ConfigDict:
-        """The config with the overrides, and with this method if one is given."""
-        loaded = self.load(",".join(filter(None, [self.arg, method])))
+    def config(self, method: str | None = None, file: str | None = None) -> ConfigDict:
+        """The config, or that of another file, with the overrides, and with a method if given."""
+        arg = ",".join(filter(None, [self.arg, method]))
+        loaded = files.load_config(f"{file}:{arg}") if file else self.load(arg)
         values = fields.flat(loaded)
         loaded.update_from_flattened_dict(self.overrides)
         if method:  # A value given for all methods is for those that prune, or that distil.
@@ -115,27 +113,6 @@ def parse(flags: Sequence[str]) -> Product:
     return product
 
 
-def read(path: str) -> tuple[Product, ...]:
-    """The products of a sweep file.
-
-    Raises:
-      UserError: the file is missing, or its `OVER` is missing or has the wrong type.
-    """
-    if not pathlib.Path(path).is_file():
-        known = ", ".join(sorted(str(p) for p in _FOLDER.glob("[a-z]*.py")))
-        raise UserError(f"--sweep={path}: there is no such file. Known are {known or 'none'}.")
-    over = runpy.run_path(path).get("OVER")
-    if isinstance(over, tuple) and all(
-        isinstance(product, dict) and all(isinstance(v, tuple) for v in product.values())
-        for product in over
-    ):
-        return over
-    raise UserError(
-        f"--sweep={path}: expected OVER, a tuple of dictionaries from field names to tuples of "
-        'values, e.g. OVER = ({"matching.pruning_rate": (0.0, 0.1)},).'
-    )
-
-
 def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
     """Each product of a sweep file, extended by the --over flags."""
     for product in products:
@@ -147,8 +124,8 @@ def combine(products: Sequence[Product], over: Product) -> tuple[Product, ...]:
 
 def _setting(base: Base, given: dict[str, Any]) -> Setting:
     try:
-        config = base.config(given.get(METHOD))
-        swept = {field: value for field, value in given.items() if field != METHOD}
+        config = base.config(given.get(METHOD), given.get(CONFIG))
+        swept = {name: value for name, value in given.items() if name not in (METHOD, CONFIG)}
         for field, value in swept.items():
             _check_field(config, field)
             if field in base.overrides:
@@ -172,7 +149,7 @@ def _check_field(config: ConfigDict, field: str) -> None:
     if field in known:
         return
     near = fields.alike(field, config)
-    near = near or difflib.get_close_matches(field, [*known, METHOD], n=1, cutoff=0.5)
+    near = near or difflib.get_close_matches(field, [*known, METHOD, CONFIG], n=1, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "See dpd_jax/presets/base.py."
     raise UserError(f"the config has no field {field}. {hint}")
 

@@ -1,8 +1,9 @@
 """plot.png: the table of a sweep as a plot.
 
 If a numeric field has three or more values, accuracy is plotted over that field, with
-one line per combination of the other fields. Otherwise each setting is a row. Dots are
-runs, error bars the standard deviation over runs, and the band is random real images.
+one line per combination of the other fields. Otherwise each setting is a row, with the
+paper's figure as a circle. Dots are runs, error bars the standard deviation over runs, and the
+band is random real images.
 """
 
 import pathlib
@@ -19,6 +20,7 @@ from dpd_jax.sweeps.table import Row, Table
 _COLOURS = ("#2f6fb0", "#c8553d", "#3b8f5f", "#8a5fa8", "#b8860b", "#3f8f94", "#a04a6b", "#5b6470")
 _INK, _FAINT, _PAPER = "#1b1f24", "#6a727c", "#fcfcfa"
 _DPI = 110
+_MOST_BASELINES = 3  # More look alike and hide the rest.
 _LOGARITHMIC = 50  # the axis is logarithmic from this ratio of largest to smallest value
 
 
@@ -99,6 +101,11 @@ def _draw_rows(axes: Axes, table: Table) -> None:
             runs, mean, spread = _percent(row)
             axes.plot(runs, [y] * len(runs), "o", alpha=0.35, markersize=4, **style)
             axes.errorbar(mean, y, xerr=spread, capsize=3, marker="D", **style)
+    claimed = {y: float(row.claimed.split()[0]) for y, row in enumerate(table.rows) if row.claimed}
+    if claimed:
+        label = f"claimed ({table.paper}), at full scale"
+        style = {"color": _COLOURS[1], "fillstyle": "none", "label": label}
+        axes.plot(list(claimed.values()), list(claimed), "o", **style)
     labels = [row.label for row in table.rows]
     axes.set_yticks(range(len(labels)), labels, color=_INK, fontsize=9, parse_math=False)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -107,7 +114,9 @@ def _draw_rows(axes: Axes, table: Table) -> None:
 
 
 def _draw_baselines(axes: Axes, table: Table, *, horizontal: bool) -> None:
-    """Each baseline as a line at its mean, with a band of its standard deviation."""
+    """Each baseline, if they are few, as a line at its mean with a band of its deviation."""
+    if len(table.random) > _MOST_BASELINES:
+        return
     line, band = (axes.axhline, axes.axhspan) if horizontal else (axes.axvline, axes.axvspan)
     for row in table.random:
         if row.accuracies:

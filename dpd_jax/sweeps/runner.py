@@ -21,6 +21,7 @@ from dpd_jax.storage import locks
 from dpd_jax.sweeps import plot
 from dpd_jax.sweeps import table as table_lib
 from dpd_jax.sweeps.grid import Setting
+from dpd_jax.sweeps.sweep_file import SweepFile
 
 
 class Run(NamedTuple):
@@ -58,24 +59,38 @@ def plan_runs(grid: list[Setting], seeds: int, folder: pathlib.Path) -> list[Run
     return runs
 
 
+def missing(runs: list[Run]) -> str:
+    """The runs that are not finished, a line for each."""
+    lines = []
+    for run in runs:
+        if not run.finished:
+            step = run.workdir.checkpoints.latest()
+            lines.append(f"  {run.label}: {f'stopped at step {step}' if step else 'missing'}")
+    return "\n".join(lines) or "  no run is missing"
+
+
 def go(
     runs: list[Run],
     folder: pathlib.Path,
     shared: Sources,
     run_one: Callable[[Experiment, Workdir, Sources], None],
     line: str,
+    file: SweepFile,
+    judge: Callable[[list[Run]], dict[str, str]] = lambda finished: {},
 ) -> None:
     """Runs everything that is not finished. After each run it updates the table and the plot.
 
     Args:
       runs: from `plan_runs`.
-      folder: of the sweep.
+      folder: of the table.
       shared: the data and the experts that runs share.
       run_one: executes one run, `loop.run`.
       line: the command, repeated in the table.
+      file: the sweep file, for the paper's figures.
+      judge: judges the finished sets at the end; returns why some could not be, by name.
 
     Raises:
-      UserError: at the end, if a run failed. All other runs have been executed.
+      UserError: at the end, if a run or a judgement failed. All others have been executed.
     """
     failures: dict[str, str] = {}
     elsewhere = 0
@@ -83,7 +98,7 @@ def go(
     waiting = [run for run in runs if not run.finished]
     if len(waiting) < len(runs):
         console.say(f"{len(runs) - len(waiting)} of them are finished already.")
-    _write(runs, folder, failures, line)
+    _write(runs, folder, failures, line, file)
     seconds: dict[str, list[float]] = {}
     for number, run in enumerate(waiting):
         done = len(runs) - len(waiting) + number
@@ -108,17 +123,21 @@ def go(
         elif result := report.load(run.workdir):
             console.say(table_lib.sentence(result))
         seconds.setdefault(run.setting.name, []).append(time.monotonic() - start)
-        _write(runs, folder, failures, line)
+        _write(runs, folder, failures, line, file)
     console.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
     console.say(f"{folder / 'table.md'}, table.csv, plot.png")
     if elsewhere:
         console.say(f"other processes work on {elsewhere} of the runs and will add their results.")
+    finished = [run for run in runs if run.finished]
+    unjudged = judge(finished) if finished else {}
+    reasons = "\n".join(f"  {label}: {reason}" for label, reason in (failures | unjudged).items())
     if failures:
-        reasons = "\n".join(f"  {label}: {reason}" for label, reason in failures.items())
         raise UserError(
             f"{len(failures)} of {len(runs)} runs could not be done; the same command tries them "
             f"again:\n{reasons}"
         )
+    if unjudged:
+        raise UserError(f"not all sets could be judged:\n{reasons}")
 
 
 def time_left(seconds: dict[str, list[float]], waiting: list[Run]) -> str:
@@ -132,14 +151,16 @@ def time_left(seconds: dict[str, list[float]], waiting: list[Run]) -> str:
     return f", about {text} left"
 
 
-def _write(runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str) -> None:
+def _write(
+    runs: list[Run], folder: pathlib.Path, failures: dict[str, str], line: str, file: SweepFile
+) -> None:
     # One process at a time, so that the last one to write has read all finished runs.
     with locks.in_turn(folder, "--workdir", "writing its table", console.note):
         cells = []
         for run in runs:
             result = report.load(run.workdir) if run.finished else None
             cells.append(table_lib.Cell(run.setting, run.seed, result))
-        table = table_lib.make(cells)
+        table = table_lib.make(cells, file)
         table_lib.write_csv(folder / "table.csv", table)
         table_lib.write_markdown(folder / "table.md", table, failures, line)
-        plot.save(folder / "plot.png", table, title=f"{folder.name}: test accuracy")
+        plot.save(folder / "plot.png", table, title=f"{file.paper or folder.name}: test accuracy")

@@ -9,18 +9,22 @@ from typing import Any, NamedTuple
 
 from dpd_jax.presets import fields
 from dpd_jax.storage import atomic
-from dpd_jax.sweeps.grid import Setting
+from dpd_jax.sweeps.grid import CONFIG, Setting
+from dpd_jax.sweeps.sweep_file import RUNS, SweepFile
 
 RANDOM = "random real images"
 _COMPARED = "over the first row"
 _PAIRED = (
-    f'"{_COMPARED}": the differences in percentage points, computed for each seed; their mean ± '
-    "sample standard deviation. Runs with the same seed draw the same images, trajectory segments "
-    "and networks wherever their configs allow, so this deviation is often far below that of "
-    "either row."
+    f'"{_COMPARED}" of the same config: the differences in percentage points, computed for each '
+    "seed; their mean ± sample standard deviation. Runs with the same seed draw the same images, "
+    "trajectory segments and networks wherever their configs allow, so this deviation is often far "
+    "below that of either row."
 )
+CLAIMS = '"claimed": figures of the paper at its full scale, not measured here.'
+REDUCED = "Reduced runs for small machines: not comparable to the papers."
 # The fields that the accuracy of random real images depends on, besides the learning rate.
 _BASELINE = ("data", "network", "augment", "evaluate", "ipc", "num_classes", "image_shape")
+_TOLD_FIRST = ("data.name", "data.preprocessing", "ipc")  # Others often follow from these.
 
 
 class Cell(NamedTuple):
@@ -39,8 +43,9 @@ class Row(NamedTuple):
     # Seed -> accuracy in [0, 1], the mean over the networks of a finished run.
     accuracies: dict[int, float]
     requested: int  # runs, finished or not
-    # Mean and sample standard deviation of the difference to the first row, over the seeds that
-    # both rows have; None where there are too few.
+    claimed: str = ""  # the paper's figure
+    # Mean and sample standard deviation of the difference to the first row of the same config, over
+    # the seeds that both rows have; None where there are too few.
     over_first: tuple[float | None, float | None] = (None, None)
     seconds: float | None = None  # mean of distillation; None for the baseline
     diverged: int = 0  # networks of the evaluation, over all runs
@@ -65,43 +70,54 @@ class Table(NamedTuple):
     random: tuple[Row, ...]  # the baseline, one per kind of data or evaluation
     networks: int  # evaluated per run
     reduced: bool  # whether the runs use the preset "small"
+    paper: str  # which claims the figures, if any
 
     def values(self, row: Row) -> list[str]:
         """The values of a row as text, one per column."""
         return [fields.text(row.values[f]) if f in row.values else "" for f in self.fields]
 
 
-def make(cells: Sequence[Cell]) -> Table:
-    """Collects runs into rows. Settings keep the order of their first runs."""
+def make(cells: Sequence[Cell], file: SweepFile) -> Table:
+    """Collects runs into rows, beside the claims of the sweep file.
+
+    Settings keep the order of their first runs.
+    """
     by_setting: dict[str, list[Cell]] = {}
     for cell in cells:
         by_setting.setdefault(cell.setting.name, []).append(cell)
     columns = tuple(dict.fromkeys(field for cell in cells for field in cell.setting.values))
     config = cells[0].setting.experiment.config
-    rows = [_row(group) for group in by_setting.values()]
+    rows = [_row(group, file) for group in by_setting.values()]
+    first: dict[str | None, Row] = {}
+    for row in rows:
+        first.setdefault(row.values.get(CONFIG), row)
     return Table(
         fields=columns,
         names=tuple(fields.short(field, config) for field in columns),
-        rows=(rows[0], *(_compared(row, rows[0]) for row in rows[1:])),
+        rows=tuple(_compared(row, first[row.values.get(CONFIG)]) for row in rows),
         random=_baselines(cells),
         networks=config.evaluate.num_networks,
         reduced=config.reduced,
+        paper=file.paper if any(row.claimed for row in rows) else "",
     )
 
 
-def _row(cells: list[Cell]) -> Row:
+def _row(cells: list[Cell], file: SweepFile) -> Row:
     reports = {cell.seed: cell.report for cell in cells if cell.report is not None}
     return Row(
         label=cells[0].setting.label,
         values=cells[0].setting.values,
         accuracies={seed: report["accuracy"]["mean"] for seed, report in reports.items()},
         requested=len(cells),
+        claimed=file.figures(cells[0].setting).get(RUNS, ""),
         seconds=_mean_and_std([report["seconds"]["distill"] for report in reports.values()])[0],
         diverged=sum(report["accuracy"]["diverged"] for report in reports.values()),
     )
 
 
 def _compared(row: Row, first: Row) -> Row:
+    if row is first:
+        return row
     both = [seed for seed in row.accuracies if seed in first.accuracies]
     differences = [row.accuracies[seed] - first.accuracies[seed] for seed in both]
     return row._replace(over_first=_mean_and_std(differences))
@@ -121,23 +137,33 @@ def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
         requested.add(cell.seed)
         if cell.report is not None:
             by_seed.setdefault(cell.seed, []).append(cell.report["random_real"]["mean"])
-    all_kinds = [kind for kind, _, _ in kinds.values()]
+    telling = _telling([kind for kind, _, _ in kinds.values()])
     rows = []
     for kind, by_seed, requested in kinds.values():
-        own = [name for name in kind if any(other.get(name) != kind[name] for other in all_kinds)]
-        # Mean and deviation follow from the preprocessing, so its name is enough.
-        own = [name for name in own if name not in ("data.mean", "data.std")]
-        text = ", ".join(f"{name.rpartition('.')[2]}={fields.text(kind[name])}" for name in own)
+        text = ", ".join(f"{name.rpartition('.')[2]}={fields.text(kind[name])}" for name in telling)
         accuracies = {seed: statistics.fmean(by_seed[seed]) for seed in sorted(by_seed)}
         rows.append(Row(f"{RANDOM} ({text})" if text else RANDOM, {}, accuracies, len(requested)))
     return tuple(rows)
+
+
+def _telling(kinds: Sequence[dict[str, Any]]) -> list[str]:
+    """The fields that tell the kinds apart, without those that follow from other such fields."""
+    chosen: list[str] = []
+    for name in sorted(kinds[0], key=lambda name: name not in _TOLD_FIRST):
+        told = [
+            {repr([kind[x] for x in names]) for kind in kinds}
+            for names in (chosen, [*chosen, name])
+        ]
+        if len(told[1]) > len(told[0]):
+            chosen.append(name)
+    return chosen
 
 
 def write_csv(path: pathlib.Path, table: Table) -> None:
     """Writes the numbers: accuracies in [0, 1], seconds."""
     text = io.StringIO(newline="")
     columns = "accuracy_mean accuracy_std runs runs_asked seeds accuracies over_first_mean"
-    columns += " over_first_std diverged_networks distill_seconds"
+    columns += " over_first_std diverged_networks distill_seconds claimed"
     writer = csv.writer(text)
     writer.writerow(["point", *table.fields, *columns.split()])
     for row in (*table.rows, *table.random):
@@ -146,7 +172,7 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
         seconds = None if row.seconds is None else round(row.seconds, 1)
         counts = (len(row.accuracies), row.requested)
         figures = (row.mean, row.std, *counts, seeds, accuracies, *row.over_first, row.diverged)
-        writer.writerow([row.label, *table.values(row), *figures, seconds])
+        writer.writerow([row.label, *table.values(row), *figures, seconds, row.claimed])
     atomic.write_text(path, text.getvalue())
 
 
@@ -154,8 +180,9 @@ def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], l
     """Writes the table for people: what the ± means, what failed, and the command."""
     paired = len(table.rows) > 1 and table.rows[0].requested > 1
     compared = [_COMPARED] if paired else []
-    heads = [*table.names, "test accuracy", *compared, "runs", "distillation"]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    claimed = [f"claimed ({table.paper}), %"] if table.paper else []
+    heads = [*table.names, RUNS, *claimed, *compared, "runs", "distillation"]
+    lines = [line_of(heads), line_of(["---"] * len(heads))]
     for row in (*table.rows, *table.random):
         values = [row.label, *table.values(row)[1:]] if row in table.random else table.values(row)
         accuracy = f"{_percent(row.mean, row.std)} %" if row.accuracies else "-"
@@ -163,13 +190,18 @@ def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], l
         done = len(row.accuracies)
         runs = str(done) if done == row.requested else f"{done} of {row.requested}"
         seconds = "" if row.seconds is None else f"{row.seconds:.0f} s"
-        lines.append(_line([*values, accuracy, *compared, runs, seconds]))
+        claimed = [row.claimed] if table.paper else []
+        lines.append(line_of([*values, accuracy, *claimed, *compared, runs, seconds]))
     lines += ["", *_notes(table), *([_PAIRED] if paired else []), "", f"    {line}", ""]
-    if failures:
-        lines += ["Failed:", ""]
-        lines += [f"* {label}: {' '.join(why.split())}" for label, why in failures.items()]
-        lines.append("")
-    atomic.write_text(path, "\n".join(lines))
+    atomic.write_text(path, "\n".join([*lines, *failed(failures)]))
+
+
+def failed(failures: dict[str, str]) -> list[str]:
+    """Lines that list what failed, and why."""
+    if not failures:
+        return []
+    reasons = [f"* {label}: {' '.join(why.split())}" for label, why in failures.items()]
+    return ["Failed:", "", *reasons, ""]
 
 
 def sentence(report: dict) -> str:
@@ -189,8 +221,10 @@ def _notes(table: Table) -> list[str]:
         f'"{RANDOM}": the same number of images, evaluated in the same way at the learning rates '
         "of the distilled sets; the mean over settings, then over seeds as above.",
     ]
+    if table.paper:
+        notes.append(CLAIMS)
     if table.reduced:
-        notes.append("Reduced runs for small machines: not comparable to the papers.")
+        notes.append(REDUCED)
     diverged = sum(row.diverged for row in table.rows)
     if diverged:
         notes.append(f"{diverged} of the evaluated networks diverged; they count as they ended.")
@@ -210,5 +244,6 @@ def _percent(mean: float | None, std: float | None, sign: str = "") -> str:
     return f"{100 * mean:{sign}.2f}" + ("" if std is None else f" ± {100 * std:.2f}")
 
 
-def _line(cells: list[str]) -> str:
+def line_of(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

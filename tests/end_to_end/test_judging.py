@@ -1,7 +1,9 @@
 """The evaluation of distilled sets on several networks, as a person runs it."""
 
+import ast
 import json
 
+import dpd_jax
 from tests.end_to_end import commands
 
 NETWORKS = "--networks=mlp,convnet"
@@ -13,6 +15,18 @@ def evaluate(finished, *arguments):
     return commands.run_copy("evaluate", *commands.TINY, *QUICK, f"--distilled={path}", *arguments)
 
 
+def config(given, *values):
+    """The config of some flags."""
+    made = dpd_jax.load_config(given.removeprefix("--config="))
+    for name, text in (value.removeprefix("--config.").split("=", 1) for value in values):
+        try:
+            value = ast.literal_eval(text)
+        except ValueError:
+            value = text
+        made.update_from_flattened_dict({name: value})
+    return made
+
+
 def test_networks_and_scores_of_a_set(finished, tmp_path):
     file = tmp_path / "numbers.json"
     status, text = evaluate(finished, NETWORKS, f"--workdir={tmp_path}", f"--json={file}")
@@ -21,6 +35,19 @@ def test_networks_and_scores_of_a_set(finished, tmp_path):
     numbers = json.loads(file.read_text())
     assert [x["network"] for x in numbers] == ["mlp", "convnet"] * 2
     assert {name.name for name in tmp_path.iterdir()} >= {"table.md", "table.csv", "plot.png"}
+
+    # From Python the same comparison: nothing is left to be trained.
+    before = (tmp_path / "results.json").read_bytes()
+    rows = dpd_jax.judge(
+        config(*commands.TINY, *QUICK),
+        [finished.workdir / "distilled.npz"],
+        tmp_path,
+        networks=("mlp", "convnet"),
+        cache_dir=tmp_path / "cache",
+    )
+    assert [row.accuracies for row in rows] == [x["accuracies"] for x in numbers]
+    assert (tmp_path / "results.json").read_bytes() == before
+
     status, text = evaluate(
         finished, "--networks=mlp", "--scores", f"--workdir={tmp_path}", f"--json={file}"
     )

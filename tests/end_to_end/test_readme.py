@@ -25,7 +25,7 @@ def test_the_first_command_distils_the_digits(tmp_path):
     assert report["accuracy"]["mean"] >= report["random_real"]["mean"] + 0.10
 
     # The README's snippet: numpy and scikit-learn alone.
-    snippet = re.search(r"```python\n(import numpy.*?)```", README, re.S)[1]
+    snippet = re.search(r"## Using a set\n.*?```python\n(.*?)```", README, re.S)[1]
     names = {}
     exec(snippet.replace("runs/digits_ipc1-dpd", str(workdir)), names)
     digits = loading.load(

@@ -165,3 +165,40 @@ def test_a_sweep_is_of_ordinary_runs_and_survives_one_that_fails(finished, tmp_p
     assert "* lr_img=1000000, seed 0: stopped at step" in table
     assert (tmp_path / "plot.png").exists()
     assert (finished.workdir / "pruning.png").read_bytes()[:4] == b"\x89PNG"
+
+
+TABLE = """
+PAPER = "Nobody, Table 1"
+NETWORKS = ("convnet", "mlp")
+OVER = ({"config": ("digits_ipc1",), "method": ("random", "datm")},)
+CLAIMED = {("digits_ipc1", "datm"): {"convnet": "91.0 ± 0.5", "mlp": "80.1"}}
+"""
+
+
+def test_a_table_of_a_paper_is_one_command(finished, tmp_path):
+    file = tmp_path / "nobody_table1.py"
+    file.write_text(TABLE)
+    work = tmp_path / "work"
+    _, *values = commands.TINY
+    arguments = [f"--sweep={file}", *values, f"--workdir={work}"]
+    arguments.append(f"--experts_dir={finished.experts}")
+    status, text = commands.run_copy("sweep", *arguments, "--dry_run")
+    assert status == 0 and "2 runs, 2 of them missing" in text, text
+    assert "config=digits_ipc1, method=datm, seed 0: missing" in text and not work.exists()
+
+    status, text = commands.run_copy("sweep", *arguments)
+    assert status == 0, text
+    run = json.loads((work / "config=digits_ipc1,method=datm/seed=0/report.json").read_text())
+    accuracy = f"{100 * run['accuracy']['mean']:.1f} ± {100 * run['accuracy']['std']:.1f} (2)"
+    table = (work / "nobody_table1" / "networks.md").read_text()
+    # The network of the config, trained once more in the same way.
+    assert f"| digits_ipc1 | datm | {accuracy} | 91.0 ± 0.5 |" in table, table
+    assert table in text and "claimed (Nobody, Table 1), %" in table
+    rows = (work / "nobody_table1" / "networks.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 2 and rows[-1].endswith(",80.1"), rows
+
+    results = work / "nobody_table1" / "networks" / "results.json"
+    before = results.stat().st_mtime_ns
+    status, text = commands.run_copy("sweep", *arguments)
+    assert status == 0 and "2 runs, 0 of them missing" in text and table in text, text
+    assert results.stat().st_mtime_ns == before, "no network was trained again"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpd_jax.judging.continual import Row
+from dpd_jax.judging.continual.judge import Row
 from dpd_jax.storage import atomic
 
 

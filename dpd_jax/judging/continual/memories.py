@@ -14,8 +14,9 @@ import numpy as np
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, expert_training, forecast, loop, real_reader, report
+from dpd_jax.runs import console, expert_training, forecast, loop, real_reader, report, run_data
 from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.sources import SharedSources
 from dpd_jax.runs.workdir import Workdir
 from dpd_jax.storage import distilled_set
@@ -103,8 +104,9 @@ class StepSources(SharedSources):
         self._whole = whole
         self._classes = {tuple(x.experiment.config.data.classes): x.classes for x in tasks}
 
-    def _dataset(self, config) -> Dataset:
-        return loading.of_classes(self._whole, self._classes[tuple(config.data.classes)])
+    def _load(self, config) -> RunData:
+        own = loading.of_classes(self._whole, self._classes[tuple(config.data.classes)])
+        return run_data.prepare(config, own, self._cache)
 
 
 def seconds(tasks: Sequence[Task], sources: StepSources) -> float:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from dpd_jax import evaluate
 from dpd_jax.augment import Augmentation
 from dpd_jax.evaluate import EvalState
-from dpd_jax.judging.architectures import Architecture
-from dpd_jax.judging.search_candidates import Candidate
-from dpd_jax.judging.search_results import SearchResults
+from dpd_jax.judging.search.candidates import Candidate
+from dpd_jax.judging.search.results import SearchResults
+from dpd_jax.judging.search.space import Architecture
 from dpd_jax.networks import Network
 from dpd_jax.runs import console
 

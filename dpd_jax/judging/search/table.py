@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dpd_jax.judging import ranks
+from dpd_jax.judging.search import ranks
 
 TOP = (5, 10, 20)
 

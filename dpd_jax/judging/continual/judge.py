@@ -21,8 +21,8 @@ import numpy as np
 from dpd_jax import evaluate
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
-from dpd_jax.judging import memories
-from dpd_jax.judging.memories import StepSources, Task
+from dpd_jax.judging.continual import memories
+from dpd_jax.judging.continual.memories import StepSources, Task
 from dpd_jax.judging.results import Results
 from dpd_jax.runs import console, cost, forecast, keys
 from dpd_jax.runs.experiment import Experiment

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dpd_jax import flops, networks
-from dpd_jax.judging.architecture_search import Group, Trainer
+from dpd_jax.judging.search.training import Group, Trainer
 from dpd_jax.runs import console
 from dpd_jax.runs.forecast import long
 

@@ -9,15 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dpd_jax.judging import (
-    architecture_search,
-    architectures,
-    search_candidates,
-    search_forecast,
-    search_table,
-)
-from dpd_jax.judging.search_candidates import Candidate
-from dpd_jax.judging.search_results import SearchResults
+from dpd_jax.judging.search import candidates as candidates_lib
+from dpd_jax.judging.search import forecast as forecast_lib
+from dpd_jax.judging.search import space as space_lib
+from dpd_jax.judging.search import table, training
+from dpd_jax.judging.search.candidates import Candidate
+from dpd_jax.judging.search.results import SearchResults
 from dpd_jax.runs import console, keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -41,12 +38,12 @@ def run(
       data: the real data, in the model space of the config.
       sets: name in the table -> distilled set.
       folder: of the files.
-      space: a name in `architectures.SPACES`.
+      space: a name in `space_lib.SPACES`.
       seeds: networks of each architecture on each set.
 
     Raises:
       UserError: if the folder holds another search or is in use, or as
-        `search_candidates.candidates`.
+        `candidates_lib.candidates`.
     """
     with locks.alone(folder, "--workdir"):
         return _run(experiment, data, sets, folder, space, seeds)
@@ -55,16 +52,16 @@ def run(
 def _run(experiment, data, sets, folder, space, seeds) -> str:
     config = experiment.config
     stem_padding, shape = config.network.stem_padding, tuple(config.image_shape)
-    every = architectures.space(space)
-    fitting = [one for one in every if architectures.fits(one, shape, stem_padding)]
+    every = space_lib.space(space)
+    fitting = [one for one in every if space_lib.fits(one, shape, stem_padding)]
     if len(fitting) < len(every):
         console.say(
             f"{len(every) - len(fitting)} of {len(every)} architectures are left out: images of "
             f"{shape[0]}x{shape[1]} do not allow so many poolings."
         )
-    pool, candidates = search_candidates.candidates(sets, data, experiment, seeds)
+    pool, candidates = candidates_lib.candidates(sets, data, experiment, seeds)
     results = SearchResults(folder / "results.json", _settings(experiment, data, candidates, space))
-    families = architectures.families(
+    families = space_lib.families(
         fitting,
         image_shape=shape,
         num_classes=config.num_classes,
@@ -72,7 +69,7 @@ def _run(experiment, data, sets, folder, space, seeds) -> str:
         method=config.network.convolution,
         precision=config.network.precision,
     )
-    trainer = architecture_search.Trainer(
+    trainer = training.Trainer(
         jnp.asarray(pool[0]),
         jnp.asarray(pool[1]),
         experiment.augmentation,
@@ -80,10 +77,10 @@ def _run(experiment, data, sets, folder, space, seeds) -> str:
         config.search.at_once,
         config.evaluate.test_batch,
     )
-    work = architecture_search.groups(families, candidates, results)
+    work = training.groups(families, candidates, results)
     if work:
-        costs = search_forecast.forecast(trainer, work)
-        architecture_search.search(trainer, work, costs, results)
+        costs = forecast_lib.forecast(trainer, work)
+        training.search(trainer, work, costs, results)
     names = [one.name for one in fitting]
     searches = f"{space}; mean ± std over {seeds} searches, of one network per architecture each"
     return _write(experiment, searches, names, candidates, results, folder)
@@ -118,15 +115,15 @@ def _write(experiment, searches: str, names, candidates, results, folder) -> str
     arrays = [results.array(each.identity, names, each.networks) for each in candidates]
     real = arrays[0].mean(0)
     rankings = [
-        search_table.Ranking(each.name, array, results.seconds(each.identity))
+        table.Ranking(each.name, array, results.seconds(each.identity))
         for each, array in zip(candidates[1:], arrays[1:], strict=True)
     ]
-    text = search_table.markdown(
+    text = table.markdown(
         rankings, real, names, _caption(experiment, searches, len(names), results)
     )
     atomic.write_text(folder / "table.md", text)
-    atomic.write_text(folder / "table.csv", search_table.csv_lines(rankings, real))
-    lines = search_table.architecture_lines(rankings, real, names)
+    atomic.write_text(folder / "table.csv", table.csv_lines(rankings, real))
+    lines = table.architecture_lines(rankings, real, names)
     atomic.write_text(folder / "architectures.csv", lines)
     panels = {ranking.candidate: ranking.proxy.mean(0) for ranking in rankings}
     title = f"{experiment.data_name}: {len(names)} ConvNets"
@@ -137,7 +134,7 @@ def _write(experiment, searches: str, names, candidates, results, folder) -> str
 def _caption(experiment: Experiment, searches: str, count: int, results: SearchResults) -> str:
     """How the networks were trained and tested, in one paragraph."""
     config = experiment.config.search
-    seconds = results.seconds(search_candidates.REFERENCE)
+    seconds = results.seconds(candidates_lib.REFERENCE)
     return (
         f"{experiment.data_name}, {count} ConvNets of the space {searches}. Real accuracy: "
         f"trained on the whole training set for {config.real_epochs} epochs ({seconds:.0f} "
