@@ -2,6 +2,7 @@ import contextlib
 import multiprocessing
 import pathlib
 import time
+import types
 
 import pytest
 
@@ -119,9 +120,9 @@ def test_work_of_another_process_is_not_repeated(tmp_path, monkeypatch):
     store = expert_training.TrajectoryStore(tmp_path / "experts", {}, "float32")
     looks = [[0, 1], []]  # Lacking before the turn came, there after.
     monkeypatch.setattr(expert_training, "missing", lambda experiment, store: looks.pop(0))
-    assert expert_training.provide(experiment, None, store, experiment.epochs_read) == list(
-        range(6)
-    )
+    data = types.SimpleNamespace(train=range(3), fingerprint="of three")
+    used = expert_training.provide(experiment, data, store, experiment.epochs_read)
+    assert used == list(range(6))
     assert looks == []
 
     monkeypatch.setattr(report, "complete", lambda workdir, config: True)

@@ -44,7 +44,7 @@ def test_each_piece_of_work_is_done_once(tmp_path, monkeypatch):
     assert not (tmp_path / "experts").exists(), "no lock is left"
 
 
-def test_processes_share_the_cores_and_a_failure_ends_all(tmp_path, monkeypatch, capfd):
+def test_processes_share_the_cores_and_a_failure_is_told_at_the_end(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(workers, "_present", lambda: ("cpu", 1))
     monkeypatch.setattr(workers, "_WAIT", 0.01)
     polls = []
@@ -62,11 +62,12 @@ def test_processes_share_the_cores_and_a_failure_ends_all(tmp_path, monkeypatch,
         with pytest.raises(UserError, match="^of a person$"):
             run(
                 "import os, sys, time\n"
-                f"try: os.mkdir('{tmp_path}/first')\n"
-                "except FileExistsError: time.sleep(60)\n"
+                f"try: os.mkdir('{tmp_path}/a')\n"
+                f"except FileExistsError: time.sleep(1), os.mkdir('{tmp_path}/b'), sys.exit()\n"
                 "sys.exit('\\nerror: of a person')",
                 "2",
             )
+        assert (tmp_path / "b").exists()
     for devices, message in (("0", "from 1, or all"), ("x", "from 1"), ("999", "there are ")):
         with pytest.raises(UserError, match=message):
             run("", devices)

@@ -73,11 +73,11 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
         lambda: (on_device(data.train), jnp.asarray(data.dataset.train_labels))
     )
 
-    def done() -> int:
-        return (len(lacking) - len(missing())) * max(epochs)
+    def epochs_done(still: list[int]) -> int:
+        return (len(lacking) - len(still)) * max(epochs)
 
     def measure(group: list[int]) -> None:
-        finished = done()
+        finished = epochs_done(missing())
         measured = el2n.measure(
             experiment.network,
             experiment.recipe,
@@ -89,9 +89,9 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
         )
         for epoch, rows in measured:
             bar.to(finished + epoch * len(group))
-            for network, scored in zip(
-                group, () if rows is None else rows, strict=rows is not None
-            ):
+            if rows is None:
+                continue
+            for network, scored in zip(group, rows, strict=True):
                 # "facts" is the name in files of older versions.
                 arrays = {"scores": scored, "facts": json.dumps(provenance)}
                 atomic.write_arrays(paths[network], arrays)
@@ -100,7 +100,7 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
         shared_work.share(
             missing,
             measure,
-            lambda _: bar.to(done(), now="waiting for other processes"),
+            lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
             folder=paths[0].parent,
             at_once=at_once,
             settings=json.dumps(provenance, sort_keys=True),

@@ -119,25 +119,22 @@ def _train(
     """Trains experts in groups of `experts.at_once`; writes each group when it is done."""
     last = max(epochs)
     root = jax.random.key(experiment.config.experts.seed)
+    # Before the bar, because the scores have a bar of their own.
+    seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
+    inputs = functools.cache(
+        lambda: (on_device(data.train), jnp.asarray(data.dataset.train_labels))
+    )
 
-    @functools.cache
-    def inputs() -> tuple:
-        seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
-        return on_device(data.train), jnp.asarray(data.dataset.train_labels), seen
-
-    def done() -> int:
-        """Epochs of the experts that this process and others have finished."""
-        return (len(lacking) - len(missing(experiment, store))) * last
+    def epochs_done(still: list[int]) -> int:
+        return (len(lacking) - len(still)) * last
 
     def train(group: list[int]) -> None:
-        images, labels, seen = inputs()
-        finished, snapshots = done(), {}
+        finished, snapshots = epochs_done(missing(experiment, store)), {}
         trained = experts.train_many(
             experiment.network,
             experiment.recipe,
             experiment.augmentation,
-            images,
-            labels,
+            *inputs(),
             jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
             last,
             seen,
@@ -155,7 +152,7 @@ def _train(
         shared_work.share(
             lambda: missing(experiment, store),
             train,
-            lambda _: bar.to(done(), now="waiting for other processes"),
+            lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
             folder=store.directory,
             at_once=experiment.config.experts.at_once,
             settings=store.settings,

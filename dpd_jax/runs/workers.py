@@ -27,8 +27,8 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
       progress: called twice a second.
 
     Raises:
-      UserError: if there are fewer devices, or with the message of a process that failed. The
-        other processes are ended then.
+      UserError: if there are fewer devices, or a process failed; then with its message, after the
+        others have ended.
     """
     platform, present = _present()
     count = present if devices == "all" else int(devices) if devices.isdecimal() else 0
@@ -40,11 +40,11 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
     most = present if platform == "gpu" else len(cores)
     if count > most:
         raise UserError(f"--devices={devices}, but there are {most} here. Lower it, or say all.")
+    visible = os.environ[_VISIBLE].split(",") if os.environ.get(_VISIBLE) else None
     with tempfile.TemporaryDirectory(prefix="dpd_jax-") as folder, contextlib.ExitStack() as stack:
         started = []
         for place in range(count):
             log = pathlib.Path(folder) / f"{place}.log"
-            visible = os.environ.get(_VISIBLE, "").split(",") if os.environ.get(_VISIBLE) else []
             own = {_VISIBLE: visible[place] if visible else str(place)}
             process = subprocess.Popen(
                 command,
@@ -56,15 +56,14 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             if platform == "cpu" and hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(process.pid, cores[place::count])
             started.append((process, log))
-        while True:
+        while any(process.poll() is None for process, _ in started):
             progress()
-            statuses = [process.poll() for process, _ in started]
-            for status, (_, log) in zip(statuses, started, strict=True):
-                if status:
-                    raise UserError(_message(log.read_text(errors="replace"), status))
-            if None not in statuses:
-                return
             time.sleep(_WAIT)
+        progress()
+        for process, log in started:
+            if process.returncode:
+                text = log.read_text(encoding="utf-8", errors="replace")
+                raise UserError(_message(text, process.returncode))
 
 
 def _present() -> tuple[str, int]:

@@ -82,7 +82,7 @@ def claimed(
     def alter() -> AbstractContextManager:
         # One process at a time makes and removes claims, so that none locks a file that another
         # one removes.
-        return in_turn(folder, flag, "claiming work", lambda text: contextlib.nullcontext())
+        return in_turn(folder, flag, "claiming work", contextlib.nullcontext)
 
     try:
         with alter():
