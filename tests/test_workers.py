@@ -68,6 +68,14 @@ def test_processes_share_the_cores_and_a_failure_is_told_at_the_end(tmp_path, mo
                 "2",
             )
         assert (tmp_path / "b").exists()
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            "import os, signal, time\n"
+            "os.kill(os.getppid(), signal.SIGTERM)\n"
+            f"time.sleep(5), os.mkdir('{tmp_path}/c')",
+            "1",
+        )
+    assert not (tmp_path / "c").exists(), "the process has been ended"
     for devices, message in (("0", "from 1, or all"), ("x", "from 1"), ("999", "there are ")):
         with pytest.raises(UserError, match=message):
             run("", devices)

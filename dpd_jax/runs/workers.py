@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
       progress: called twice a second.
 
     Raises:
+      KeyboardInterrupt: after Ctrl-C or SIGTERM, when the processes have ended.
       UserError: if there are fewer devices, or a process failed; then with its message, after the
         others have ended.
     """
@@ -39,9 +41,11 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
     cores = _cores()
     most = present if platform == "gpu" else len(cores)
     if count > most:
-        raise UserError(f"--devices={devices}, but there are {most} here. Lower it, or say all.")
+        kind = "cores" if platform == "cpu" else "devices"
+        raise UserError(f"--devices={devices}, but there are {most} {kind} here. Lower it.")
     visible = os.environ[_VISIBLE].split(",") if os.environ.get(_VISIBLE) else None
     with tempfile.TemporaryDirectory(prefix="dpd_jax-") as folder, contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _stop))
         started = []
         for place in range(count):
             log = pathlib.Path(folder) / f"{place}.log"
@@ -64,6 +68,10 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             if process.returncode:
                 text = log.read_text(encoding="utf-8", errors="replace")
                 raise UserError(_message(text, process.returncode))
+
+
+def _stop(number, frame):
+    raise KeyboardInterrupt
 
 
 def _present() -> tuple[str, int]:
