@@ -65,5 +65,7 @@ setuptools.setup(
         # What experiments.import_pytorch and experiments.export need.
         "torch": ["torch>=2.1"],
         "safetensors": ["safetensors>=0.4"],
+        # Metrics as events, with --tensorboard.
+        "tensorboard": ["tensorboardX>=2.6"],
     },
 )

@@ -1,8 +1,8 @@
 """Experts: networks trained on the real images. Their weights after each epoch are the targets.
 
-An epoch is one jitted loop over a matrix of image indices. All randomness of an expert comes from
-its key: `fold_in(key, 0)` gives the first weights, `fold_in(key, e)` the batches and the
-augmentation of epoch e.
+An epoch is a few calls of one jitted loop over a matrix of image indices. All randomness of an
+expert comes from its key: `fold_in(key, 0)` gives the first weights, `fold_in(key, e)` the batches
+and the augmentation of epoch e.
 """
 
 import dataclasses
@@ -23,6 +23,8 @@ from dpd_jax.errors import check_choice, check_range
 from dpd_jax.gsam import gsam_gradient
 from dpd_jax.networks import Network
 from dpd_jax.smoothing import NO_SMOOTHING, Smoothing, smoothed
+
+BATCHES = 25  # of one compiled call; between calls progress is shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,24 +167,32 @@ def batch_loss(
 
 @functools.cache
 def make_epoch(
-    network: Network, recipe: Recipe, augmentation: Augmentation, *, side_by_side: bool
+    network: Network,
+    recipe: Recipe,
+    augmentation: Augmentation,
+    *,
+    side_by_side: bool,
+    batches: int = BATCHES,
 ) -> Callable:
-    """Compiles the training of one epoch, once for each set of arguments.
+    """Compiles the training of a part of an epoch, once for each set of arguments.
 
     Args:
       network, recipe, augmentation: what is trained, and how.
       side_by_side: whether state, order and key have a leading axis of experts. All experts must
         have the same number of batches.
+      batches: of a part. The last part of an epoch may have fewer.
 
     Returns:
-      epoch(state, images, labels, order, key) -> (state, loss), with images [n, h, w, c] in model
-      space, int labels [n], `order` from `epoch_order`, and the mean loss over the images of the
-      epoch, including the terms of the recipe's smoothing. The number of batches used in `order`
-      may change without a new compilation.
+      part(state, images, labels, order, key, first=0) -> (state, loss), with images [n, h, w, c] in
+      model space, int labels [n], `order` from `epoch_order`, and the number of the part's first
+      batch. The losses of all parts add up to the mean over the images of the epoch, including the
+      terms of the recipe's smoothing. Parts and the number of batches used in `order` may change
+      without a new compilation.
     """
 
-    def epoch(state, images, labels, order, key, steps):
-        rate, velocity = _at_epoch(recipe, state)
+    def part(state, images, labels, order, key, first, steps):
+        rate, velocity = _at_epoch(recipe, state, first)
+        last = jnp.minimum(first + batches, steps)
 
         def step(i, carry):
             params, velocity, total = carry
@@ -204,30 +214,34 @@ def make_epoch(
             velocity = recipe.momentum * velocity + gradient + recipe.weight_decay * params
             return params - rate * velocity, velocity, total + loss * jnp.sum(order[i] >= 0)
 
-        first = (state.params, velocity, jnp.zeros(()))
-        params, velocity, total = jax.lax.fori_loop(0, steps, step, first)
-        return ExpertState(params, velocity, state.epoch + 1), total / jnp.sum(order >= 0)
+        start = (state.params, velocity, jnp.zeros(()))
+        params, velocity, total = jax.lax.fori_loop(first, last, step, start)
+        done = ExpertState(params, velocity, state.epoch + (last == steps))
+        return done, total / jnp.sum(order >= 0)
 
     if side_by_side:
-        epoch = jax.vmap(epoch, in_axes=(0, None, None, 0, 0, None))
+        part = jax.vmap(part, in_axes=(0, None, None, 0, 0, None, None))
 
     @compilation.jit
-    def counted(state, images, labels, order, key):
+    def counted(state, images, labels, order, key, first=0):
         # One count for all experts: with a count for each, vmap would mask every step.
         steps = jnp.max(jnp.sum(order[..., 0] >= 0, axis=-1))
-        return epoch(state, images, labels, order, key, steps)
+        return part(state, images, labels, order, key, first, steps)
 
     return counted
 
 
-def _at_epoch(recipe: Recipe, state: ExpertState) -> tuple[jax.Array | float, jax.Array]:
-    """Learning rate and velocity at the start of an epoch."""
+def _at_epoch(
+    recipe: Recipe, state: ExpertState, first: Any
+) -> tuple[jax.Array | float, jax.Array]:
+    """Learning rate and velocity at the start of the part of an epoch with batch `first`."""
     if not recipe.decay_epoch:
         return recipe.learning_rate, state.velocity
     factor = jnp.where(state.epoch >= recipe.decay_epoch, recipe.decay_factor, 1.0)
     velocity = state.velocity
     if recipe.reset_momentum:
-        velocity = jnp.where(state.epoch == recipe.decay_epoch, 0.0, velocity)
+        reset = (state.epoch == recipe.decay_epoch) & (jnp.asarray(first) == 0)
+        velocity = jnp.where(reset, 0.0, velocity)
     return recipe.learning_rate * factor, velocity
 
 
@@ -240,6 +254,7 @@ def train_many(
     keys: jax.Array,
     epochs: int,
     seen: Callable[[int], np.ndarray] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[int, jax.Array, jax.Array | None]]:
     """Trains several experts side by side; each equals the expert trained alone, up to rounding.
 
@@ -250,6 +265,7 @@ def train_many(
       epochs: how many.
       seen: epoch, from 0 -> its images: int32 [n], each its own index or -1
         (see `DataSchedule.seen`). None means that every epoch sees all images.
+      progress: called with the epochs that are done, within an epoch too.
 
     Yields:
       (epoch, weights [k, P], mean training loss [k]) for epoch 0, the first weights with loss
@@ -271,8 +287,15 @@ def train_many(
     for epoch in range(1, epochs + 1):
         indices = np.arange(len(images)) if seen is None else seen(epoch - 1)
         order, step_keys = _draws(keys, epoch, indices, batch_size=size)
-        state, loss = run(state, images, labels, order, step_keys)
-        yield epoch, with_axis(state.params), with_axis(loss)
+        steps = math.ceil(int(np.sum(np.asarray(indices) >= 0)) / size)
+        losses: list[jax.Array] = []
+        for first in range(0, steps, BATCHES):
+            state, loss = run(state, images, labels, order, step_keys, np.int32(first))
+            losses.append(loss)
+            if len(losses) > 1 and progress:
+                jax.block_until_ready(losses[-2])  # The device works on the next part.
+                progress(epoch - 1 + first / steps)
+        yield epoch, with_axis(state.params), with_axis(functools.reduce(jnp.add, losses))
 
 
 def _each(function: Callable, keys: jax.Array) -> Any:

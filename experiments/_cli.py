@@ -23,7 +23,7 @@ from dpd_jax.datasets import loading
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import completion, console, identity
+from dpd_jax.runs import completion, console, identity, sources
 from dpd_jax.sweeps import grid
 
 # What was typed before the name of a command: as a part of the installed package this folder is
@@ -65,7 +65,9 @@ WORKDIR = define_path(
     "were set by flags, and the name of the data that configs/images.py reads).",
 )
 EXPERTS_DIR = define_path(
-    "experts_dir", None, "Folder of the expert trajectories (default: WORKDIR/experts)."
+    "experts_dir",
+    str(sources.EXPERTS_DIR),
+    "Folder of the expert trajectories, which all runs share.",
 )
 CACHE_DIR = define_path(
     "cache_dir",
@@ -93,7 +95,12 @@ def run(
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     module = sys.modules["__main__"]  # Its docstring is what --help shows first.
     module.__doc__ = (module.__doc__ or "").replace("python -m experiments.", PROGRAM)
-    parse = functools.partial(_parse, needs_config=needs_config, config_of=config_of)
+    parse = functools.partial(
+        _parse,
+        needs_config=needs_config,
+        takes_config=needs_config or CONFIG in reads,
+        config_of=config_of,
+    )
     app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)
 
 
@@ -119,7 +126,12 @@ def _temporary_folder() -> tempfile.TemporaryDirectory:
 
 
 def config() -> ConfigDict:
-    """The config of the flags. What it leaves open follows from the data in --data_dir."""
+    """The config of the flags. What it leaves open follows from the data in --data_dir.
+
+    Raises UserError if there is none.
+    """
+    if CONFIG.value is None:
+        raise _no_config()
     return completion.complete(CONFIG.value, DATA_DIR.value)
 
 
@@ -171,7 +183,12 @@ def fail(message: str, status: int = 2) -> None:
 
 
 def typed(argv: list[str], name: str) -> str | None:
-    """The text of the flag --name among arguments that are not parsed yet; None if it is absent."""
+    """The text of the flag --name among arguments that are not parsed yet; None if it is absent.
+
+    A config may also be the first argument, without --config=.
+    """
+    if name == "config" and argv[1:] and not argv[1].startswith("-"):
+        return argv[1]
     for place, argument in enumerate(argv):
         flag, equals, value = argument.partition("=")
         if flag in (f"--{name}", f"-{name}"):
@@ -184,18 +201,17 @@ def config_is_given() -> bool:
     return typed(sys.argv, "config") is not None
 
 
-def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
+def _parse(
+    argv: list[str], *, needs_config: bool, takes_config: bool, config_of: Callable
+) -> list[str]:
     try:
         if typed(argv, "config") is None and (name := config_of(argv)):
             argv = [argv[0], f"--config={name}", *argv[1:]]
-        rest = flags.FLAGS(_with_config_file(argv) if needs_config else argv)
+        rest = flags.FLAGS(_with_config_file(argv) if takes_config else argv)
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:
-            raise UserError(
-                "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
-                f"{', '.join(files.names())}."
-            )
+            raise _no_config()
     except UserError as error:
         fail(str(error))
     except SystemExit:  # absl ends --help with status 1.
@@ -207,6 +223,13 @@ def _parse(argv: list[str], *, needs_config: bool, config_of) -> list[str]:
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
     return rest
+
+
+def _no_config() -> UserError:
+    return UserError(
+        "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
+        f"{', '.join(files.names())}."
+    )
 
 
 def _with_config_file(argv: list[str]) -> list[str]:

@@ -57,10 +57,8 @@ def main() -> None:
         network = dataclasses.replace(experiment.network, precision=name)
         variants.append((name, experiment._replace(network=network), REFERENCE.value))
     data = run_data.load(config, _cli.DATA_DIR.value, _cli.cache_dir())
-    root, inputs = jax.random.key(config.seed), None
-    if _cli.EXPERTS_DIR.value:
-        directory = _cli.EXPERTS_DIR.value
-        inputs = gradient_check.from_experts(experiment, data, root, directory, DRAWS.value)
+    root, directory = jax.random.key(config.seed), _cli.EXPERTS_DIR.value
+    inputs = gradient_check.from_experts(experiment, data, root, directory, DRAWS.value)
     if inputs is None:
         inputs = gradient_check.from_fresh_networks(
             experiment, data, root, DRAWS.value, TARGET_STEPS.value

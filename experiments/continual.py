@@ -75,10 +75,9 @@ def main() -> None:
     with locks.alone(folder, "--workdir"):
         results = Results(folder / "results.json")
         dataset = run_data.read(first.config, _cli.DATA_DIR.value)
-        experts = _cli.EXPERTS_DIR.value or folder / "experts"
-        sources = memories.StepSources(
-            _cli.DATA_DIR.value, _cli.cache_dir(), experts, memories.flat(orders), dataset
-        )
+        folders = _cli.DATA_DIR.value, _cli.cache_dir(), _cli.EXPERTS_DIR.value
+        earlier = folder / "experts"
+        sources = memories.StepSources(*folders, memories.flat(orders), dataset, earlier)
         judges = {
             method: judge.Judge(experiment, dataset, results, NUM_NETWORKS.value)
             for method, experiment in judged.items()

@@ -5,6 +5,8 @@
 The same command continues a stopped run. `dpd_jax/runs/workdir.py` lists the files it writes.
 """
 
+from absl import flags
+
 from dpd_jax.runs import console, loop, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
@@ -12,17 +14,23 @@ from dpd_jax.runs.workdir import Workdir
 
 from . import _cli
 
+TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Write the metrics as TensorBoard events, too, into WORKDIR/tensorboard."
+)
+
 
 def main() -> None:
     config = _cli.config()
     experiment = Experiment.from_config(config)
-    workdir = Workdir(_cli.WORKDIR.value or _cli.default_workdir(config), config)
+    path = _cli.WORKDIR.value or _cli.default_workdir(config)
+    workdir = Workdir(path, config, with_events=TENSORBOARD.value)
+    workdir.note("command", _cli.line())
     console.say(f"{config.method} on {config.data.name}, ipc {config.ipc} -> {workdir.path}")
     if report.complete(workdir, config):
         console.say("this run is finished; nothing left to do.")
     else:
-        experts = _cli.EXPERTS_DIR.value or workdir.path / "experts"
-        loop.run(experiment, workdir, Sources(_cli.DATA_DIR.value, _cli.cache_dir(), experts))
+        folders = _cli.DATA_DIR.value, _cli.cache_dir(), _cli.EXPERTS_DIR.value
+        loop.run(experiment, workdir, Sources(*folders, earlier=workdir.path / "experts"))
     console.result(report.summary(workdir))
 
 

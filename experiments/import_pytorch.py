@@ -52,7 +52,7 @@ def main() -> None:
 
 def import_experts(experiment: Experiment) -> None:
     """Copies the experts of --buffers into the store --experts_dir."""
-    if not _cli.EXPERTS_DIR.value:
+    if not flags.FLAGS["experts_dir"].present:
         raise UserError("no --experts_dir given: name a folder for the imported experts.")
     store = TrajectoryStore(
         _cli.EXPERTS_DIR.value,

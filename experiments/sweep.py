@@ -73,11 +73,12 @@ def main() -> None:
     if DRY_RUN.value:
         console.result(runner.missing(runs))
         return
-    shared = sources.SharedSources(
+    shared = sources.Sources(
         _cli.DATA_DIR.value,
         _cli.cache_dir(),
-        _cli.EXPERTS_DIR.value or folder / "experts",
+        _cli.EXPERTS_DIR.value,
         [setting.experiment for setting in grid],
+        earlier=folder / "experts",
     )
     table = folder / file.name
 

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -282,6 +283,31 @@ def test_side_by_side_is_one_at_a_time(network, recipe, augmentation):
             np.testing.assert_allclose(ours[i], params, rtol=1e-4, atol=1e-5)
             if loss is not None:
                 np.testing.assert_allclose(our_loss[i], loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("experts_at_once", [1, 2])
+def test_an_epoch_in_parts_is_the_same_to_the_bit(monkeypatch, experts_at_once):
+    """The momentum is reset at the start of epoch 1, and only there."""
+    recipe = dataclasses.replace(
+        GSAM, momentum=0.9, decay_epoch=1, decay_factor=0.5, reset_momentum=True, batch_size=3
+    )
+    images, labels = data()
+    keys = jax.random.split(jax.random.key(5), experts_at_once)
+    whole = list(experts.train_many(NETWORK, recipe, SOME, images, labels, keys, 2))
+
+    monkeypatch.setattr(experts, "BATCHES", 2)
+    make = functools.partial(experts.make_epoch, batches=2)
+    monkeypatch.setattr(experts, "make_epoch", make)
+    shown = []
+    parts = experts.train_many(
+        NETWORK, recipe, SOME, images, labels, keys, 2, progress=shown.append
+    )
+    for (_, params, loss), (_, ours, our_loss) in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(ours, params)
+        if loss is not None:
+            np.testing.assert_allclose(our_loss, loss, rtol=1e-6)
+    # 20 images are 7 batches: parts of 2, 2, 2 and 1, told when the next part has begun.
+    np.testing.assert_allclose(shown, [2 / 7, 4 / 7, 6 / 7, 9 / 7, 11 / 7, 13 / 7])
 
 
 def test_a_batch_larger_than_the_set():

@@ -14,7 +14,7 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 def test_networks_of_pytorch_reach_the_accuracy_of_the_report(tmp_path, shared, capsys):
     torch = pytest.importorskip("torch")
     config = dpd_jax.load_config(f"{REPOSITORY}/configs/digits_ipc1.py:small")
-    run = dpd_jax.Run(config, tmp_path / "run", cache_dir=shared)
+    run = dpd_jax.Run(config, tmp_path / "run", experts_dir=tmp_path / "experts", cache_dir=shared)
     run.distill()
     page = (REPOSITORY / "docs" / "from_pytorch.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))

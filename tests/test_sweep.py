@@ -240,7 +240,7 @@ def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):
 def shared_sources(folder, *over):
     """(store, epochs to keep) of each setting of a sweep."""
     experiments = [setting.experiment for setting in grid(*over)]
-    shared = sources.SharedSources(None, pathlib.Path(), folder, experiments)
+    shared = sources.Sources(None, pathlib.Path(), folder, experiments)
     data = types.SimpleNamespace(train=[0], fingerprint="abc")
     return [shared.store(experiment, data) for experiment in experiments]
 
@@ -260,7 +260,7 @@ def test_settings_share_experts_trained_as_far_as_any_of_them_reads(tmp_path):
 def test_a_store_with_all_epochs_that_are_read_is_reused(tmp_path):
     weights = {epoch: np.zeros(5, np.float32) for epoch in range(31)}
     ((store, epochs),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
-    earlier = TrajectoryStore(tmp_path / "earlier", store._provenance, "float32")
+    earlier = TrajectoryStore(tmp_path / "earlier", store.provenance, "float32")
     for number, last in ((0, 16), (1, 30)):
         earlier.write(number, {epoch: weights[epoch] for epoch in range(last + 1)})
     ((found, _),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")
@@ -274,7 +274,7 @@ def test_a_store_with_all_epochs_that_are_read_is_reused(tmp_path):
     ((found, epochs),) = shared_sources(tmp_path, *labelled, "matching.pruning_rate=0.1")
     assert found.directory != earlier.directory and epochs == [*range(13), 40]
     # The store with the most experts is used; the folder itself may be one.
-    itself = TrajectoryStore(tmp_path, store._provenance, "float32")
+    itself = TrajectoryStore(tmp_path, store.provenance, "float32")
     for number in range(3):
         itself.write(number, weights)
     ((found, _),) = shared_sources(tmp_path, "curriculum.max_start_epoch=15")

@@ -131,7 +131,7 @@ def settings(file, arg=""):
     return grid_lib.make(base(arg, load=load), file.over)
 
 
-@pytest.mark.parametrize("name", sorted(x.stem for x in sweep_file.FOLDER.glob("[a-z]*.py")))
+@pytest.mark.parametrize("name", files.names("sweeps"))
 def test_every_named_sweep_is_possible_and_its_claims_are_of_its_settings(name):
     file = sweep_file.read(name)
     grid = settings(file)

@@ -48,6 +48,8 @@ REFUSED = [
     ("", {"matching.ratio_signed": False}, "ratio_signed = False has no effect"),
     ("", {"evaluate.learning_rate": -1.0}, "evaluate.learning_rate = -1.0"),
     ("", {"distill.log_every": 0}, "distill.log_every = 0"),
+    ("", {"evaluate.every": 5}, "validation_share = 0 holds none out"),
+    ("", {"data.validation_share": 1.0}, "validation_share = 1.0"),
     ("", {"distill.lr_img": NAN}, "distill.lr_img is not a number"),
     ("", {"guard.max_step_size_change": 1.0}, "must be above 1"),
     ("", {"distill.lr_img": -1.0}, "distill.lr_img = -1.0"),

@@ -85,5 +85,5 @@ def test_metrics_after_a_kill(folder):
         file.write('{"step": 4, "lo')
     assert [line["step"] for line in workdir.metrics()] == [1, 2, 3]
     before = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-    workdir.truncate_metrics(2)
+    workdir.begin_metrics(2)
     assert (folder / "metrics.jsonl").read_text() == "".join(before[:2])

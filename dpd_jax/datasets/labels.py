@@ -1,11 +1,15 @@
 """Labels and the names of their classes; random choices that are balanced over classes."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dpd_jax.data_schedule import rank_within_class
 from dpd_jax.errors import UserError, check_range
+
+if TYPE_CHECKING:
+    import jax
 
 
 def class_names(
@@ -43,6 +47,17 @@ def random_rank(labels: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
     """The rank of each image in a random order of its class, from 0; [n]."""
     order = np.random.default_rng(seed).permutation(len(labels))
     return rank_within_class(labels, np.argsort(order))
+
+
+def validation_part(labels: np.ndarray, share: float, key: "jax.Array") -> np.ndarray:
+    """Which training images are for validation, bool [n]: a random share of each class of int
+    labels [n], at least one image.
+    """
+    import jax  # Reading data needs no JAX.
+
+    rank = rank_within_class(labels, np.asarray(jax.random.permutation(key, len(labels))))
+    counts = np.bincount(labels)
+    return rank < np.maximum(np.round(share * counts), 1)[labels]
 
 
 def hold_out(labels: np.ndarray, names: Sequence[str], share: float, seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from dpd_jax import synthetic
+from dpd_jax.datasets.labels import validation_part
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.runs import keys
 from dpd_jax.runs.experiment import Experiment
@@ -166,13 +167,8 @@ def validation_indices(dataset: Dataset, experiment: Experiment) -> np.ndarray:
     """Random training images that choose learning rates: `judging.validation_share` of a class."""
     config = experiment.config
     root = jax.random.fold_in(jax.random.key(config.seed), keys.VALIDATION)
-    chosen = []
-    for label in range(config.num_classes):
-        members = np.flatnonzero(dataset.train_labels == label)
-        count = max(1, round(config.judging.validation_share * len(members)))
-        order = jax.random.permutation(jax.random.fold_in(root, label), len(members))
-        chosen.append(members[np.asarray(order)[:count]])
-    return np.sort(np.concatenate(chosen))
+    share = config.judging.validation_share
+    return np.flatnonzero(validation_part(dataset.train_labels, share, root))
 
 
 def _hard(classes: np.ndarray, num_classes: int) -> np.ndarray:

@@ -57,7 +57,11 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         # Numbers of the classes kept, after the two limits above; their labels become 0, 1, ... in
         # this order. () = all. num_classes is the number of classes kept.
         classes=(),
-        seed=0,  # chooses the images kept; separate from `seed`, so that runs share experts
+        # Of each class's training images, held out from experts and set for `evaluate.every`; 0 =
+        # none.
+        validation_share=0.0,
+        # Chooses the images kept and held out; separate from `seed`, so that runs share experts.
+        seed=0,
         preprocessing="zca",  # "zca" or "per_channel"
         zca_epsilon=0.1,  # added to the eigenvalues of the covariance of [0, 1] pixels
         # For "per_channel": one number per channel, for pixels in [0, 1]; both () = measured on
@@ -252,6 +256,10 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         decay_momentum=0.9,  # momentum after the decay
         reset_momentum=True,  # the released programs create a new optimizer at the decay
         test_every=0,  # epochs between tests in training, for the best on test; 0 = only at the end
+        # Outer steps between evaluations on the way, on validation images (data.validation_share);
+        # 0 = none. They change no result.
+        every=0,
+        every_networks=1,  # trained at each of them
         at_once=1,  # networks trained at once; uses memory to save time
         test_batch=500,  # images; changes speed only
     )

@@ -37,6 +37,10 @@ class Bar:
             self._bar.set_postfix(values, refresh=False)
         self._bar.update(amount - self._bar.n)
 
+    def note(self, **values: object) -> None:
+        """Shows `values` after the bar at once, on a terminal."""
+        self._bar.set_postfix(values, refresh=sys.stderr.isatty())
+
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
         self._bar.write(text, file=sys.stderr)

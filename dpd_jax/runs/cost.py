@@ -165,7 +165,7 @@ def expert_epoch(
     epoch = experts.make_epoch(
         experiment.network, experiment.recipe, experiment.augmentation, side_by_side=at_once > 1
     )
-    return epoch, (ExpertState(*state), images, labels, order, key)
+    return epoch, (ExpertState(*state), images, labels, order, key, np.int32(0))
 
 
 def evaluation_epochs(

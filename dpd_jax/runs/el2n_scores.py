@@ -10,6 +10,7 @@ Files that are missing, damaged or of another provenance are measured again.
 import functools
 import json
 import pathlib
+import time
 from collections.abc import Callable
 
 import jax
@@ -77,7 +78,7 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
         return (len(lacking) - len(still)) * max(epochs)
 
     def measure(group: list[int]) -> None:
-        finished = epochs_done(missing())
+        finished, start = epochs_done(missing()), time.monotonic()
         measured = el2n.measure(
             experiment.network,
             experiment.recipe,
@@ -91,9 +92,10 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
             bar.to(finished + epoch * len(group))
             if rows is None:
                 continue
+            each = (time.monotonic() - start) / len(group)
             for network, scored in zip(group, rows, strict=True):
                 # "facts" is the name in files of older versions.
-                arrays = {"scores": scored, "facts": json.dumps(provenance)}
+                arrays = {"scores": scored, "facts": json.dumps(provenance), "seconds": each}
                 atomic.write_arrays(paths[network], arrays)
 
     with console.Bar("difficulty", len(lacking) * max(epochs), unit=" epochs") as bar:
@@ -106,6 +108,18 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
             settings=json.dumps(provenance, sort_keys=True),
         )
         bar.to(len(lacking) * max(epochs))
+
+
+def seconds(experiment: Experiment, directory: pathlib.Path) -> list[float | None]:
+    """The seconds of each network that scored images; None where they are not known."""
+    found: list[float | None] = []
+    for network in range(experiment.config.data_schedule.score_networks):
+        try:
+            with np.load(directory / f"network_{network:03d}.npz") as stored:
+                found.append(float(stored["seconds"]))
+        except Exception:  # Missing, damaged, or of an older version.
+            found.append(None)
+    return found
 
 
 def _load(path: pathlib.Path, provenance: dict, num_images: int) -> np.ndarray | None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
+import time
 from collections.abc import Sequence
 
 import jax
@@ -130,6 +132,7 @@ def _train(
 
     def train(group: list[int]) -> None:
         finished, snapshots = epochs_done(missing(experiment, store)), {}
+        start = time.monotonic()
         trained = experts.train_many(
             experiment.network,
             experiment.recipe,
@@ -138,6 +141,7 @@ def _train(
             jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
             last,
             seen,
+            functools.partial(_show, bar, finished, len(group)),
         )
         for epoch, params, loss in trained:
             if epoch in epochs:
@@ -145,8 +149,9 @@ def _train(
             if loss is not None:
                 amount = finished + epoch * len(group)
                 bar.to(amount, loss=f"{float(np.mean(loss)):.3f}")
+        seconds = (time.monotonic() - start) / len(group)
         for place, expert in enumerate(group):
-            store.write(expert, {e: rows[place] for e, rows in snapshots.items()})
+            store.write(expert, {e: rows[place] for e, rows in snapshots.items()}, seconds)
 
     with console.Bar("experts", len(lacking) * last, unit=" epochs") as bar:
         shared_work.share(
@@ -155,9 +160,26 @@ def _train(
             lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
             folder=store.directory,
             at_once=experiment.config.experts.at_once,
-            settings=store.settings,
+            settings=json.dumps(store.provenance, sort_keys=True),
         )
         bar.to(len(lacking) * last)
+
+
+def _show(bar: console.Bar, before: int, count: int, epochs: float) -> None:
+    """Moves a bar to so many epochs of each of `count` experts, after those `before`."""
+    bar.to(before + count * epochs)
+
+
+def seconds(experiment: Experiment, store: TrajectoryStore) -> float | None:
+    """The seconds of training all experts that the experiment uses, whoever trained them.
+
+    With the EL2N scores by which they saw images. None if it is not known.
+    """
+    parts = [store.seconds(expert) for expert in experiment.experts_read]
+    if experiment.schedule and experiment.experts_read:
+        parts += el2n_scores.seconds(experiment, store.directory / "difficulty")
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def logits(experiment: Experiment, params: np.ndarray, images: np.ndarray) -> np.ndarray:

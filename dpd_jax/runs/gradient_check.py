@@ -14,10 +14,11 @@ import numpy as np
 import optax
 
 from dpd_jax import trajectory_matching
-from dpd_jax.runs import console, expert_training, initialization, keys
+from dpd_jax.runs import console, initialization, keys, sources
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.runs.segment_reader import SegmentReader
+from dpd_jax.storage import expert_stores
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
 from dpd_jax.trajectory_matching import TrajectorySegment
@@ -34,16 +35,13 @@ class Inputs(NamedTuple):
 def from_experts(
     experiment: Experiment, data: RunData, root: jax.Array, directory: pathlib.Path, draws: int
 ) -> Inputs | None:
-    """Segments of stored experts, drawn as in a run; None if the store is empty.
-
-    Raises:
-      UserError: if the experts were made with another config, or are too short.
-    """
-    store = expert_training.open_store(experiment, data, directory)
-    used = [e for e in store.experts() if e < experiment.config.experts.num_experts]
-    if not used:
-        console.say(f"no experts in {store.directory}: using fresh networks instead.")
+    """Segments of stored experts, drawn as in a run; None if none of the folder's stores fits."""
+    places = expert_stores.folders(directory)
+    store = sources.best(experiment, data, places, experiment.epochs_read)
+    if store is None:
+        console.say(f"no experts of {directory} fit: using fresh networks instead.")
         return None
+    used = [e for e in store.experts() if e in experiment.experts_read]
     key = jax.random.fold_in(root, keys.INITIALIZATION)
     initial = initialization.initial_set(experiment, data, store, used, key).synthetic
     segments = draw_segments(experiment, store, used, root, draws)

@@ -23,6 +23,8 @@ _NO_RESULT = (
     "matching.ranking",
     "experts.at_once",
     "evaluate.at_once",
+    "evaluate.every",
+    "evaluate.every_networks",
     "evaluate.test_batch",
 )
 

@@ -11,6 +11,9 @@ EVALUATION = 100  # networks trained on the distilled set
 RANDOM_REAL = 101  # random real images, and networks trained on them
 VALIDATION = 110  # training images that are held out: they choose a learning rate or a network
 ARCHITECTURE_SEARCH = 111  # networks of an architecture search
+ON_THE_WAY = 112  # networks that evaluate a set while it is distilled
+
+# Of the root key of `data.seed`: VALIDATION, training images that no expert and no set sees.
 
 # Of the root key of `experts.seed`; experts fold in their own number, from 0.
 EL2N = 2**31 - 1  # networks that score the training images

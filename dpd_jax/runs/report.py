@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from dpd_jax import evaluate, synthetic
 from dpd_jax.distill import DistillState
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
-from dpd_jax.runs import console, identity, keys
+from dpd_jax.runs import console, html_report, identity, keys, pictures
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.initialization import Initial
 from dpd_jax.runs.run_data import RunData
@@ -37,25 +38,27 @@ def finished(workdir: Workdir, config: ConfigDict) -> bool:
 
 def complete(workdir: Workdir, config: ConfigDict) -> bool:
     """Whether the run is finished and its set is as it was written; reads the whole set."""
-    if not finished(workdir, config):
+    report = load(workdir)
+    if report is None or not finished(workdir, config):
         return False
     try:
-        distilled_set.read(workdir.path / "distilled.npz")
+        made = distilled_set.read(workdir.path / "distilled.npz")
     except UserError as error:
         console.say(f"the set is made again, because {error}")
         return False
-    return True
+    # The set may be that of a checkpoint of a longer run, which was stopped.
+    return made.provenance.get("steps", report["steps"]) == report["steps"]
 
 
 def distilled(workdir: Workdir, config: ConfigDict) -> bool:
     """Whether distilled.npz is there, and is the set after so many iterations; reads it."""
     try:
-        made = distilled_set.read(workdir.path / "distilled.npz").provenance["config"]
+        provenance = distilled_set.read(workdir.path / "distilled.npz").provenance
     except UserError:  # Missing, or damaged: the run writes it again.
         return False
-    asked = config.distill.iterations
+    asked, steps = config.distill.iterations, provenance.get("steps", workdir.checkpoints.latest())
     # A run that the guard stopped leaves its last good set.
-    return made["distill"]["iterations"] == asked == (workdir.checkpoints.latest() or 0)
+    return provenance["config"]["distill"]["iterations"] == asked == (steps or 0)
 
 
 def finish(
@@ -66,56 +69,50 @@ def finish(
     state: DistillState,
     seconds: dict[str, float],
 ) -> None:
-    """Evaluates the set and the baseline, and writes distilled.npz, images.png, report.json.
+    """Evaluates the set and the baseline; writes distilled.npz, the pictures and the reports.
 
     The run began with `initial`; `seconds` are those of its earlier parts.
     """
-    from dpd_jax.plots import image_grid  # Matplotlib takes a second to import.
-
     config = experiment.config
-    result = state.average
-    save(experiment, data, workdir, initial, result)
+    result, steps = state.average, int(state.step)
+    save(experiment, data, workdir, initial, result, steps)
+    pictures.of_metrics(experiment, workdir)
     start = time.monotonic()
     learned = score(experiment, result, data.test, data.dataset.test_labels)
     baseline = random_real(experiment, data, float(result.step_size))
     seconds = seconds | {"evaluate": time.monotonic() - start}
 
     accuracy = numbers(learned)
-    save(experiment, data, workdir, initial, result, accuracy)
-    steps, real = int(state.step), initial.real
-    image_grid.save(
-        workdir.path / "images.png",
-        data.preprocessing,
-        np.asarray(result.images),
-        None if real is None or not steps else data.train[real],
-        data.dataset.class_names,
-        title=experiment.title,
-        caption=f"test accuracy {_percent(learned)}; as many random real images "
-        f"{_percent(baseline)}",
-    )
-    write_json(
-        workdir.path / "report.json",
-        {
-            "method": config.method,
-            "dataset": config.data.name,
-            "ipc": config.ipc,
-            "seed": config.seed,
-            "reduced": config.reduced,
-            "accuracy": accuracy,
-            "random_real": numbers(baseline),
-            "seconds": {name: round(value, 1) for name, value in seconds.items()},
-            "peak_memory_bytes": peak_memory_bytes(),
-            "step_size": float(result.step_size),
-            "network": config.network.to_dict(),
-            "student": config.student.to_dict(),
-            "init": initial.origin,
-            "experts": len(experiment.experts_read),
-            "steps": steps,
-            "backend": str(jax.devices()[0]),
-            "versions": versions(),
-            "asked": _asked(config),
-        },
-    )
+    save(experiment, data, workdir, initial, result, steps, accuracy)
+    caption = f"test accuracy {_percent(learned)}; as many random real images {_percent(baseline)}"
+    pictures.of_set(experiment, data, workdir, initial, result, steps, caption)
+    if on_the_way := [line.get("validation_seconds", 0.0) for line in workdir.metrics()]:
+        seconds |= {"validation": sum(on_the_way)} if any(on_the_way) else {}
+    found = {
+        "method": config.method,
+        "dataset": config.data.name,
+        "ipc": config.ipc,
+        "seed": config.seed,
+        "reduced": config.reduced,
+        "accuracy": accuracy,
+        "random_real": numbers(baseline),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "peak_memory_bytes": peak_memory_bytes(),
+        "step_size": float(result.step_size),
+        "network": config.network.to_dict(),
+        "student": config.student.to_dict(),
+        "init": initial.origin,
+        "experts": len(experiment.experts_read),
+        "expert_store": workdir.noted("experts") if experiment.experts_read else None,
+        "steps": steps,
+        "backend": str(jax.devices()[0]),
+        "versions": versions(),
+        "asked": _asked(config),
+    }
+    text = _lines(found)
+    title = f"{experiment.title}: {text['test accuracy'].strip()}"
+    html_report.write(workdir, title, text, json.loads(config.to_json_best_effort()))
+    write_json(workdir.path / "report.json", found)  # Last: it says that the run is finished.
 
 
 def save(
@@ -124,14 +121,16 @@ def save(
     workdir: Workdir,
     initial: Initial,
     result: SyntheticSet,
+    steps: int,
     accuracy: dict | None = None,
 ) -> None:
-    """Writes distilled.npz; `accuracy` is None before the evaluation."""
+    """Writes distilled.npz, after so many steps; `accuracy` is None before the evaluation."""
     config = experiment.config
     provenance = {
         "config": json.loads(config.to_json_best_effort()),
         "versions": versions(),
         "init": initial.origin,
+        "steps": steps,
         "accuracy": accuracy,
         "training_data": data.fingerprint,
     }
@@ -164,6 +163,32 @@ def score(
             at_once=config.at_once,
             progress=lambda share, text: bar.to(share, now=text),
         )
+
+
+def validate(
+    experiment: Experiment,
+    result: SyntheticSet,
+    data: RunData,
+    progress: Callable[[float, str], None],
+) -> Evaluation:
+    """Accuracy on the validation images of networks that are trained on a set on the way.
+
+    Their first weights and batches are the same for every set of a run.
+    """
+    config = experiment.config.evaluate
+    root = jax.random.key(experiment.config.seed)
+    return _evaluate(
+        experiment,
+        result.images,
+        result.labels,
+        config.learning_rate or float(result.step_size),
+        data.validation,
+        data.validation_labels,
+        jax.random.fold_in(root, keys.ON_THE_WAY),
+        num_networks=config.every_networks,
+        at_once=min(config.at_once, config.every_networks),
+        progress=progress,
+    )
 
 
 def random_real(experiment: Experiment, data: RunData, step_size: float) -> Evaluation:
@@ -213,22 +238,36 @@ def summary(workdir: Workdir) -> str:
     """The report in a few lines; raises UserError if there is none."""
     if (report := load(workdir)) is None:
         raise UserError(f"{workdir.path} has no report.json: the run is not finished.")
-    ours, base = report["accuracy"], report["random_real"]
-    seconds = report["seconds"]
     return "\n".join(
         [
             f"{report['method']} on {report['dataset']}, {report['ipc']} image(s) per class, seed "
             f"{report['seed']}, {report['steps']:,} steps:",
-            f"  test accuracy        {100 * ours['mean']:6.2f} ± {100 * ours['std']:.2f} %   "
-            f"({len(ours['runs'])} fresh networks, last epoch)",
-            f"  random real images   {100 * base['mean']:6.2f} ± {100 * base['std']:.2f} %   "
-            "(as many, same protocol)",
-            f"  seconds              experts {seconds['experts']:.0f}, distil "
-            f"{seconds['distill']:.0f}, evaluate {seconds['evaluate']:.0f}",
-            f"  peak memory          {report['peak_memory_bytes'] / 2**20:.0f} MiB",
-            f"  files                {workdir.path / 'distilled.npz'}, images.png, report.json",
+            *(f"  {name:<20} {value}" for name, value in _lines(report).items()),
+            f"  {'files':<20} {workdir.path / 'distilled.npz'}, images.png, report.html, "
+            "report.json",
         ]
     )
+
+
+def _lines(report: dict) -> dict[str, str]:
+    """What the summary says of a run, name -> text."""
+    ours, base, seconds = report["accuracy"], report["random_real"], report["seconds"]
+    spent = ", ".join(f"{name} {seconds[name]:.0f}" for name in seconds if name != "forecast")
+    lines = {
+        "test accuracy": f"{100 * ours['mean']:6.2f} ± {100 * ours['std']:.2f} %   "
+        f"({len(ours['runs'])} fresh networks, last epoch)",
+        "random real images": f"{100 * base['mean']:6.2f} ± {100 * base['std']:.2f} %   "
+        "(as many, same protocol)",
+        "seconds": spent,
+        "peak memory": f"{report['peak_memory_bytes'] / 2**20:.0f} MiB",
+    }
+    if store := report.get("expert_store"):
+        new, took = store["trained"], store["seconds"]
+        came = "found there" if not new else "trained by this run"
+        came = f"{new} of them trained by this run" if 0 < new < store["used"] else came
+        training = "" if took is None else f"; their training took {took:.0f} s in all"
+        lines["experts"] = f"{store['used']} in {store['directory']}, {came}{training}"
+    return lines
 
 
 def load(workdir: Workdir) -> dict | None:

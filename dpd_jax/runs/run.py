@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from dpd_jax.runs import completion, expert_training, loop, report
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.sources import Sources
+from dpd_jax.runs.sources import EXPERTS_DIR, Sources
 from dpd_jax.runs.workdir import Workdir
 from dpd_jax.storage import distilled_set
 from dpd_jax.storage.distilled_set import DistilledSet
@@ -32,9 +32,10 @@ class Run:
     ):
         """Checks the config, which is from `load_config`; reads no images yet.
 
-        What the config leaves open is looked up in the data (`runs/completion.py`). Expert
-        trajectories are in `experts_dir` (None is workdir/experts), prepared TFDS sets (None is
-        ~/tensorflow_datasets) or your own images in `data_dir`, whitening matrices in `cache_dir`.
+        What the config leaves open is looked up in the data (`runs/completion.py`). All runs share
+        the expert trajectories in `experts_dir` (None is "experts"). Prepared TFDS sets (None is
+        ~/tensorflow_datasets) or your own images are in `data_dir`, whitening matrices in
+        `cache_dir`.
 
         Raises:
           UserError: for an invalid value, a folder of another config, or data that do not fit.
@@ -46,7 +47,8 @@ class Run:
         self._sources = Sources(
             None if data_dir is None else str(data_dir),
             pathlib.Path(cache_dir).expanduser(),
-            pathlib.Path(experts_dir or self.path / "experts").expanduser(),
+            pathlib.Path(experts_dir or EXPERTS_DIR).expanduser(),
+            earlier=self.path / "experts",
         )
 
     def train_experts(self) -> list[int]:

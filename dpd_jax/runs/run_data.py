@@ -6,15 +6,17 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from dpd_jax.datasets import loading, own, whitening
+from dpd_jax.datasets.labels import validation_part
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.datasets.model_images import ModelImages
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console
+from dpd_jax.runs import console, keys
 from dpd_jax.storage import atomic
 
 
@@ -23,14 +25,19 @@ class RunData:
     """The data of an experiment.
 
     Attributes:
-      dataset: raw images, uint8, after `data.train_per_class` and `data.test_images`.
+      dataset: raw images, uint8, after `data.train_per_class` and `data.test_images`, without
+        those that `data.validation_share` holds out.
       fingerprint: a short hash of the training images and labels.
       preprocessing: fitted on the training split.
+      validation_images: raw images that are held out of the training images; none by default.
+      validation_labels: int32 [v].
     """
 
     dataset: Dataset
     fingerprint: str
     preprocessing: Preprocessing
+    validation_images: np.ndarray
+    validation_labels: np.ndarray
 
     @functools.cached_property
     def train(self) -> ModelImages:
@@ -41,6 +48,11 @@ class RunData:
     def test(self) -> np.ndarray:
         """The test images in model space, float32 [m, h, w, c], kept from the first use on."""
         return whitening.transform(self.preprocessing, self.dataset.test_images)
+
+    @functools.cached_property
+    def validation(self) -> np.ndarray:
+        """The validation images in model space, as `test`."""
+        return whitening.transform(self.preprocessing, self.validation_images)
 
 
 def read(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
@@ -101,11 +113,31 @@ def load(config: ConfigDict, data_dir: str | None, cache: pathlib.Path) -> RunDa
 
 
 def prepare(config: ConfigDict, dataset: Dataset, cache: pathlib.Path) -> RunData:
-    """Brings the images of `read` into model space; `cache` keeps whitening matrices."""
+    """Holds out the validation images of `read`, and brings all images into model space.
+
+    `cache` keeps whitening matrices.
+    """
+    dataset, (held, held_labels) = _without_validation(dataset, config)
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)
-    return RunData(dataset, fingerprint, preprocessing)
+    return RunData(dataset, fingerprint, preprocessing, held, held_labels)
+
+
+def _without_validation(
+    dataset: Dataset, config: ConfigDict
+) -> tuple[Dataset, tuple[np.ndarray, np.ndarray]]:
+    """The data set without its validation images, and these with their labels.
+
+    They depend on `data.seed`, so that runs of other seeds share experts.
+    """
+    images, labels = dataset.train_images, dataset.train_labels
+    if not config.data.validation_share:
+        return dataset, (images[:0], labels[:0])
+    key = jax.random.fold_in(jax.random.key(config.data.seed), keys.VALIDATION)
+    held = validation_part(labels, config.data.validation_share, key)
+    rest = dataset._replace(train_images=images[~held], train_labels=labels[~held])
+    return rest, (images[held], labels[held])
 
 
 def check_ipc(dataset: Dataset, config: ConfigDict) -> None:

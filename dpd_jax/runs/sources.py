@@ -1,30 +1,52 @@
-"""The data and the expert store of a run; runs of one process share them."""
+"""The data and the expert store of a run; runs share both."""
 
 import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import expert_training, identity, run_data
+from dpd_jax.runs import console, expert_training, identity, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
-from dpd_jax.storage.trajectories import TrajectoryStore
+from dpd_jax.storage import expert_stores
+from dpd_jax.storage.trajectories import OtherProvenance, TrajectoryStore
+
+EXPERTS_DIR = pathlib.Path("experts")  # Of all runs that name no other.
 
 
 class Sources:
-    """The data of a run, and the expert store in its folder.
+    """The data of runs, and the expert stores in one folder, which they share.
 
-    `data_dir` is the folder of prepared data sets (None is the usual one), `cache` that of
-    whitening matrices, `experts_dir` that of the store.
+    A run uses the store that has the most of its experts: `experts_dir`, a folder in it, or the
+    folder of earlier work. If none has any, it is a new folder of `experts_dir`, whose name comes
+    from what makes its experts.
     """
 
-    def __init__(self, data_dir: str | None, cache: pathlib.Path, experts_dir: pathlib.Path):
+    def __init__(
+        self,
+        data_dir: str | None,
+        cache: pathlib.Path,
+        experts_dir: pathlib.Path,
+        sharing: Sequence[Experiment] = (),
+        earlier: pathlib.Path | None = None,
+    ):
+        """Reads nothing yet.
+
+        Args:
+          data_dir: of prepared data sets; None is the usual one.
+          cache: of whitening matrices.
+          experts_dir: of expert stores.
+          sharing: experiments whose experts may be the same; new ones get the epochs of all.
+          earlier: another folder of experts, that of work which an earlier version began.
+        """
         self._data_dir = data_dir
         self._cache = cache
         self._experts_dir = experts_dir
+        self._sharing = sharing
+        self._earlier = earlier
         self._loaded: tuple[str, RunData] | None = None  # One, because two may not fit in memory.
 
     def data(self, config: ConfigDict) -> RunData:
@@ -39,39 +61,56 @@ class Sources:
     def _load(self, config: ConfigDict) -> RunData:
         return run_data.load(config, self._data_dir, self._cache)
 
-    def store(self, experiment: Experiment, data: RunData) -> tuple[TrajectoryStore, Sequence[int]]:
-        """The expert store of an experiment, and the epochs to keep of experts trained into it."""
-        store = expert_training.open_store(experiment, data, self._experts_dir)
-        return store, experiment.epochs_read
+    def store(
+        self, experiment: Experiment, data: RunData, begun: pathlib.Path | None = None
+    ) -> tuple[TrajectoryStore, Sequence[int]]:
+        """The expert store of an experiment, and the epochs to keep of experts trained into it.
 
-
-class SharedSources(Sources):
-    """The data and the expert stores of many runs under one `experts_dir`.
-
-    Runs whose experts have the same provenance share a store: `experts_dir` or a folder in it
-    whose experts hold all epochs that these runs read, else a new folder with a hashed name.
-    """
-
-    def __init__(self, data_dir, cache, experts_dir, experiments: Sequence[Experiment]):
-        """As `Sources`; `experiments`: those of all runs that share."""
-        super().__init__(data_dir, cache, experts_dir)
-        self._experiments = experiments
-
-    def store(self, experiment: Experiment, data: RunData) -> tuple[TrajectoryStore, Sequence[int]]:
-        """As `Sources.store`, with the epochs that any of the sharing runs reads."""
+        `begun` is the store with which the run began. It is used again if it still fits, so that
+        the run goes on with the same experts.
+        """
         key = identity.of_data(experiment.config)
         name = _store_name(experiment, data, ())
-        sharing = (
-            other
-            for other in self._experiments
-            if identity.of_data(other.config) == key and _store_name(other, data, ()) == name
-        )
-        epochs = sorted(set(experiment.epochs_read).union(*(x.epochs_read for x in sharing)))
-        new = self._experts_dir / _store_name(experiment, data, epochs)
-        folders = [new, self._experts_dir, *sorted(self._experts_dir.glob("*/"))]
-        stores = [expert_training.open_store(experiment, data, folder) for folder in folders]
-        # The store with the most experts, so that the fewest are trained.
-        return max(stores, key=lambda store: _num_usable(store, epochs)), epochs
+        epochs = set(experiment.epochs_read)
+        for other in self._sharing:
+            if identity.of_data(other.config) == key and _store_name(other, data, ()) == name:
+                epochs.update(other.epochs_read)
+        wanted = sorted(epochs)
+        new = self._experts_dir / _store_name(experiment, data, wanted)
+        places = [begun] if begun else []
+        places += [new, *expert_stores.folders(self._experts_dir)]
+        places += expert_stores.folders(self._earlier) if self._earlier else []
+        found = best(experiment, data, places, wanted)
+        if found is None:
+            self._say_nearest(experiment, data, new)
+            found = expert_training.open_store(experiment, data, new)
+        return found, wanted
+
+    def _say_nearest(self, experiment: Experiment, data: RunData, new: pathlib.Path) -> None:
+        """Says why experts are trained although there are some."""
+        asked = expert_training.open_store(experiment, data, new).provenance
+        nearest = expert_stores.nearest(self._experts_dir, asked)
+        if experiment.experts_read and nearest:
+            directory, lines = nearest
+            lines[3:] = [f"and {len(lines) - 3} more"] if len(lines) > 3 else []
+            console.say(
+                f"no experts of {self._experts_dir} fit; new ones go into {new}. The nearest, in "
+                f"{directory}, differ: {'; '.join(lines) or 'they lack epochs'}."
+            )
+
+
+def best(
+    experiment: Experiment, data: RunData, places: Iterable[pathlib.Path], epochs: Sequence[int]
+) -> TrajectoryStore | None:
+    """The store with the most experts that fit, of several folders; None if there are none.
+
+    Of equal ones it is the first. Experts fit if they hold all `epochs`.
+    """
+    if not experiment.experts_read:
+        return None
+    stores = [expert_training.open_store(experiment, data, place) for place in places]
+    counts = [_num_usable(store, experiment.experts_read, epochs) for store in stores]
+    return stores[counts.index(max(counts))] if max(counts, default=0) else None
 
 
 def _store_name(experiment: Experiment, data: RunData, epochs: Sequence[int]) -> str:
@@ -80,10 +119,13 @@ def _store_name(experiment: Experiment, data: RunData, epochs: Sequence[int]) ->
     return f"{experiment.recipe.optimizer}-{digest[:8]}"
 
 
-def _num_usable(store: TrajectoryStore, epochs: Sequence[int]) -> int:
-    """The number of experts in a store; 0 if one lacks an epoch or has another provenance."""
+def _num_usable(store: TrajectoryStore, wanted: range, epochs: Sequence[int]) -> int:
+    """How many of the wanted experts a store has; 0 if one lacks an epoch or is another."""
     try:
-        experts = store.experts()
-        return len(experts) if all(set(epochs) <= set(store.epochs(e)) for e in experts) else 0
-    except UserError:  # Another provenance, or a damaged expert.
+        present = set(store.experts()) & set(wanted)
+        return len(present) if all(set(epochs) <= set(store.epochs(e)) for e in present) else 0
+    except OtherProvenance:
+        return 0
+    except UserError as error:  # Damaged.
+        console.say(f"these experts are not used: {error}")
         return 0

@@ -49,6 +49,7 @@ _RANGES = {
         "distill.segments",
         "distill.devices",
         "evaluate.num_networks",
+        "evaluate.every_networks",
         "evaluate.at_once",
         "evaluate.test_batch",
         "judging.search_networks",
@@ -66,12 +67,18 @@ _RANGES = {
         "distill.lr_lr",
         "distill.cache_gigabytes",
         "distill.memory_gigabytes",
+        "evaluate.every",
         "evaluate.learning_rate",
         "evaluate.random_real_learning_rate",
         "search.learning_rate",
     ),
     "[0, 1]": ("judging.label_weight", "judging.augmentation_weight"),
-    "[0, 1)": ("distill.momentum_img", "distill.momentum_y", "distill.momentum_lr"),
+    "[0, 1)": (
+        "data.validation_share",
+        "distill.momentum_img",
+        "distill.momentum_y",
+        "distill.momentum_lr",
+    ),
     # Divisors, and limits of the guard: with smaller ones it would undo every step.
     "(0, inf]": (
         "data.zca_epsilon",
@@ -110,6 +117,12 @@ def check_values(config: ConfigDict) -> None:
 
 def check(config: ConfigDict) -> None:
     """Raises UserError, with the reason, for the first invalid combination of values."""
+    if config.evaluate.every and not config.data.validation_share:
+        raise UserError(
+            f"evaluate.every = {config.evaluate.every} evaluates on validation images, and "
+            "data.validation_share = 0 holds none out. Set --config.data.validation_share=0.1, "
+            "which takes that share of each class from the training images, or evaluate.every=0."
+        )
     _check_statistics(config)
     _check_whitening(config)
     _check_classes(config)

@@ -1,14 +1,19 @@
 """The folder of a run.
 
-config.json      the resolved config and the versions of the packages
+config.json      the resolved config, the versions of the packages, the command, the experts' store
 metrics.jsonl    one line per logged step
 checkpoints/     Orbax: everything needed to continue exactly
 distilled.npz    the distilled set, usable alone (dpd_jax/storage/distilled_set.py); above 32x32
                  pixels with ZCA beside whitening-*.npy
 images.png       the distilled set as a picture  (dpd_jax/plots/image_grid.py)
+curves.png       loss, step size, ... over steps and time (dpd_jax/plots/run_curves.py)
 pruning.png      share of pruned weights by layer (dpd_jax/plots/pruning_map.py; if any)
+tensorboard/     metrics.jsonl as events, if asked for
 report.json      accuracy, baseline, seconds, memory
+report.html      the same with pictures and config, in one file
 .lock            keeps other processes out       (dpd_jax/storage/locks.py)
+
+The set and the pictures are there from the first checkpoint, the reports at the end.
 """
 
 import importlib.metadata
@@ -21,7 +26,7 @@ import jax
 from ml_collections import ConfigDict
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, identity, machine
+from dpd_jax.runs import console, identity, machine, tensorboard
 from dpd_jax.storage import atomic
 from dpd_jax.storage.checkpoints import Checkpoints
 from dpd_jax.storage.provenance import differences
@@ -45,20 +50,39 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     atomic.write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """The logged steps of the run in a folder, without a last line that is not complete."""
+    file, lines = path / "metrics.jsonl", []
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+    return lines
+
+
 class Workdir:
     """The folder of one run: its path, its checkpoints and its other files."""
 
-    def __init__(self, path: pathlib.Path, config: ConfigDict):
+    def __init__(self, path: pathlib.Path, config: ConfigDict, *, with_events: bool = False):
         """Checks that the folder is empty or holds the same run.
 
+        `with_events`: whether metrics are written as TensorBoard events, too.
+
         Raises:
-          UserError: if it holds a run of another config, or its config.json is damaged.
+          UserError: if it holds a run of another config, its config.json is damaged, or events
+            are wanted without tensorboardX.
         """
+        if with_events:
+            tensorboard.check()
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
         self._metrics = path / "metrics.jsonl"
         self._config = json.loads(config.to_json_best_effort())
         self._notes: dict[str, Any] = {}
+        self._with_events = with_events
+        self._events: tensorboard.Events | None = None
         try:
             stored = self._stored()
             stored = identity.of_run(stored["config"] if stored else config)
@@ -103,27 +127,30 @@ class Workdir:
         file = self.path / "config.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
-    def truncate_metrics(self, step: int) -> None:
+    def begin_metrics(self, step: int) -> None:
         """Removes the logged steps after `step`, because they will run again."""
+        if self._with_events:
+            self._events = tensorboard.Events(self.path / "tensorboard", step)
         if self._metrics.exists():
             kept = [line for line in self.metrics() if line["step"] <= step]
             atomic.write_text(self._metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     def metrics(self) -> list[dict]:
-        """The logged steps, in order, without a last line that a killed run left incomplete."""
-        lines = []
-        if self._metrics.exists():
-            for line in self._metrics.read_text(encoding="utf-8").splitlines():
-                try:
-                    lines.append(json.loads(line))
-                except ValueError:
-                    break
-        return lines
+        """The logged steps, in order, as `read_metrics`."""
+        return read_metrics(self.path)
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._events:
+            self._events.log(step, values)
+
+    def finish_metrics(self) -> None:
+        """Returns when all metrics are on disk."""
+        if self._events:
+            self._events.close()
+            self._events = None
 
 
 def peak_memory_bytes() -> int:

@@ -2,7 +2,7 @@
 
     experts_dir/
       expert_000/      an Orbax checkpoint {epoch_000: [P], epoch_001: [P], ...}
-        expert.json    provenance, a checksum of each array, the size of each file
+        expert.json    provenance, checksums of arrays, sizes of files, seconds of training
       expert_001/
       ...
 
@@ -40,12 +40,17 @@ _METADATA = "expert.json"
 _SHOWN = 12  # differences listed in a message
 
 
+class OtherProvenance(UserError):
+    """An expert was made in another way than the store is for."""
+
+
 class _Metadata(NamedTuple):
     """The contents of expert.json besides the provenance."""
 
     num_params: int
     checksums: dict[int, int]  # epoch -> CRC-32 of its array as stored
     files: dict[str, int]  # name in the expert's folder -> bytes
+    seconds: float | None
 
 
 class TrajectoryStore:
@@ -68,13 +73,8 @@ class TrajectoryStore:
                 "--experts_dir."
             )
         self._dtype = jnp.dtype(storage)
-        self._provenance = as_json({**provenance, "storage": storage})
+        self.provenance = as_json({**provenance, "storage": storage})
         self._known: dict[int, _Metadata] = {}
-
-    @property
-    def settings(self) -> str:
-        """The provenance as text."""
-        return json.dumps(self._provenance, sort_keys=True)
 
     def path(self, expert: int) -> pathlib.Path:
         """The folder of an expert, whether it exists or not."""
@@ -83,9 +83,9 @@ class TrajectoryStore:
     def experts(self) -> list[int]:
         """The numbers of the complete experts, increasing; [] if there is no folder.
 
-        Raises UserError if one of them is damaged or has another provenance.
+        Raises UserError if one of them is damaged, `OtherProvenance` if it has another one.
         """
-        found = numbers(self.directory)
+        found = self._numbers()
         for expert in found:
             self._metadata(expert)
         return found
@@ -93,6 +93,10 @@ class TrajectoryStore:
     def epochs(self, expert: int) -> list[int]:
         """The epochs of an expert in order; raises UserError as `experts`, or if it is missing."""
         return sorted(self._metadata(expert).checksums)
+
+    def seconds(self, expert: int) -> float | None:
+        """The seconds that the expert took; None if they are not known. Raises as `epochs`."""
+        return self._metadata(expert).seconds
 
     def read(self, expert: int, epochs: Sequence[int]) -> np.ndarray:
         """An expert's weights after some epochs, float32 [len(epochs), P], checksums verified.
@@ -133,8 +137,12 @@ class TrajectoryStore:
         checksums = {epoch: _checksum(array) for epoch, array in stored.items()}
         return self._metadata(expert).checksums == checksums
 
-    def write(self, expert: int, snapshots: Mapping[int, np.ndarray]) -> None:
+    def write(
+        self, expert: int, snapshots: Mapping[int, np.ndarray], seconds: float | None = None
+    ) -> None:
         """Stores the snapshots {epoch: weights [P]} of a new expert completely or not at all.
+
+        `seconds`: what it took to train it, if known.
 
         Raises:
           UserError: if weights are not finite in the storage's type, the disk is full,
@@ -155,10 +163,11 @@ class TrajectoryStore:
                 ocp.save(fresh, {_name(epoch): array for epoch, array in arrays.items()})
             files = [path for path in fresh.rglob("*") if path.is_file()]
             metadata = {
-                "facts": self._provenance,  # The name in files of older versions.
+                "facts": self.provenance,  # The name in files of older versions.
                 "num_params": num_params,
                 "checksums": {str(epoch): _checksum(array) for epoch, array in arrays.items()},
                 "files": {str(f.relative_to(fresh)): f.stat().st_size for f in files},
+                "seconds": seconds,
             }
             (fresh / _METADATA).write_text(json.dumps(metadata), encoding="utf-8")
             fresh.rename(self.path(expert))
@@ -167,9 +176,12 @@ class TrajectoryStore:
             raise UserError(
                 f"Expert {expert} cannot be written into {self.directory}: {error}. Free some "
                 "space, or name another folder with --experts_dir. The finished experts there "
-                f"({len(numbers(self.directory))}) are kept; the same command trains the missing "
-                "ones."
+                f"({len(self._numbers())}) are kept; the same command trains the missing ones."
             ) from error
+
+    def _numbers(self) -> list[int]:
+        paths = self.directory.iterdir() if self.directory.is_dir() else ()
+        return sorted(int(found[1]) for path in paths if (found := _EXPERT.fullmatch(path.name)))
 
     def _metadata(self, expert: int) -> _Metadata:
         """The metadata of an expert, its provenance compared; each file is read once."""
@@ -178,20 +190,21 @@ class TrajectoryStore:
         if not self.path(expert).exists():
             raise UserError(
                 f"There is no expert {expert} in {self.directory}; it has "
-                f"{spans(numbers(self.directory)) or 'none'}. Train it, or name another "
-                "--experts_dir."
+                f"{spans(self._numbers()) or 'none'}. Train it, or name another --experts_dir."
             )
         try:
             stored = json.loads((self.path(expert) / _METADATA).read_text(encoding="utf-8"))
             provenance = stored["facts"]
             checksums = {int(epoch): number for epoch, number in stored["checksums"].items()}
-            metadata = _Metadata(stored["num_params"], checksums, stored["files"])
+            metadata = _Metadata(
+                stored["num_params"], checksums, stored["files"], stored.get("seconds")
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(expert, f"{_METADATA} cannot be read: {error}") from error
-        if lines := list(differences(provenance, self._provenance)):
+        if lines := list(differences(provenance, self.provenance)):
             if len(lines) > _SHOWN:
                 lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
-            raise UserError(
+            raise OtherProvenance(
                 f"{self.path(expert)} was trained with other settings than this run asks for:\n  "
                 + "\n  ".join(lines)
                 + "\nName another folder with --experts_dir (missing experts are trained there), "
@@ -231,12 +244,6 @@ class TrajectoryStore:
             f"{self.path(expert)} is damaged ({lines[0][:200]}). Delete this folder; the expert is "
             "then trained again."
         )
-
-
-def numbers(directory: pathlib.Path) -> list[int]:
-    """The numbers of the experts in a folder, of any provenance, increasing."""
-    paths = directory.iterdir() if directory.is_dir() else ()
-    return sorted(int(found[1]) for path in paths if (found := _EXPERT.fullmatch(path.name)))
 
 
 def spans(numbers: Iterable[int]) -> str:

@@ -105,6 +105,7 @@ def go(
         left = time_left(seconds, waiting[number:])
         console.say(f"\n[run {done + 1} of {len(runs)}{left}] {run.label}")
         start = time.monotonic()
+        run.workdir.note("command", line)
         if run.finished:
             console.say("finished by another process in the meantime.")
             continue

@@ -77,7 +77,12 @@ def run_copy(command: str, *arguments: object) -> tuple[int, str]:
 
 
 def _arguments(arguments: tuple[object, ...]) -> list[str]:
-    return [*map(str, arguments), f"--cache_dir={SHARED}"]
+    """With folders of the tests where none are given."""
+    given = [*map(str, arguments), f"--cache_dir={SHARED}"]
+    workdirs = [x.partition("=")[2] for x in given if x.startswith("--workdir=")]
+    if workdirs and not any(argument.startswith("--experts_dir=") for argument in given):
+        given.append(f"--experts_dir={workdirs[0]}/experts")
+    return given
 
 
 def _command(command: str, arguments: list[str], output: pathlib.Path) -> None:

@@ -10,7 +10,7 @@ from tests.end_to_end import commands
 
 @pytest.fixture(scope="session")
 def finished(shared):
-    """A finished tiny run: its workdir, its experts, what it printed."""
+    """A finished tiny run: its workdir, its experts and their store, what it printed."""
     workdir, experts = shared / "finished" / "tiny", shared / "finished" / "experts"
     printed = shared / "finished.txt"
     with filelock.FileLock(shared / "finished.lock"):  # The first process makes the run.
@@ -20,6 +20,7 @@ def finished(shared):
             )
             assert status == 0, text
             printed.write_text(text, encoding="utf-8")
+    (store,) = experts.glob("gsam-*")
     return types.SimpleNamespace(
-        workdir=workdir, experts=experts, text=printed.read_text(encoding="utf-8")
+        workdir=workdir, experts=experts, store=store, text=printed.read_text(encoding="utf-8")
     )

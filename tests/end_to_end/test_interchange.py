@@ -17,8 +17,8 @@ from tests.end_to_end.test_run import assert_same_set
 def test_imported_experts_distil_what_own_ones_do(finished, tmp_path):
     torch = pytest.importorskip("torch")
     network = toys.convnet(width=4, depth=2, image_shape=(8, 8, 1), num_classes=10)
-    facts = json.loads((finished.experts / "expert_000" / "expert.json").read_text())["facts"]
-    own = TrajectoryStore(finished.experts, facts, "float32")
+    facts = json.loads((finished.store / "expert_000" / "expert.json").read_text())["facts"]
+    own = TrajectoryStore(finished.store, facts, "float32")
     places = layout.places_in_pytorch(network.parameters)
     shapes = [layout.shape_in_pytorch(p) for p in layout.in_order_of_pytorch(network.parameters)]
     for expert in own.experts():
@@ -39,8 +39,10 @@ def test_imported_experts_distil_what_own_ones_do(finished, tmp_path):
     use = re.search(r"--config\.experts\.imported=True --config\.experts\.num_experts=2", text)[0]
     workdir = tmp_path / "run"
     arguments = (*commands.TINY, experts, f"--workdir={workdir}")
-    status, text = commands.run_copy("distill", *arguments)
-    commands.refused(text, "experts.imported: stored true, asked nothing")
+    alone = f"--workdir={tmp_path / 'alone'}"
+    status, text = commands.run_copy("distill", *arguments[:-1], alone)
+    assert status == 0 and "fit; new ones go into" in text, text
+    assert "experts.imported: stored true, asked nothing" in text
     status, text = commands.run_copy("distill", *arguments, *use.split())
     assert status == 0 and "to train" not in text, text
     assert_same_set(workdir, finished.workdir)

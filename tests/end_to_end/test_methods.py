@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from tests.end_to_end import commands
 
 
@@ -23,11 +25,14 @@ def test_pad_from_the_scores_to_the_report(tmp_path):
     assert "difficulty" in text
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["method"] == "pad" and report["steps"] == 24
-    kept = {path.name for path in (tmp_path / "experts").iterdir()}
-    assert kept == {".queue.lock", "difficulty", "expert_000", "expert_001"}
-    assert [path.name for path in (tmp_path / "experts" / "difficulty").iterdir()] == [
-        "network_000.npz"
-    ]
-    about = json.loads((tmp_path / "experts" / "expert_000" / "expert.json").read_text())
+    (store,) = (tmp_path / "experts").iterdir()
+    kept = {path.name for path in store.iterdir()}
+    assert kept == {".queue.lock", "difficulty", "expert_000", "expert_001", "runs.txt"}
+    assert [path.name for path in (store / "difficulty").iterdir()] == ["network_000.npz"]
+    about = json.loads((store / "expert_000" / "expert.json").read_text())
+    with np.load(store / "difficulty" / "network_000.npz") as scored:
+        seconds = float(scored["seconds"])
+    total = report["expert_store"]["seconds"]
+    assert about["seconds"] > 0 and seconds > 0 and total >= about["seconds"] + seconds
     assert about["facts"]["data_schedule"]["initial_ratio"] == 0.75
     assert list(about["checksums"]) == ["0", "1", "2", "4"], "what is matched, and what labels ask"

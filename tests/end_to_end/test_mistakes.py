@@ -62,29 +62,8 @@ def test_an_empty_data_dir(tmp_path):
     commands.refused(text, str(tmp_path), "mnist")
 
 
-def test_experts_of_other_settings(finished, tmp_path):
-    status, text = distill(
-        f"--workdir={tmp_path / 'run'}",
-        f"--experts_dir={finished.experts}",
-        "--config.network.width=8",
-        "--config.experts.rho=0.5",
-    )
-    assert status == 2
-    commands.refused(text, "network.width", "stored 4", "asked 8", "rho", "--experts_dir")
-
-
-def test_experts_that_are_too_short(finished, tmp_path):
-    status, text = distill(
-        f"--workdir={tmp_path / 'run'}",
-        f"--experts_dir={finished.experts}",
-        "--config.curriculum.max_start_epoch=5",
-    )
-    assert status == 2
-    commands.refused(text, "max_start_epoch", "reads 0 to 6", "holds epochs 0 to 2")
-
-
 def test_a_damaged_expert_is_named_and_not_used(finished, tmp_path):
-    experts = shutil.copytree(finished.experts, tmp_path / "experts")
+    experts = shutil.copytree(finished.store, tmp_path / "experts")
     files = [p for p in (experts / "expert_001").rglob("*") if p.is_file()]
     largest = max(files, key=lambda p: p.stat().st_size)
     data = bytearray(largest.read_bytes())

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from dpd_jax.datasets import loading
+from dpd_jax.runs import run
 from tests.end_to_end import commands
 
 README = (commands.REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -42,7 +43,7 @@ def test_the_first_command_distils_the_digits(tmp_path):
     assert score > 0.5 and np.isfinite(names["d"]["images"]).all()
 
 
-def test_the_notebook_snippets_run(shared, tmp_path):
+def test_the_notebook_snippets_run(shared, tmp_path, monkeypatch):
     whole, pure = re.search(r"## In a notebook\n(.*?)\n## ", README, re.S)[1].split("```python\n")[
         1:
     ]
@@ -63,6 +64,7 @@ def test_the_notebook_snippets_run(shared, tmp_path):
         )
     )
     whole = whole.partition("```")[0].replace(line, line + less).replace("runs/", f"{tmp_path}/")
+    monkeypatch.setattr(run, "EXPERTS_DIR", tmp_path / "experts")  # Not into the repository.
     # Not into the user's own cache.
     whole = whole.replace("compilation_cache()", f"compilation_cache({str(shared / 'compiled')!r})")
     assert str(shared) in whole

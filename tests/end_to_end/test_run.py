@@ -1,5 +1,6 @@
 """A run writes its files, and continues exactly after it was stopped anywhere."""
 
+import base64
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import time
 
 import numpy as np
 
+from dpd_jax.storage import distilled_set
 from tests.end_to_end import commands
 
 
@@ -29,11 +31,22 @@ def test_a_run_writes_its_files(finished):
         assert np.isclose(report[name]["mean"], np.mean(report[name]["runs"]))
         assert np.isclose(report[name]["std"], np.std(report[name]["runs"]))
     assert set(report["seconds"]) == {"forecast", "experts", "distill", "evaluate"}
+    assert report["expert_store"]["directory"] == str(finished.store)
+    assert f"2 in {finished.store}, trained by this run" in finished.text
     assert report["peak_memory_bytes"] > 0
     lines = (finished.workdir / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == list(range(1, 25))
+    lines = [json.loads(line) for line in lines]
+    assert [line["step"] for line in lines] == list(range(1, 25))
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds) and 0 < seconds[-1] <= report["seconds"]["distill"] + 0.1
     assert json.loads((finished.workdir / "config.json").read_text())["config"]["ipc"] == 1
-    assert (finished.workdir / "images.png").read_bytes()[:4] == b"\x89PNG"
+    page = (finished.workdir / "report.html").read_text()
+    for name in ("images", "curves", "pruning"):
+        data = (finished.workdir / f"{name}.png").read_bytes()
+        assert data[:4] == b"\x89PNG" and base64.b64encode(data).decode() in page
+    for part in ("python -m experiments.distill", f"{100 * report['accuracy']['mean']:.2f} ±"):
+        assert part in page
+    assert "http" not in page.replace("data:image", ""), "nothing is loaded"
     # 200 images are 4 batches; 2 experts, 2 epochs.
     assert "2 to train, 16 steps of" in finished.text and "24 steps of" in finished.text
     assert "test accuracy" in finished.text and "random real images" in finished.text
@@ -116,6 +129,9 @@ def test_ctrl_c_saves_and_says_how_to_continue(finished, tmp_path):
         return
     assert status == 130 and "Traceback" not in text, text
     assert "python -m experiments.distill" in text and "saved at step" in text
+    saved = int(re.search(r"saved at step (\d+)", text)[1])
+    assert distilled_set.read(workdir / "distilled.npz").provenance["steps"] == saved
+    assert (workdir / "curves.png").exists() and (workdir / "images.png").exists()
     status, text = commands.run_copy(
         "distill",
         *commands.TINY,

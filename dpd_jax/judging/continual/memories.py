@@ -17,7 +17,7 @@ from dpd_jax.errors import UserError
 from dpd_jax.runs import console, expert_training, forecast, loop, real_reader, report, run_data
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
-from dpd_jax.runs.sources import SharedSources
+from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
 from dpd_jax.storage import distilled_set
 from dpd_jax.storage.distilled_set import DistilledSet
@@ -95,12 +95,15 @@ def flat(orders: Sequence[Mapping[str, list[Task]]]) -> list[Task]:
     return [task for order in orders for own in order.values() for task in own]
 
 
-class StepSources(SharedSources):
+class StepSources(Sources):
     """The data and the experts of tasks; the whole data set is read once."""
 
-    def __init__(self, data_dir, cache, experts_dir, tasks: Sequence[Task], whole: Dataset):
-        """As `SharedSources`; `whole` holds all classes of the experiment."""
-        super().__init__(data_dir, cache, experts_dir, [task.experiment for task in tasks])
+    def __init__(
+        self, data_dir, cache, experts_dir, tasks: Sequence[Task], whole: Dataset, earlier=None
+    ):
+        """As `Sources`; `whole` holds all classes of the experiment."""
+        sharing = [task.experiment for task in tasks]
+        super().__init__(data_dir, cache, experts_dir, sharing, earlier)
         self._whole = whole
         self._classes = {tuple(x.experiment.config.data.classes): x.classes for x in tasks}
 

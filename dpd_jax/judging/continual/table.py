@@ -65,7 +65,8 @@ def write(folder: pathlib.Path, rows: Sequence[Row], caption: str, title: str) -
         means, stds = ([100 * getattr(c, name) for c in own] for name in ("mean", "std"))
         drawn.append(curves.Curve(method, [c.seen for c in own], means, stds))
     y = "test accuracy over these classes, %"
-    curves.save(folder / "curves.png", drawn, title=title, x="classes seen so far", y=y)
+    panel = curves.Panel(drawn, "classes seen so far", y)
+    curves.save(folder / "curves.png", [[panel]], title=title)
     return text
 
 

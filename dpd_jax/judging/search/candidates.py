@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import synthetic
-from dpd_jax.data_schedule import rank_within_class
+from dpd_jax.datasets.labels import validation_part
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.runs import keys
@@ -83,7 +83,7 @@ def candidates(
     size = next(iter(sizes.values()))
     ipc = max(int(np.bincount(each.labels).max()) for each in sets.values())
     root = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.VALIDATION)
-    validation = _validation(root, labels, config.validation_share)
+    validation = validation_part(labels, config.validation_share, root)
     rest = np.flatnonzero(~validation)
     synthetic.real_indices(root, labels[rest], experiment.config.num_classes, ipc)  # Raises.
     real = size * len(sets)  # the number of the first real image in the pool
@@ -143,13 +143,6 @@ def candidates(
         np.concatenate([*(each.label_logits for each in sets.values()), hard]),
     )
     return pool, found
-
-
-def _validation(key: jax.Array, labels: np.ndarray, share: float) -> np.ndarray:
-    """Which training images are for validation, bool [n]: the share of each class, at least one."""
-    rank = rank_within_class(labels, np.asarray(jax.random.permutation(key, len(labels))))
-    counts = np.bincount(labels)
-    return rank < np.maximum(np.round(share * counts), 1)[labels]
 
 
 def _protocol(base: Protocol, epochs: int) -> Protocol:
