@@ -41,6 +41,8 @@ def gsam_gradient(
     perturbed = jax.grad(loss)(params + scale * factor**2 * gradient)
 
     norm, perturbed_norm = jnp.linalg.norm(gradient), jnp.linalg.norm(perturbed)
-    cosine = jnp.vdot(gradient, perturbed) / (perturbed_norm * norm + _TINY)
+    cosine = jnp.vdot(gradient, perturbed, precision=jax.lax.Precision.HIGHEST) / (
+        perturbed_norm * norm + _TINY
+    )
     vertical = gradient - cosine * norm / (perturbed_norm + _TINY) * perturbed
     return value, perturbed - alpha * vertical

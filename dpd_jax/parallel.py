@@ -2,7 +2,9 @@
 
 The papers use one segment per step. With K segments the gradient is the mean over K independent
 draws of expert and start epoch. This is another estimator with less noise, so K is a setting like
-a batch size. The number of devices does not change it.
+a batch size. The number of devices does not change it. After `jax.distributed.initialize` the
+devices of all processes can share the segments: every process reads all of them, computes those of
+its devices, and gets the mean.
 
 Alternatively the devices share a batch that does not fit one device, as the released programs do
 with DataParallel. Each device then computes the whole outer step, but only its share of the
@@ -27,7 +29,8 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
     Args:
       function: pure; its results are averaged leaf by leaf.
       num_segments: K.
-      num_devices: D; each device computes K / D segments.
+      num_devices: D; each device computes K / D segments. At most the devices of this process, or
+        exactly those of all processes.
 
     Returns:
       A function of (shared, segments), where the segments have a leading axis K. With one device
@@ -42,7 +45,9 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
             f"distill.segments = {num_segments} must be a positive multiple of distill.devices = "
             f"{num_devices}: the devices share the segments equally."
         )
-    _check_present("distill.devices", num_devices)
+    everywhere = num_devices == jax.device_count()
+    if not everywhere:
+        _check_present("distill.devices", num_devices)
 
     def average(shared: Any, segments: Any) -> Any:
         if jax.tree.leaves(segments)[0].shape[0] == 1:
@@ -56,17 +61,23 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
     def average_over_devices(shared: Any, own_segments: Any) -> Any:
         return jax.lax.pmean(average(shared, own_segments), "device")
 
-    devices = jax.local_devices()[:num_devices]
+    devices = jax.devices() if everywhere else jax.local_devices()[:num_devices]
     mapped = jax.pmap(
         average_over_devices, "device", in_axes=(None, 0), out_axes=None, devices=devices
     )
-    mesh = jax.sharding.Mesh(np.array(devices), ("device",))
+    own = [place for place, at in enumerate(devices) if at.process_index == jax.process_index()]
+    mesh = jax.sharding.Mesh(np.array([devices[place] for place in own]), ("device",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("device"))
 
     def split_and_average(shared: Any, segments: Any) -> Any:
-        split = jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), segments)
+        def split(x: Any) -> Any:
+            return x.reshape(num_devices, -1, *x.shape[1:])[own[0] : own[-1] + 1]
+
         # pmap refuses arrays that lie elsewhere, such as keys made of the last step's results.
-        return mapped(shared, jax.device_put(split, sharding))
+        mean = mapped(shared, jax.device_put(jax.tree.map(split, segments), sharding))
+        if len(own) == num_devices:
+            return mean
+        return jax.tree.map(lambda x: x.addressable_data(0), mean)  # As of this process alone.
 
     return split_and_average
 
@@ -133,5 +144,5 @@ def _check_present(field: str, num_devices: int) -> None:
     if num_devices > jax.local_device_count():
         raise UserError(
             f"{field} = {num_devices}, but this machine has {jax.local_device_count()} devices: "
-            f"{jax.devices()[:4]}."
+            f"{jax.local_devices()[:4]}."
         )

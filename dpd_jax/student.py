@@ -34,8 +34,11 @@ from dpd_jax.networks import Network
 from dpd_jax.synthetic import SyntheticSet
 
 GRADIENTS = ("exact", "nested", "unroll", "tesla")
+AUGMENTS = ("auto", "step", "ahead")
+_AHEAD_BYTES = 40e6  # of the augmented batches of all steps; all families take 25 times as much
 
 _DSA = Augmentation()
+_NO_AUGMENTATION = Augmentation(families=())
 _NO_ALIGNMENT = Alignment(expert_epochs=1, max_start_epoch=0)  # Neither number is used.
 
 
@@ -53,6 +56,10 @@ class Student:
       chunk: images in one microbatch, to save memory; 0 = the whole batch. The result is the same
         up to rounding, unless the network normalises over the batch.
       batch_devices: devices that share each batch (see `parallel.sharing_rows`).
+      augment: when batches are augmented, from the same draws: in each "step", or all "ahead" of
+        the steps, which takes memory. A step has a branch for each family of DSA, at which a GPU
+        waits for the host; "ahead" has none. "auto" is "ahead" on GPUs if the batches take at most
+        40 MB, and "step" otherwise.
       augmentation: DSA, drawn for each step.
       alignment: AST's ways to keep the student near its expert.
 
@@ -67,11 +74,13 @@ class Student:
     unroll: int = 1
     chunk: int = 0
     batch_devices: int = 1
+    augment: str = "auto"
     augmentation: Augmentation = _DSA
     alignment: Alignment = _NO_ALIGNMENT
 
     def __post_init__(self):
         check_choice("student.gradient", self.gradient, GRADIENTS)
+        check_choice("student.augment", self.augment, AUGMENTS)
         for name in ("syn_steps", "batch_syn", "unroll", "batch_devices"):
             check_range(f"student.{name}", getattr(self, name), "[1, inf)")
         check_range("student.chunk", self.chunk, "[0, inf)", "; 0 is the whole batch")
@@ -93,6 +102,12 @@ class Student:
     def matched_steps(self) -> tuple[int, ...]:
         """The steps after which the student is matched with its expert; the last is N."""
         return self.alignment.matched_steps(self.syn_steps)
+
+    def augments_ahead(self, batches: jax.Array, image_shape: tuple[int, ...]) -> bool:
+        """Whether batches int32 [N, b] of images (h, w, c) are augmented ahead of the steps."""
+        if self.augment == "auto" and jax.default_backend() == "gpu":
+            return 4 * batches.size * math.prod(image_shape) <= _AHEAD_BYTES
+        return self.augment == "ahead"
 
 
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:
@@ -169,6 +184,9 @@ def inner_loss(
     return weighted(params, augmented, labels[rows], weights)
 
 
+_dot = functools.partial(jnp.vdot, precision=jax.lax.Precision.HIGHEST)
+
+
 def _plain(loss: Callable, momentum: float) -> Callable:
     """One SGD step, differentiated by JAX."""
 
@@ -216,7 +234,7 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
         (_, (gradient, _, _)), (along, seconds) = jax.jvp(whole, (params,), (direction,))
         curvature, to_images, to_labels = (factor * second for second in seconds)
         # <g, direction> is the derivative of the loss: without momentum g is not needed.
-        moved = jnp.vdot(momentum * velocity + gradient, to_params) if momentum else along
+        moved = _dot(momentum * velocity + gradient, to_params) if momentum else along
         back_velocity = momentum * direction if momentum else jnp.zeros_like(velocity)
         # The scale is a constant of the segment and needs no gradient.
         return (
@@ -234,8 +252,11 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
 
 def _scan(step: Callable, carry, synthetic, scale, xs, unroll: int):
     def body(carry, x):
-        index, key = x
-        return step(*carry, synthetic, index, key, scale), None
+        index, key, *batch = x
+        own = synthetic
+        if batch:  # Augmented ahead.
+            own = SyntheticSet(images=batch[0], labels=batch[1], step_size=synthetic.step_size)
+        return step(*carry, own, index, key, scale), None
 
     return jax.lax.scan(body, carry, xs, unroll=unroll)[0]
 
@@ -255,6 +276,18 @@ def _nested_scan(step: Callable, carry, synthetic, scale, xs, unroll: int):
     if whole < steps:
         carry = run(carry, jax.tree.map(lambda x: x[whole:], xs))
     return carry
+
+
+def _augmented(synthetic, index, keys, augmentation) -> tuple[jax.Array, ...]:
+    """The batch of every step as a set of its own: (index [N, b], keys, images, labels)."""
+    rows = jnp.maximum(index, 0)
+    images = jax.vmap(
+        lambda key, rows: augment(
+            jax.random.wrap_key_data(key), synthetic.images[rows], augmentation
+        )
+    )(keys, rows)
+    places = jnp.broadcast_to(jnp.arange(index.shape[1]), index.shape)
+    return jnp.where(index < 0, -1, places), keys, images, synthetic.labels[rows]
 
 
 def train(
@@ -287,6 +320,10 @@ def train(
     chex.assert_shape(synthetic.labels, (len(synthetic.images), network.num_classes))
     chex.assert_rank([synthetic.step_size, scale, index], [0, 0, 2])
     chex.assert_shape([index[:, 0], keys], (matched_steps[-1],))
+    steps: tuple[jax.Array, ...] = (index, jax.random.key_data(keys))
+    if student.augments_ahead(index, network.image_shape):
+        steps = _augmented(synthetic, index, steps[1], student.augmentation)
+        student = dataclasses.replace(student, augmentation=_NO_AUGMENTATION)
     loss = functools.partial(inner_loss, network=network, student=student)
     if student.gradient == "unroll":
         step = _plain(loss, student.momentum)
@@ -297,8 +334,8 @@ def train(
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))
     matched, first = [], 0
     for last in matched_steps:
-        steps = (index[first:last], jax.random.key_data(keys[first:last]))
-        carry = scan(step, carry, synthetic, scale, steps, student.unroll)
+        part = jax.tree.map(lambda x, begin=first, end=last: x[begin:end], steps)
+        carry = scan(step, carry, synthetic, scale, part, student.unroll)
         matched.append(carry[0])
         first = last
     return jnp.stack(matched)

@@ -64,7 +64,7 @@ def expert_labels(logits: np.ndarray, classes: np.ndarray) -> jax.Array:
     correct = np.argmax(logits, -1) == classes[None]
     weights = np.where(correct.any(0), correct, True).astype(np.float32)
     weights /= weights.sum(0)
-    return jnp.einsum("en,enk->nk", weights, logits)
+    return jnp.einsum("en,enk->nk", weights, logits, precision=jax.lax.Precision.HIGHEST)
 
 
 def class_members(labels: np.ndarray, label: int, ipc: int) -> np.ndarray:

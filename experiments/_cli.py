@@ -81,12 +81,15 @@ def run(
     *reads: flags.FlagHolder,
     needs_config: bool = True,
     config_of: Callable[[list[str]], str] = lambda argv: "",
+    starts_device: Callable[[], bool] = lambda: True,
 ) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
     --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
     --config where it is not typed; "" if that is for the user to type.
+    JAX is started before `main`, unless `starts_device` says that this process is to take no
+    device's memory.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -98,7 +101,7 @@ def run(
         takes_config=needs_config or CONFIG in reads,
         config_of=config_of,
     )
-    app.run(lambda argv: _guarded(main), flags_parser=parse)
+    app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)
 
 
 @functools.cache
@@ -315,11 +318,12 @@ def _start_backend() -> None:
         ) from error
 
 
-def _guarded(main: Callable[[], None]) -> None:
+def _guarded(main: Callable[[], None], starts_device: Callable[[], bool]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.use_compilation_cache(cache_dir() / "compiled")
     try:
-        _start_backend()
+        if starts_device():
+            _start_backend()
         main()
     except UserError as error:
         fail(str(error))

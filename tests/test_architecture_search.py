@@ -118,7 +118,7 @@ def tiny(monkeypatch):
                         np.full(1, 0.25, np.float32))  # fmt: skip
     images = np.float32((raw / 255 - 0.5) * 4)
     dataset = Dataset("toy", raw[:24], labels[:24], raw[24:], labels[24:], ("0", "1"))
-    data = RunData(dataset, "toy", pre, images[:24], images[24:], images[:0], labels[:0])
+    data = RunData(dataset, "toy", pre, raw[:0], labels[:0])
     sets = {}
     for number, name in enumerate(("one", "other")):
         rows = np.argsort(labels[:24], kind="stable")[[number, 5, 12 + number, 20]]

@@ -55,6 +55,32 @@ def test_what_is_written_is_read(tmp_path, kind):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["distilled.npz"]
 
 
+def test_a_large_matrix_is_one_file_beside_the_sets_of_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(distilled_set, "_INSIDE_BYTES", 48 * 48 * 4 - 1)
+    ours, path = made("zca"), tmp_path / "distilled.npz"
+    for file in (path, tmp_path / "other.npz"):
+        distilled_set.write(file, ours)
+    (beside,) = tmp_path.glob("whitening-*.npy")
+    assert path.stat().st_size < ours.images.nbytes + ours.pictures.nbytes + 5000
+    with np.load(path) as file:
+        assert str(file["matrix"]) == beside.name and file["format"] == 2
+        np.testing.assert_array_equal(np.load(beside), ours.matrix)
+    theirs = distilled_set.read(path)
+    np.testing.assert_array_equal(theirs.matrix, ours.matrix, strict=True)
+    images = colour_images(3, seed=2)
+    np.testing.assert_array_equal(theirs.to_model_space(images), ours.to_model_space(images))
+    del theirs
+
+    stored = bytearray(beside.read_bytes())
+    stored[-1] ^= 1
+    beside.write_bytes(stored)
+    with pytest.raises(UserError, match="npy is damaged: its checksum"):
+        distilled_set.read(path)
+    beside.unlink()
+    with pytest.raises(UserError, match="needs the file whitening-.*npy beside it.*Copy it from"):
+        distilled_set.read(path)
+
+
 @pytest.mark.parametrize("kind", ["zca", "per_channel"])
 def test_other_images_enter_the_same_space(kind):
     images = colour_images(9, seed=2)
@@ -162,7 +188,7 @@ def rewritten(tmp_path, **changes):
     [
         ({"images": np.zeros((8, 4, 4, 3), np.float32)}, "checksum"),
         ({"matrix": None, "labels": None}, "is no distilled set: it has no labels, matrix"),
-        ({"format": np.int32(2)}, "has format 2, and this version of dpd_jax reads format 1"),
+        ({"format": np.int32(3)}, "has format 3, and this version of dpd_jax reads the formats"),
         ({"provenance": np.array("{")}, "provenance cannot be read"),
         ({"provenance": np.array(json.dumps({}))}, "provenance cannot be read"),
     ],

@@ -127,6 +127,12 @@ def test_provenance_names_a_schedule_only_if_there_is_one(monkeypatch):
     names = {"network", "data", "preprocessing", "optimizer", "augmentation", "seed"}
     assert provenance.keys() == names
     assert el2n_scores.seen(plain, setting.data, None, provenance) is None
+    assert "precision" not in provenance["network"]  # Nor a precision that is the only old one.
+    low = digits_ipc1.get_config("datm")
+    low.network.precision = "bfloat16"
+    provenance_of_low = expert_training.provenance(Experiment.from_config(low), setting.data)
+    assert provenance_of_low["network"].pop("precision") == "bfloat16"
+    assert provenance_of_low == provenance
     schedule = setting.provenance.pop("data_schedule")
     assert setting.provenance == provenance
     assert schedule.keys() == {

@@ -1,6 +1,8 @@
 import contextlib
 import multiprocessing
 import pathlib
+import time
+import types
 
 import pytest
 
@@ -57,6 +59,38 @@ def test_a_process_waits_for_a_folder_in_use_and_says_so(tmp_path, other, capsys
         assert said.startswith("waiting for another process, training experts in ")
 
 
+def claim_first(folder, held):
+    with locks.claimed(folder, "--experts_dir", [0, 1, 2], 1, "ours"):
+        held.set()
+        time.sleep(60)
+
+
+def test_work_is_claimed_by_one_process_until_that_ends(tmp_path):
+    def claimed(settings, most=3):
+        return locks.claimed(tmp_path / "experts", "--experts_dir", [0, 1, 2], most, settings)
+
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    other = context.Process(target=claim_first, args=(tmp_path / "experts", held))
+    other.start()
+    try:
+        assert held.wait(60)
+        with claimed("ours", most=1) as one, claimed("ours") as rest, claimed("ours") as nothing:
+            assert (one, rest, nothing) == ([1], [2], [])
+        with pytest.raises(locks.Busy, match="at work in .*experts with other settings"):
+            with claimed("others"):
+                pass
+    finally:
+        other.kill()
+        other.join()
+    with claimed("others") as everything:
+        assert everything == [0, 1, 2]
+    assert len(list((tmp_path / "experts").glob(".claim*"))) == 1, "that of the killed process"
+    with claimed("ours"):
+        pass
+    assert not (tmp_path / "experts").exists()
+
+
 def test_a_free_folder_needs_no_message_and_an_empty_one_is_removed(tmp_path, capsys):
     for _ in range(2):
         with locks.in_turn(
@@ -86,9 +120,9 @@ def test_work_of_another_process_is_not_repeated(tmp_path, monkeypatch):
     store = expert_training.TrajectoryStore(tmp_path / "experts", {}, "float32")
     looks = [[0, 1], []]  # Lacking before the turn came, there after.
     monkeypatch.setattr(expert_training, "missing", lambda experiment, store: looks.pop(0))
-    assert expert_training.provide(experiment, None, store, experiment.epochs_read) == list(
-        range(6)
-    )
+    data = types.SimpleNamespace(train=range(3), fingerprint="of three")
+    used = expert_training.provide(experiment, data, store, experiment.epochs_read)
+    assert used == list(range(6))
     assert looks == []
 
     monkeypatch.setattr(report, "complete", lambda workdir, config: True)

@@ -318,3 +318,45 @@ def test_strided_convolution_methods_agree():
     assert patches[1].shape == (2, 4, 4, 4)
     for ours, theirs in zip(patches, lax, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lax", "patches"])
+def test_precision_holds_in_every_product_also_of_derivatives(method):
+    """Also where the caller's default is another, as in a notebook."""
+    exact = create(convolution=method)
+    x = images(exact)
+    params = exact.init(jax.random.key(0))
+
+    def second_order(network):
+        def loss(params, x):
+            return jnp.square(network.apply(params, x)).sum()
+
+        def along(params):
+            return jax.grad(loss, argnums=(0, 1))(params, x)
+
+        return lambda params: jax.jvp(along, (params,), (params,))[1]
+
+    def products(network):
+        with jax.default_matmul_precision("bfloat16"):
+            text = jax.jit(second_order(network)).lower(params).as_text()
+        return [x for x in text.splitlines() if "dot_general " in x or "convolution(" in x]
+
+    found = products(exact)
+    assert len(found) > 10 and all(line.count("HIGHEST") == 2 for line in found)
+    low = products(create(convolution=method, precision="bfloat16"))
+    assert len(low) == len(found) and not any("HIGHEST" in line for line in low)
+    assert all("bf16" in line.rpartition("->")[2] for line in low)
+
+    reference = second_order(exact)(params)
+    errors = []
+    for precision in ("tf32", "bfloat16"):
+        computed = second_order(create(convolution=method, precision=precision))(params)
+        pairs = zip(reference, computed, strict=True)
+        errors.append([jnp.linalg.norm(b - a) / jnp.linalg.norm(a) for a, b in pairs])
+    tf32, bfloat16 = np.array(errors)
+    assert np.all(tf32 > 1e-5) and np.all(tf32 < bfloat16 / 3) and np.all(bfloat16 < 0.2)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UserError, match="network.precision: unknown value 'half'"):
+        create(precision="half")

@@ -72,6 +72,47 @@ def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum, ch
     assert_close(ours, reference)
 
 
+@pytest.mark.parametrize("mode, momentum", [("exact", 0.9), ("nested", 0.0)])
+def test_batches_augmented_ahead_are_the_same_without_a_branch(mode, momentum):
+    """Five images in batches of three: every other batch is padded. `seen` has three rows."""
+    net, *inputs = data(depth=1)
+    results, branches = [], []
+    for when in ("step", "ahead"):
+        student = toys.student(
+            syn_steps=7,
+            batch_syn=3,
+            momentum=momentum,
+            gradient=mode,
+            augment=when,
+            augmentation=toys.augmentation("color", "crop", "cutout", "flip", "scale", "rotate"),
+        )
+
+        def loss(syn, student=student):
+            return distance(net, syn, *inputs[1:], student, (2, 3, 7))
+
+        compiled = jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(inputs[0]).compile()
+        results.append(compiled(inputs[0]))
+        branches.append(compiled.as_text().count(" conditional("))
+    assert branches[0] > 0 and branches[1] == 0
+    ((expected, seen), reference), ((value, weights), ours) = results
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(weights, seen, rtol=1e-4, atol=1e-6)
+    assert_close(ours, reference)
+
+
+@pytest.mark.parametrize(
+    "platform, steps, ahead", [("cpu", 1, False), ("gpu", 80, True), ("gpu", 9000, False)]
+)
+def test_batches_are_augmented_ahead_on_gpus_where_memory_allows(
+    monkeypatch, platform, steps, ahead
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    index = np.zeros((steps, 10), np.int32)
+    assert (
+        student_lib.Student(syn_steps=80, batch_syn=10).augments_ahead(index, (32, 32, 3)) == ahead
+    )
+
+
 def test_exact_gradient_is_that_of_finite_differences():
     # A smooth network in double precision, where differences mean something. The checker of key
     # reuse fails inside itself ("sink out of range") on this gradient.

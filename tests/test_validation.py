@@ -53,6 +53,11 @@ REFUSED = [
     ("", {"distill.lr_img": NAN}, "distill.lr_img is not a number"),
     ("", {"guard.max_step_size_change": 1.0}, "must be above 1"),
     ("", {"distill.lr_img": -1.0}, "distill.lr_img = -1.0"),
+    (
+        "",
+        {"image_shape": (128, 128, 1), "data.preprocessing": "zca"},
+        "of 2 GB; .*data.preprocessing=per_channel",
+    ),
     ("dm", {"distill.lr_y": 0.1}, "learns images only"),
     ("dm", {"distill.threshold": 1.0}, "relative to that of a student"),
     ("dc", {"distill.segments": 2}, "distill.segments = 2 needs objective.name=trajectory"),

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from dpd_jax.errors import UserError
+from dpd_jax.errors import UserError, check_choice
 from dpd_jax.networks import alexnet, convnet, layout, lenet, mlp, resnet, vgg
 from dpd_jax.networks.layout import Parameter
+from dpd_jax.networks.precision import PRECISIONS
 
 # Name -> function of `image_shape`, `num_classes` and the network's own options, all by keyword.
 # What a name fixes, such as the norm of "vgg11_bn", is not read from the options.
@@ -46,11 +47,13 @@ class Network:
       module: a module that is called as `module(images, use_running_stats=...)`.
       image_shape: (height, width, channels).
       num_classes: number of logits.
+      precision: of convolutions and products, a name in `precision.PRECISIONS`.
     """
 
     module: nn.Module
     image_shape: tuple[int, int, int]
     num_classes: int
+    precision: str = "float32"
 
     @functools.cached_property
     def _shapes(self) -> dict[str, Any]:
@@ -138,11 +141,17 @@ class Network:
             for piece, parameter in zip(pieces, self.parameters, strict=True)
         ]
         tree = jax.tree.unflatten(jax.tree.structure(self._shapes["params"]), arrays)
-        return self.module.apply({"params": tree, "stats": stats or {}}, images, **options)
+        with jax.default_matmul_precision(PRECISIONS[self.precision]):
+            return self.module.apply({"params": tree, "stats": stats or {}}, images, **options)
 
 
 def create(
-    name: str, *, image_shape: tuple[int, int, int], num_classes: int, **options: Any
+    name: str,
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    precision: str = "float32",
+    **options: Any,
 ) -> Network:
     """Creates a network.
 
@@ -150,6 +159,7 @@ def create(
       name: a name in `BUILDERS`, or "package.module:function" for a builder of your own.
       image_shape: (height, width, channels).
       num_classes: number of logits.
+      precision: of convolutions and products, a name in `precision.PRECISIONS`.
       **options: as in the config's `network`. A builder gets those that it has; ConvNet, which
         has all of them, refuses others.
 
@@ -158,6 +168,7 @@ def create(
         fit together or the images.
       TypeError: for an option that ConvNet does not have.
     """
+    check_choice("network.precision", precision, PRECISIONS)
     build = _import(name) if ":" in name else _known(name)
     parameters = inspect.signature(build).parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -165,7 +176,7 @@ def create(
         options = {key: value for key, value in options.items() if key in names}
     options |= getattr(build, "keywords", {})
     module = build(image_shape=image_shape, num_classes=num_classes, **options)
-    return Network(module, image_shape, num_classes)
+    return Network(module, image_shape, num_classes, precision)
 
 
 def _known(name: str) -> Callable[..., nn.Module]:

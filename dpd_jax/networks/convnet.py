@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from dpd_jax.errors import UserError, check_choice
 from dpd_jax.networks import convolution as _convolution
 from dpd_jax.networks import norm_activate_pool
+from dpd_jax.networks.precision import current, multiply
 
 # PyTorch's constants. They belong to the definition of these layers and are no settings.
 EPSILON = 1e-5
@@ -203,7 +204,7 @@ class Linear(nn.Module):
         init = uniform_init(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
-        return x @ kernel + bias[None]
+        return multiply(jnp.matmul, x, kernel, current()) + bias[None]
 
 
 class ConvNet(nn.Module):

@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from dpd_jax.errors import check_choice
+from dpd_jax.networks.precision import current, multiply
 
 
-def _lax(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
+def _lax(x: jax.Array, kernel: jax.Array, padding: int, stride: int, precision: str) -> jax.Array:
+    convolution = functools.partial(
+        jax.lax.conv_general_dilated,
         window_strides=(stride, stride),
         padding=((padding, padding), (padding, padding)),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
+    return multiply(convolution, x, kernel, precision)
 
 
 def _columns(x: jax.Array, size: tuple[int, ...], padding: int, stride: int = 1) -> jax.Array:
@@ -38,17 +39,24 @@ def _flat(x: jax.Array) -> jax.Array:
     return x.reshape(-1, x.shape[-1])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _patches(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
+def _times_columns(
+    x: jax.Array, kernel: jax.Array, padding: int, precision: str, stride: int = 1
+) -> jax.Array:
     """Shifted slices side by side, times the kernel as a matrix."""
-    return _columns(x, kernel.shape[:2], padding) @ _flat(kernel)
+    columns = _columns(x, kernel.shape[:2], padding, stride)
+    return multiply(jnp.matmul, columns, _flat(kernel), precision)
 
 
-def _patches_forward(x, kernel, padding):
-    return _columns(x, kernel.shape[:2], padding) @ _flat(kernel), (x, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _patches(x: jax.Array, kernel: jax.Array, padding: int, precision: str) -> jax.Array:
+    return _times_columns(x, kernel, padding, precision)
 
 
-def _patches_backward(padding, residuals, g):
+def _patches_forward(x, kernel, padding, precision):
+    return _times_columns(x, kernel, padding, precision), (x, kernel)
+
+
+def _patches_backward(padding, precision, residuals, g):
     """Two matrix products. JAX's own derivative would add up shifted slices instead.
 
     With many input channels both products use the columns of g: the gradient of the images is the
@@ -56,26 +64,29 @@ def _patches_backward(padding, residuals, g):
     With few input channels the columns of x are used, which are much smaller than those of g.
     """
     x, kernel = residuals
+    product = functools.partial(multiply, jnp.matmul, precision=precision)
     height, width, inputs, outputs = kernel.shape
     if inputs < outputs or padding >= min(height, width):
         columns, scatter = jax.vjp(lambda x: _columns(x, (height, width), padding), x)
-        (to_x,) = scatter(g @ _flat(kernel).T)
-        return to_x, (_flat(columns).T @ _flat(g)).reshape(kernel.shape)
+        (to_x,) = scatter(product(g, _flat(kernel).T))
+        return to_x, product(_flat(columns).T, _flat(g)).reshape(kernel.shape)
     # With this padding the columns reach every pixel of x.
     g = jnp.pad(g, ((0, 0), (height - 1 - padding,) * 2, (width - 1 - padding,) * 2, (0, 0)))
     columns = _columns(g, (height, width), 0)
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    to_kernel = (_flat(x).T @ _flat(columns)).reshape(inputs, height, width, outputs)
-    return columns @ _flat(flipped), to_kernel[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+    to_kernel = product(_flat(x).T, _flat(columns)).reshape(inputs, height, width, outputs)
+    return product(columns, _flat(flipped)), to_kernel[:, ::-1, ::-1].transpose(1, 2, 0, 3)
 
 
 _patches.defvjp(_patches_forward, _patches_backward)
 
 
-def _patches_with_stride(x: jax.Array, kernel: jax.Array, padding: int, stride: int) -> jax.Array:
+def _patches_with_stride(
+    x: jax.Array, kernel: jax.Array, padding: int, stride: int, precision: str
+) -> jax.Array:
     if stride == 1:
-        return _patches(x, kernel, padding)
-    return _columns(x, kernel.shape[:2], padding, stride) @ _flat(kernel)
+        return _patches(x, kernel, padding, precision)
+    return _times_columns(x, kernel, padding, precision, stride)
 
 
 METHODS: dict[str, Callable] = {"lax": _lax, "patches": _patches_with_stride}
@@ -97,7 +108,7 @@ def resolve(method: str) -> str:
 def convolve(
     x: jax.Array, kernel: jax.Array, *, padding: int, method: str, stride: int = 1
 ) -> jax.Array:
-    """Cross-correlates images with a kernel, without bias.
+    """Cross-correlates images with a kernel, without bias, in the precision that holds here.
 
     Args:
       x, kernel: images [b, h, w, i] and weights [kh, kw, i, o].
@@ -113,4 +124,4 @@ def convolve(
     Raises:
       UserError: for an unknown method.
     """
-    return METHODS[resolve(method)](x, kernel, padding, stride)
+    return METHODS[resolve(method)](x, kernel, padding, stride, current())

@@ -79,6 +79,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         # Of the first convolution; 3 turns 28x28 into 32x32; -1 = from the size of the images.
         stem_padding=1,
         convolution="auto",  # its implementation; "auto" = the fastest on this machine
+        # Of convolutions and products: "float32", or "tf32" or "bfloat16", which are faster on
+        # GPUs that have them, and less exact (`experiments.check_gradient --precisions`).
+        precision="float32",
     )
     config.augment = dict(  # DSA: one family is drawn for each batch
         families=("color", "crop", "cutout", "flip", "scale", "rotate"),
@@ -151,6 +154,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         unroll=1,  # steps per compiled loop iteration; changes speed only
         chunk=0,  # images per network call, to save memory; 0 = the whole batch
         batch_devices=1,  # devices that share each batch, to save memory
+        # When batches are augmented: in each "step", or all "ahead", without the branches at which
+        # GPUs wait; "auto" = "ahead" on GPUs where memory allows. Changes speed only.
+        augment="auto",
     )
     config.alignment = dict(  # AST: keeps the student near its expert
         balance="none",  # factor of the student's loss by start epoch: "none", "log" or "log5"

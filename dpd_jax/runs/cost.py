@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import evaluate, experts, synthetic
+from dpd_jax.datasets.model_images import ModelImages, on_device
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
@@ -63,7 +64,7 @@ def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
 
 def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> float:
     """Seconds of one training step of `at_once` experts side by side."""
-    images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
+    images, labels = on_device(data.train), jnp.asarray(data.dataset.train_labels)
     epoch, inputs = expert_epoch(experiment, images, labels, _EXPERT_STEPS, at_once)
     epoch.lower(*inputs).compile()
     rows = inputs[3].shape[-2]
@@ -88,7 +89,7 @@ def evaluation_epoch_seconds(experiment: Experiment, at_once: int, num_images: i
     return _seconds(lambda: function(*several)) / epochs
 
 
-def test_seconds(experiment: Experiment, images: np.ndarray) -> float:
+def test_seconds(experiment: Experiment, images: ModelImages | np.ndarray) -> float:
     """Seconds of one network on all test images [m, h, w, c]."""
     network, size = experiment.network, min(experiment.config.evaluate.test_batch, len(images))
     params, stats = random_weights(network), network.init_stats()

@@ -7,10 +7,11 @@
 Files that are missing, damaged or of another provenance are measured again.
 """
 
+import functools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,8 @@ import numpy as np
 
 from dpd_jax import el2n
 from dpd_jax.data_schedule import rank_within_class
-from dpd_jax.runs import console, keys
+from dpd_jax.datasets.model_images import on_device
+from dpd_jax.runs import console, keys, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.storage import atomic
@@ -49,44 +51,63 @@ def scores(
     score_epochs = sorted(set(config.score_epochs))
     provenance = as_json({**provenance, "data_schedule": {"score_epochs": score_epochs}})
     paths = [directory / f"network_{i:03d}.npz" for i in range(config.score_networks)]
-    loaded = [_load(path, provenance, len(data.train)) for path in paths]
-    found = {i: stored for i, stored in enumerate(loaded) if stored is not None}
-    if missing := [i for i in range(len(paths)) if i not in found]:
-        for network, measured, seconds in _measure(experiment, data, missing):
-            found[network] = measured
-            # "facts" is the name in files of older versions.
-            arrays = {"scores": measured, "facts": json.dumps(provenance), "seconds": seconds}
-            atomic.write_arrays(paths[network], arrays)
+    found: dict[int, np.ndarray] = {}
+
+    def missing() -> list[int]:
+        for i, path in enumerate(paths):
+            if i not in found:
+                stored = _load(path, provenance, len(data.train))
+                found.update({} if stored is None else {i: stored})
+        return [i for i in range(len(paths)) if i not in found]
+
+    if lacking := missing():
+        _measure(experiment, data, lacking, missing, paths, provenance)
     return np.mean([found[i] for i in range(len(paths))], axis=0, dtype=np.float64)
 
 
-def _measure(
-    experiment: Experiment, data: RunData, missing: list[int]
-) -> Iterator[tuple[int, np.ndarray, float]]:
-    """(network, scores [n], seconds) of each missing network, in groups of `experts.at_once`."""
+def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> None:
+    """Measures the missing networks in groups of `experts.at_once`; writes each group's scores."""
     config, at_once = experiment.config.data_schedule, experiment.config.experts.at_once
     root = jax.random.fold_in(jax.random.key(experiment.config.experts.seed), keys.EL2N)
-    images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
     epochs = tuple(config.score_epochs)
-    with console.Bar("difficulty", len(missing) * max(epochs), unit=" epochs") as bar:
-        for first in range(0, len(missing), at_once):
-            group = missing[first : first + at_once]
-            start = time.monotonic()
-            measured = el2n.measure(
-                experiment.network,
-                experiment.recipe,
-                experiment.augmentation,
-                images,
-                labels,
-                jnp.stack([jax.random.fold_in(root, network) for network in group]),
-                epochs,
-                experiment.config.evaluate.test_batch,
-            )
-            for epoch, rows in measured:
-                bar.to(first * max(epochs) + epoch * len(group))
-                if rows is not None:
-                    each = (time.monotonic() - start) / len(group)
-                    yield from zip(group, rows, [each] * len(group), strict=True)
+    inputs = functools.cache(
+        lambda: (on_device(data.train), jnp.asarray(data.dataset.train_labels))
+    )
+
+    def epochs_done(still: list[int]) -> int:
+        return (len(lacking) - len(still)) * max(epochs)
+
+    def measure(group: list[int]) -> None:
+        finished, start = epochs_done(missing()), time.monotonic()
+        measured = el2n.measure(
+            experiment.network,
+            experiment.recipe,
+            experiment.augmentation,
+            *inputs(),
+            jnp.stack([jax.random.fold_in(root, network) for network in group]),
+            epochs,
+            experiment.config.evaluate.test_batch,
+        )
+        for epoch, rows in measured:
+            bar.to(finished + epoch * len(group))
+            if rows is None:
+                continue
+            each = (time.monotonic() - start) / len(group)
+            for network, scored in zip(group, rows, strict=True):
+                # "facts" is the name in files of older versions.
+                arrays = {"scores": scored, "facts": json.dumps(provenance), "seconds": each}
+                atomic.write_arrays(paths[network], arrays)
+
+    with console.Bar("difficulty", len(lacking) * max(epochs), unit=" epochs") as bar:
+        shared_work.share(
+            missing,
+            measure,
+            lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
+            folder=paths[0].parent,
+            at_once=at_once,
+            settings=json.dumps(provenance, sort_keys=True),
+        )
+        bar.to(len(lacking) * max(epochs))
 
 
 def seconds(experiment: Experiment, directory: pathlib.Path) -> list[float | None]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 import time
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import evaluate, experts
+from dpd_jax.datasets.model_images import on_device
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console, el2n_scores
+from dpd_jax.runs import console, el2n_scores, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
-from dpd_jax.storage import locks
 from dpd_jax.storage.trajectories import TrajectoryStore, spans
 
 
@@ -50,7 +51,8 @@ def _fitting(experiment: Experiment) -> dict:
         preprocessing["epsilon"] = config.data.zca_epsilon
     else:
         preprocessing |= {"mean": list(config.data.mean), "std": list(config.data.std)}
-    network = {name: value for name, value in config.network.items() if name != "convolution"}
+    unused = {"convolution"} | ({"precision"} if config.network.precision == "float32" else set())
+    network = {name: value for name, value in config.network.items() if name not in unused}
     leaves = [[x.path, list(x.shape)] for x in experiment.network.parameters]
     return {
         "network": network | {"leaves": leaves},
@@ -100,14 +102,12 @@ def provide(
 ) -> list[int]:
     """Trains the missing experts; returns the numbers of all that the experiment uses, in order.
 
-    One process at a time trains experts into a folder. Others wait, then use them. A new expert
-    is trained to the last of `epochs`, and these are stored. Raises UserError as `missing`.
+    Several processes may train experts into a folder: each expert is trained by one of them. A new
+    expert is trained to the last of `epochs`, and these are stored. Raises UserError as `missing`,
+    and `locks.Busy` if another process trains other experts into the folder.
     """
-    if missing(experiment, store):
-        with locks.in_turn(store.directory, "--experts_dir", "training experts", console.note):
-            # Asked again, because another process may have trained them in the meantime.
-            if lacking := missing(experiment, store):
-                _train(experiment, data, store, lacking, epochs)
+    if lacking := missing(experiment, store):
+        _train(experiment, data, store, lacking, epochs)
     return list(experiment.experts_read)
 
 
@@ -115,38 +115,54 @@ def _train(
     experiment: Experiment,
     data: RunData,
     store: TrajectoryStore,
-    missing: list[int],
+    lacking: list[int],
     epochs: Sequence[int],
 ):
     """Trains experts in groups of `experts.at_once`; writes each group when it is done."""
-    at_once, last = experiment.config.experts.at_once, max(epochs)
+    last = max(epochs)
     root = jax.random.key(experiment.config.experts.seed)
-    images, labels = jnp.asarray(data.train), jnp.asarray(data.dataset.train_labels)
+    # Before the bar, because the scores have a bar of their own.
     seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
-    with console.Bar("experts", len(missing) * last, unit=" epochs") as bar:
-        for first in range(0, len(missing), at_once):
-            group = missing[first : first + at_once]
-            snapshots: dict[int, np.ndarray] = {}
-            before, start = first * last, time.monotonic()
-            trained = experts.train_many(
-                experiment.network,
-                experiment.recipe,
-                experiment.augmentation,
-                images,
-                labels,
-                jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
-                last,
-                seen,
-                functools.partial(_show, bar, before, len(group)),
-            )
-            for epoch, params, loss in trained:
-                if epoch in epochs:
-                    snapshots[epoch] = np.asarray(params)
-                if loss is not None:
-                    bar.to(before + epoch * len(group), loss=f"{float(np.mean(loss)):.3f}")
-            seconds = (time.monotonic() - start) / len(group)
-            for place, expert in enumerate(group):
-                store.write(expert, {e: rows[place] for e, rows in snapshots.items()}, seconds)
+    inputs = functools.cache(
+        lambda: (on_device(data.train), jnp.asarray(data.dataset.train_labels))
+    )
+
+    def epochs_done(still: list[int]) -> int:
+        return (len(lacking) - len(still)) * last
+
+    def train(group: list[int]) -> None:
+        finished, snapshots = epochs_done(missing(experiment, store)), {}
+        start = time.monotonic()
+        trained = experts.train_many(
+            experiment.network,
+            experiment.recipe,
+            experiment.augmentation,
+            *inputs(),
+            jnp.stack([jax.random.fold_in(root, expert) for expert in group]),
+            last,
+            seen,
+            functools.partial(_show, bar, finished, len(group)),
+        )
+        for epoch, params, loss in trained:
+            if epoch in epochs:
+                snapshots[epoch] = np.asarray(params)
+            if loss is not None:
+                amount = finished + epoch * len(group)
+                bar.to(amount, loss=f"{float(np.mean(loss)):.3f}")
+        seconds = (time.monotonic() - start) / len(group)
+        for place, expert in enumerate(group):
+            store.write(expert, {e: rows[place] for e, rows in snapshots.items()}, seconds)
+
+    with console.Bar("experts", len(lacking) * last, unit=" epochs") as bar:
+        shared_work.share(
+            lambda: missing(experiment, store),
+            train,
+            lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
+            folder=store.directory,
+            at_once=experiment.config.experts.at_once,
+            settings=json.dumps(store.provenance, sort_keys=True),
+        )
+        bar.to(len(lacking) * last)
 
 
 def _show(bar: console.Bar, before: int, count: int, epochs: float) -> None:

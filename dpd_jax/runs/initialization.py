@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import coreset, synthetic
+from dpd_jax.datasets.model_images import on_device
 from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -81,12 +82,13 @@ def _real_indices(experiment, data, store, used, key) -> tuple[np.ndarray, int |
         return synthetic.real_indices(key, *wanted), None
 
     if config.synthetic.init == "correct":
+        images = functools.cache(lambda: on_device(data.train))
 
         @functools.cache
         def predictions(place: int) -> np.ndarray:
             with console.note(f"finding the training images that expert {used[place]} gets right"):
                 params = expert_training.label_snapshot(experiment, store, used[place])
-                return _predictions(experiment, params, data)
+                return _predictions(experiment, params, images())
 
         return synthetic.correct_indices(key, *wanted, predictions, len(used)), None
 
@@ -128,11 +130,11 @@ def _by_forgetting(experiment, data, store, expert, key) -> np.ndarray:
     """
     config, labels = experiment.config, data.dataset.train_labels
     epochs = experiment.epochs_of_forgetting
-    correct = np.zeros((len(epochs), len(labels)), bool)
+    images, correct = on_device(data.train), np.zeros((len(epochs), len(labels)), bool)
     with console.Bar("forgetting", len(epochs), unit=" epochs") as bar:
         for row, epoch in enumerate(epochs):
             (params,) = store.read(expert, [epoch])
-            correct[row] = _predictions(experiment, params, data) == labels
+            correct[row] = _predictions(experiment, params, images) == labels
             bar.to(row + 1)
     counts = coreset.forgetting_counts(correct)
 
@@ -144,9 +146,9 @@ def _by_forgetting(experiment, data, store, expert, key) -> np.ndarray:
     return coreset.per_class(labels, config.num_classes, config.ipc, choose)
 
 
-def _predictions(experiment, params, data) -> np.ndarray:
-    """The classes [m] that weights [P] predict for the training images."""
-    return np.argmax(expert_training.logits(experiment, params, data.train), -1)
+def _predictions(experiment, params, images) -> np.ndarray:
+    """The classes [m] that weights [P] predict for images [m, h, w, c] in model space."""
+    return np.argmax(expert_training.logits(experiment, params, images), -1)
 
 
 def _labels(experiment, store, used, key, images, classes) -> jax.Array:

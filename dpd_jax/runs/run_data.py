@@ -1,6 +1,7 @@
 """Reads the data of an experiment and brings them into model space."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from dpd_jax.datasets import loading, own, whitening
 from dpd_jax.datasets.labels import validation_part
 from dpd_jax.datasets.loading import Dataset
+from dpd_jax.datasets.model_images import ModelImages
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, keys
@@ -27,18 +29,30 @@ class RunData:
         those that `data.validation_share` holds out.
       fingerprint: a short hash of the training images and labels.
       preprocessing: fitted on the training split.
-      train, test: the images in model space, float32 [n, h, w, c].
-      validation: those of the training images that are held out, as `train`; none by default.
+      validation_images: raw images that are held out of the training images; none by default.
       validation_labels: int32 [v].
     """
 
     dataset: Dataset
     fingerprint: str
     preprocessing: Preprocessing
-    train: np.ndarray
-    test: np.ndarray
-    validation: np.ndarray
+    validation_images: np.ndarray
     validation_labels: np.ndarray
+
+    @functools.cached_property
+    def train(self) -> ModelImages:
+        """The training images [n, h, w, c], brought into model space as they are read."""
+        return ModelImages(self.preprocessing, self.dataset.train_images)
+
+    @functools.cached_property
+    def test(self) -> np.ndarray:
+        """The test images in model space, float32 [m, h, w, c], kept from the first use on."""
+        return whitening.transform(self.preprocessing, self.dataset.test_images)
+
+    @functools.cached_property
+    def validation(self) -> np.ndarray:
+        """The validation images in model space, as `test`."""
+        return whitening.transform(self.preprocessing, self.validation_images)
 
 
 def read(config: ConfigDict, data_dir: str | os.PathLike | None) -> Dataset:
@@ -107,15 +121,7 @@ def prepare(config: ConfigDict, dataset: Dataset, cache: pathlib.Path) -> RunDat
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)
-    return RunData(
-        dataset,
-        fingerprint,
-        preprocessing,
-        whitening.transform(preprocessing, dataset.train_images),
-        whitening.transform(preprocessing, dataset.test_images),
-        whitening.transform(preprocessing, held),
-        held_labels,
-    )
+    return RunData(dataset, fingerprint, preprocessing, held, held_labels)
 
 
 def _without_validation(

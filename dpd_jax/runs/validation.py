@@ -26,6 +26,8 @@ FORGETTING_INITS = ("forgetting", "least_forgotten")
 EXPERT_INITS = ("correct", "herding", "kcenter", "kmeans", *FORGETTING_INITS)
 EXPERT_LABELS = ("expert", "experts")
 
+_WHITENED = 64 * 64 * 3  # values of an image that ZCA whitens at most
+
 _CHOICES = {
     "distill.optimizer_img": tuple(optimizers.OPTIMIZERS),
     "distill.optimizer_y": tuple(optimizers.OPTIMIZERS),
@@ -122,6 +124,7 @@ def check(config: ConfigDict) -> None:
             "which takes that share of each class from the training images, or evaluate.every=0."
         )
     _check_statistics(config)
+    _check_whitening(config)
     _check_classes(config)
     _check_matching(config.matching)
     _check_objective(config)
@@ -191,6 +194,18 @@ def _check_statistics(config: ConfigDict) -> None:
                 "channels. Set both data.mean and data.std, or leave both empty, (), to measure "
                 "them on the training images."
             )
+
+
+def _check_whitening(config: ConfigDict) -> None:
+    shape = tuple(config.image_shape)
+    size = math.prod(shape)
+    if config.data.preprocessing == "zca" and size > _WHITENED:
+        raise UserError(
+            f"data.preprocessing = 'zca' whitens the {size:,} values of an image together "
+            f"(image_shape = {shape}). Its fit would hold several matrices of "
+            f"{8 * size**2 / 1e9:,.0f} GB; 64x64 pixels of 3 channels are the most that is "
+            "accepted. Set --config.data.preprocessing=per_channel."
+        )
 
 
 def _check_classes(config: ConfigDict) -> None:

@@ -3,7 +3,8 @@
 config.json      the resolved config, the versions of the packages, the command, the experts' store
 metrics.jsonl    one line per logged step
 checkpoints/     Orbax: everything needed to continue exactly
-distilled.npz    the distilled set, usable alone (dpd_jax/storage/distilled_set.py)
+distilled.npz    the distilled set, usable alone (dpd_jax/storage/distilled_set.py); above 32x32
+                 pixels with ZCA beside whitening-*.npy
 images.png       the distilled set as a picture  (dpd_jax/plots/image_grid.py)
 curves.png       loss, step size, ... over steps and time (dpd_jax/plots/run_curves.py)
 pruning.png      share of pruned weights by layer (dpd_jax/plots/pruning_map.py; if any)

@@ -8,7 +8,7 @@
     mean, matrix  float32 [g], [g, g]: they bring other images into model space
     class_names   text [k]
     provenance    JSON: config, versions, seed, accuracy if known, sha256 of the arrays
-    format        1
+    format        1, or 2 with a matrix in another file
 
 Whitening multiplies all g = h w c values of an image by a matrix; normalising
 multiplies the g = c values of a pixel by a diagonal matrix. One formula does both:
@@ -21,8 +21,14 @@ multiplies the g = c values of a pixel by a diagonal matrix. One formula does bo
 
 The inverse of `matrix` leads back to pixels. It is not stored, because it would
 double the size of the file; `pictures` holds its result, rounded to 8 bits.
+
+Above 40 MB (32x32 pixels of 3 channels take 38 MB, 64x64 take 604 MB) the matrix is the file
+whitening-<hash>.npy beside the set, and `matrix` is the name of this file. Sets of the same data in
+one folder share it. All other arrays can be used without it. With the folder of the set,
+`s["matrix"] = np.load(folder / str(s["matrix"]))` restores the formula above.
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -37,7 +43,8 @@ from dpd_jax.errors import UserError
 from dpd_jax.storage import atomic
 from dpd_jax.synthetic import SyntheticSet
 
-_FORMAT = 1
+_FORMATS = (1, 2)
+_INSIDE_BYTES = 40e6  # of a matrix in the file itself
 _AT_ONCE = 4000  # images brought into model space together, for memory
 
 
@@ -115,6 +122,8 @@ def make(
 def write(path: pathlib.Path, distilled: DistilledSet) -> None:
     """Writes the file completely or not at all; the same set gives the same bytes.
 
+    A large matrix is written beside it, unless it is there.
+
     Raises:
       UserError: if the disk is full.
     """
@@ -122,8 +131,14 @@ def write(path: pathlib.Path, distilled: DistilledSet) -> None:
         "step_size": np.float32(distilled.step_size),
         "class_names": np.array(distilled.class_names, np.str_),
     }
+    outside = distilled.matrix.nbytes > _INSIDE_BYTES
+    if outside:
+        arrays["matrix"] = np.array(_write_beside(path, distilled.matrix))
     provenance = distilled.provenance | {"sha256": _digest(arrays)}
-    arrays |= {"provenance": np.array(json.dumps(provenance)), "format": np.int32(_FORMAT)}
+    arrays |= {
+        "provenance": np.array(json.dumps(provenance)),
+        "format": np.int32(_FORMATS[outside]),
+    }
     # Not compressed: a whitening matrix would not become much smaller.
     atomic.write_arrays(path, arrays)
 
@@ -143,10 +158,10 @@ def read(path: pathlib.Path) -> DistilledSet:
             "makes a distilled set of it, and evaluates it with --evaluate."
         )
     arrays = _arrays(path)
-    if "format" in arrays and not np.array_equal(arrays["format"], _FORMAT):
+    if "format" in arrays and not np.isin(arrays["format"], _FORMATS).all():
         raise UserError(
-            f"{path} has format {arrays['format']}, and this version of dpd_jax reads format "
-            f"{_FORMAT}. Read it with the version that wrote it."
+            f"{path} has format {arrays['format']}, and this version of dpd_jax reads the formats "
+            f"{_FORMATS}. Read it with the version that wrote it."
         )
     missing = sorted({*DistilledSet._fields, "format"} - arrays.keys())
     if missing:
@@ -161,6 +176,8 @@ def read(path: pathlib.Path) -> DistilledSet:
             f"{path} is damaged: its checksum does not match. Copy it again, or repeat the command "
             "that made it."
         )
+    if arrays["matrix"].dtype.kind == "U":
+        arrays["matrix"] = _read_beside(path, str(arrays["matrix"]))
     if wrong := _of_wrong_shape(arrays):
         raise UserError(
             f"{path} is no distilled set: {', '.join(wrong)} must have the shapes and types that "
@@ -175,6 +192,35 @@ def read(path: pathlib.Path) -> DistilledSet:
         "provenance": provenance,
     }
     return DistilledSet(**{name: arrays[name] for name in DistilledSet._fields} | others)
+
+
+def _write_beside(path: pathlib.Path, matrix: np.ndarray) -> str:
+    """Writes a matrix into the folder of a set, if it is not there; the name of its file."""
+    file = path.with_name(_name(matrix))
+    if not file.is_file():
+        fill = functools.partial(np.save, arr=matrix)
+        atomic.write_whole(file, fill, num_bytes=matrix.nbytes)
+    return file.name
+
+
+def _read_beside(path: pathlib.Path, name: str) -> np.ndarray:
+    file = path.with_name(pathlib.PurePath(name).name)
+    try:
+        matrix = np.load(file, mmap_mode="r", allow_pickle=False)  # Few of its readers use it.
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} needs the file {name} beside it, which brings other images into the space of "
+            "the set. Copy it from the folder in which the set was made."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged ({error}). Copy it again.") from error
+    if _name(matrix) != name:
+        raise UserError(f"{file} is damaged: its checksum does not match. Copy it again.")
+    return matrix
+
+
+def _name(matrix: np.ndarray) -> str:
+    return f"whitening-{hashlib.sha256(np.ascontiguousarray(matrix)).hexdigest()[:16]}.npy"
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -5,8 +5,9 @@ Elsewhere filelock uses the existence of a file instead, and warns.
 """
 
 import contextlib
+import hashlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 import filelock
@@ -15,6 +16,9 @@ from dpd_jax.errors import UserError
 
 # Two files, because a run may keep its experts in its own folder.
 _ALONE, _IN_TURN = ".lock", ".queue.lock"
+
+
+_CLAIM = ".claim"
 
 
 class Busy(UserError):
@@ -57,6 +61,60 @@ def in_turn(
             lock = _acquired(folder / _IN_TURN, flag, blocking=True)
     with _released(lock):
         yield
+
+
+@contextlib.contextmanager
+def claimed(
+    folder: pathlib.Path, flag: str, numbers: Iterable[int], most: int, settings: str
+) -> Iterator[list[int]]:
+    """Locks up to `most` of the numbered pieces of work in a folder, during the block.
+
+    Yields the numbers, without those that other processes have locked. `settings` is all that
+    determines the work besides its number.
+
+    Raises:
+      Busy: if another process works in the folder with other settings.
+      UserError: if the folder cannot be made or locked.
+    """
+    mine = hashlib.sha256(settings.encode()).hexdigest()[:16]
+    held: dict[int, filelock.BaseFileLock] = {}
+
+    def alter() -> AbstractContextManager:
+        # One process at a time makes and removes claims, so that none locks a file that another
+        # one removes.
+        return in_turn(folder, flag, "claiming work", contextlib.nullcontext)
+
+    try:
+        with alter():
+            for path in folder.glob(f"{_CLAIM}-*"):
+                if mine not in path.name and _in_use(path):
+                    raise Busy(
+                        f"another process is at work in {folder} with other settings. Name another "
+                        f"folder with {flag}."
+                    )
+            for number in numbers:
+                if len(held) == most:
+                    break
+                with contextlib.suppress(filelock.Timeout):
+                    path = folder / f"{_CLAIM}-{mine}-{number}.lock"
+                    held[number] = _acquired(path, flag, blocking=False)
+        yield list(held)
+    finally:
+        if held:
+            with alter():
+                for lock in held.values():
+                    pathlib.Path(lock.lock_file).unlink(missing_ok=True)
+                    lock.release()
+
+
+def _in_use(path: pathlib.Path) -> bool:
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFileLock:

@@ -139,7 +139,7 @@ def candidates(
         found.append(Candidate(name, identity, orders, rate, on_set, *own, seeds))
     hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
     pool = (
-        np.concatenate([*(each.images for each in sets.values()), data.train]),
+        np.concatenate([*(each.images for each in sets.values()), data.train[:]]),
         np.concatenate([*(each.label_logits for each in sets.values()), hard]),
     )
     return pool, found

@@ -67,6 +67,7 @@ def _run(experiment, data, sets, folder, space, seeds) -> str:
         num_classes=config.num_classes,
         stem_padding=stem_padding,
         method=config.network.convolution,
+        precision=config.network.precision,
     )
     trainer = training.Trainer(
         jnp.asarray(pool[0]),

@@ -64,10 +64,11 @@ def families(
     num_classes: int,
     stem_padding: int,
     method: str,
+    precision: str = "float32",
 ) -> list[tuple[Network, list[Architecture]]]:
     """Networks, each with the architectures of its shape, the cheapest shapes first.
 
-    `method` is `network.convolution`.
+    `method` is `network.convolution`, and `precision` is `network.precision`.
     """
     members: dict[tuple[bool, int, int], list[Architecture]] = {}
     for one in architectures:
@@ -82,6 +83,6 @@ def families(
             stem_padding=stem_padding,
             convolution=convolution.resolve(method),
         )
-        network = Network(module, image_shape, num_classes)
+        network = Network(module, image_shape, num_classes, precision)
         found.append((network, members[pooled, width, depth]))
     return found

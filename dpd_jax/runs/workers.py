@@ -1,0 +1,104 @@
+"""Several processes with one command, each with a device of its own."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from dpd_jax.errors import UserError
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"  # AMD's driver reads it too.
+_WAIT = 0.5  # seconds
+
+
+def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> None:
+    """Runs a command in one process for each device, until all have ended.
+
+    A process sees one GPU. On a CPU the processes share the cores among themselves. This process
+    starts no device, so that it takes none of their memory.
+
+    Args:
+      command: program and arguments.
+      devices: their number, or "all" that are visible.
+      progress: called twice a second.
+
+    Raises:
+      KeyboardInterrupt: after Ctrl-C or SIGTERM, when the processes have ended.
+      UserError: if there are fewer devices, or a process failed; then with its message, after the
+        others have ended.
+    """
+    platform, present = _present()
+    count = present if devices == "all" else int(devices) if devices.isdecimal() else 0
+    if not count:
+        raise UserError(f"--devices={devices} must be a number from 1, or all.")
+    if platform not in ("cpu", "gpu"):
+        raise UserError(f"--devices is for GPUs and CPUs, and not for {platform}.")
+    cores = _cores()
+    most = present if platform == "gpu" else len(cores)
+    if count > most:
+        kind = "cores" if platform == "cpu" else "devices"
+        raise UserError(f"--devices={devices}, but there are {most} {kind} here. Lower it.")
+    visible = os.environ[_VISIBLE].split(",") if os.environ.get(_VISIBLE) else None
+    with tempfile.TemporaryDirectory(prefix="dpd_jax-") as folder, contextlib.ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _stop))
+        started = []
+        for place in range(count):
+            log = pathlib.Path(folder) / f"{place}.log"
+            own = {_VISIBLE: visible[place] if visible else str(place)}
+            process = subprocess.Popen(
+                command,
+                env=os.environ | (own if platform == "gpu" else {}),
+                stdout=stack.enter_context(log.open("wb")),
+                stderr=subprocess.STDOUT,
+            )
+            stack.callback(_end, process)
+            if platform == "cpu" and hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(process.pid, cores[place::count])
+            started.append((process, log))
+        while any(process.poll() is None for process, _ in started):
+            progress()
+            time.sleep(_WAIT)
+        progress()
+        for process, log in started:
+            if process.returncode:
+                text = log.read_text(encoding="utf-8", errors="replace")
+                raise UserError(_message(text, process.returncode))
+
+
+def _stop(number, frame):
+    raise KeyboardInterrupt
+
+
+def _present() -> tuple[str, int]:
+    """The platform and the number of visible devices, as a process of its own sees them."""
+    program = "import jax; print(jax.default_backend(), jax.local_device_count())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:]
+        raise UserError(f"JAX cannot start a device here: {' '.join(reason)}")
+    platform, count = done.stdout.split()[-2:]
+    return platform, int(count)
+
+
+def _cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.terminate()
+    process.wait()
+
+
+def _message(log: str, status: int) -> str:
+    """The error message in the output of a command, or the end of the output."""
+    _, found, message = log.rpartition("\nerror: ")
+    lines = "\n".join(log.strip().splitlines()[-12:])
+    return message.strip() if found else f"a process ended with status {status}:\n{lines}"
