@@ -98,7 +98,7 @@ def run(
     parse = functools.partial(
         _parse,
         needs_config=needs_config,
-        takes_config=needs_config or CONFIG in reads,
+        takes_config=needs_config or any(flag is CONFIG for flag in reads),
         config_of=config_of,
     )
     app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)

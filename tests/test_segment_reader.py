@@ -8,6 +8,7 @@ import numpy as np
 from configs import digits_ipc1
 from dpd_jax import curriculum as curriculum_lib
 from dpd_jax.curriculum import Curriculum
+from dpd_jax.runs import read_ahead
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.segment_reader import SegmentReader
 
@@ -42,7 +43,9 @@ def reader(store, gigabytes, experts=range(EXPERTS)):
 
 def test_segments_follow_the_curriculum_for_any_cache():
     roomy, tight = reader(Store(), 1.0), reader(Store(), 0.0)
-    later = list(tight.between(60, 70))  # Beyond the first block, not from its beginning.
+    later = list(
+        read_ahead.between(tight.read, 60, 70)
+    )  # Beyond the first block, not from its beginning.
     draw = jax.jit(
         lambda step, visit: curriculum_lib.draw(jax.random.key(KEY), step, visit, GROWING, EXPERTS)
     )
@@ -66,7 +69,7 @@ def test_experts_have_their_own_numbers_if_some_are_missing():
 
 def test_an_expert_is_read_as_a_whole_if_all_fits():
     store = Store()
-    list(reader(store, 1.0).between(0, 200))
+    list(read_ahead.between(reader(store, 1.0).read, 0, 200))
     read = [(expert, epoch) for expert, epochs in store.reads for epoch in epochs]
     assert sorted(read) == [(expert, epoch) for expert in range(EXPERTS) for epoch in range(7)]
     assert len(store.reads) <= 2 * EXPERTS
