@@ -1,5 +1,7 @@
 """Class-incremental learning as a command."""
 
+import pytest
+
 from tests.end_to_end import commands
 
 TINY = (
@@ -11,6 +13,7 @@ TINY = (
 )
 
 
+@pytest.mark.slow
 def test_two_methods_share_experts_and_the_same_command_again_does_nothing(tmp_path):
     arguments = (*TINY, "--steps=2", "--methods=dpd,datm", f"--workdir={tmp_path}")
     status, text = commands.run_copy("continual", *arguments)

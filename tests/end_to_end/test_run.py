@@ -8,6 +8,7 @@ import signal
 import time
 
 import numpy as np
+import pytest
 
 from dpd_jax.storage import distilled_set
 from tests.end_to_end import commands
@@ -191,6 +192,7 @@ CLAIMED = {("digits_ipc1", "datm"): {"convnet": "91.0 ± 0.5", "mlp": "80.1"}}
 """
 
 
+@pytest.mark.slow
 def test_a_table_of_a_paper_is_one_command(finished, tmp_path):
     file = tmp_path / "nobody_table1.py"
     file.write_text(TABLE)
