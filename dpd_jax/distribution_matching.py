@@ -70,12 +70,23 @@ def make_gradient(
             (images, keys),
         )
 
+    def means_of(params: jax.Array, images: jax.Array, keys: jax.Array) -> list[jax.Array]:
+        """The mean features [k, 1, f] of real images, layer by layer."""
+
+        def means(images: jax.Array, keys: jax.Array) -> list[jax.Array]:
+            return [x.mean(1) for x in embedded(params, augmented(images, keys))]
+
+        if network.init_stats():  # The moments of its norms are those of all classes together.
+            return [x[:, None] for x in means(images, keys)]
+        # One class at a time: all of them take ten times the memory.
+        return jax.lax.map(lambda xs: means(xs[0][None], xs[1][None]), (images, keys))
+
     def gradient(synthetic: SyntheticSet, inputs: RealBatch, key, step, unused):
         network_key, augment_key = jax.random.split(jax.random.fold_in(key, step))
         params = network.init(network_key)
         # Raw data, not typed keys: both batches use a key, which JAX's check would report.
         keys = jax.random.key_data(jax.random.split(augment_key, network.num_classes))
-        real = embedded(params, augmented(jnp.asarray(inputs.images), keys))
+        real = means_of(params, jnp.asarray(inputs.images), keys)
 
         def loss(images):
             by_class = images.reshape(network.num_classes, ipc, *network.image_shape)
