@@ -81,6 +81,7 @@ def run(
     *reads: flags.FlagHolder,
     needs_config: bool = True,
     config_of: Callable[[list[str]], str] = lambda argv: "",
+    prepare: Callable[[], None] = lambda: None,
     starts_device: Callable[[], bool] = lambda: True,
 ) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
@@ -88,8 +89,8 @@ def run(
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
     --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
     --config where it is not typed; "" if that is for the user to type.
-    JAX is started before `main`, unless `starts_device` says that this process is to take no
-    device's memory.
+    JAX is started after `prepare` and before `main`, unless `starts_device` says that this process
+    is to take no device's memory.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -101,7 +102,7 @@ def run(
         takes_config=needs_config or any(flag is CONFIG for flag in reads),
         config_of=config_of,
     )
-    app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)
+    app.run(lambda argv: _guarded(main, prepare, starts_device), flags_parser=parse)
 
 
 @functools.cache
@@ -194,6 +195,18 @@ def typed(argv: list[str], name: str) -> str | None:
         if flag in (f"--{name}", f"-{name}"):
             return value if equals else "".join(argv[place + 1 :][:1])
     return None
+
+
+def arguments_without(*names: str) -> list[str]:
+    """What was typed after the command, without these flags and their values."""
+    kept, skipped = [], False
+    for argument in sys.argv[1:]:
+        flag, equals, _ = argument.partition("=")
+        name = flag.lstrip("-").removeprefix("no") if flag.startswith("-") else ""
+        if not skipped and name not in names:
+            kept.append(argument)
+        skipped = not skipped and name in names and not equals and not flags.FLAGS[name].boolean
+    return kept
 
 
 def config_is_given() -> bool:
@@ -318,10 +331,13 @@ def _start_backend() -> None:
         ) from error
 
 
-def _guarded(main: Callable[[], None], starts_device: Callable[[], bool]) -> None:
+def _guarded(
+    main: Callable[[], None], prepare: Callable[[], None], starts_device: Callable[[], bool]
+) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.use_compilation_cache(cache_dir() / "compiled")
     try:
+        prepare()
         if starts_device():
             _start_backend()
         main()

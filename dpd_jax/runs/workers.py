@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dpd_jax.errors import UserError
 
@@ -45,7 +45,7 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
         raise UserError(f"--devices={devices}, but there are {most} {kind} here. Lower it.")
     visible = os.environ[_VISIBLE].split(",") if os.environ.get(_VISIBLE) else None
     with tempfile.TemporaryDirectory(prefix="dpd_jax-") as folder, contextlib.ExitStack() as stack:
-        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _stop))
+        stack.enter_context(stoppable())
         started = []
         for place in range(count):
             log = pathlib.Path(folder) / f"{place}.log"
@@ -67,11 +67,32 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
         for process, log in started:
             if process.returncode:
                 text = log.read_text(encoding="utf-8", errors="replace")
-                raise UserError(_message(text, process.returncode))
+                raise UserError(message(text, process.returncode))
 
 
-def _stop(number, frame):
-    raise KeyboardInterrupt
+def alone(command: Sequence[str]) -> int:
+    """Runs a command in one process, which prints to stderr; returns its exit status.
+
+    Raises KeyboardInterrupt after Ctrl-C or SIGTERM, when the process has ended.
+    """
+    with stoppable(), contextlib.ExitStack() as stack:
+        process = subprocess.Popen(command, stdout=sys.stderr)
+        stack.callback(_end, process)
+        return process.wait()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt during the block, as Ctrl-C does."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _present() -> tuple[str, int]:
@@ -97,7 +118,7 @@ def _end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _message(log: str, status: int) -> str:
+def message(log: str, status: int) -> str:
     """The error message in the output of a command, or the end of the output."""
     _, found, message = log.rpartition("\nerror: ")
     lines = "\n".join(log.strip().splitlines()[-12:])
