@@ -112,4 +112,4 @@ def watch(look) -> None:
 
 
 if __name__ == "__main__":
-    _cli.run(main, needs_config=False)
+    _cli.run(main, needs_config=False, starts_device=lambda: False)

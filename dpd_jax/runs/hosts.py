@@ -21,38 +21,39 @@ from dpd_jax.runs.experiment import Experiment
 
 
 def join(hosts: str) -> None:
-    """Joins the processes that --hosts names, before JAX starts a device; "" is none.
+    """Joins the processes that --hosts names, before JAX starts a device.
 
     Raises:
       UserError: if the text is wrong, or the processes do not find each other.
     """
-    if not hosts:
-        return
-    address, count, number = (hosts.split(",") + ["", ""])[:3]
-    known = {}
-    if hosts != "auto":
-        if (
-            not (":" in address and count.isdecimal() and number.isdecimal())
-            or hosts.count(",") > 2
-        ):
-            raise UserError(
-                f"--hosts={hosts} must be auto, for the processes that SLURM, Open MPI or a TPU "
-                "has started, or ADDRESS:PORT,COUNT,NUMBER: where the first process is reached, "
-                "how many there are, and which one this is, from 0."
-            )
-        if int(number) >= int(count):
-            raise UserError(f"--hosts={hosts}: of {count} processes the last has number {count}-1.")
-        known = dict(coordinator_address=address, num_processes=int(count), process_id=int(number))
+    place = _place(hosts)
     # Without it the end of one process would end the first one before it can say so.
     jax.config.update("jax_enable_recoverability", True)
     with console.note("waiting for the other processes of --hosts"):
         try:
-            jax.distributed.initialize(**known)
+            jax.distributed.initialize(*place)
         except (RuntimeError, ValueError) as error:
             raise UserError(
                 f"--hosts={hosts}: the processes do not find each other "
                 f"({str(error).splitlines()[0]})."
             ) from error
+
+
+def _place(hosts: str) -> tuple[()] | tuple[str, int, int]:
+    """The address of the first process, the number of processes, and this one's; () for "auto"."""
+    if hosts == "auto":
+        return ()
+    parts = hosts.split(",")
+    if len(parts) != 3 or ":" not in parts[0] or not all(map(str.isdecimal, parts[1:])):
+        raise UserError(
+            f"--hosts={hosts} must be auto, for processes that SLURM, Open MPI or a TPU has "
+            "started, or ADDRESS:PORT,COUNT,NUMBER: where process 0 is reached, how many there "
+            "are, and which one this is, from 0."
+        )
+    address, count, number = parts[0], int(parts[1]), int(parts[2])
+    if number >= count:
+        raise UserError(f"--hosts={hosts}: {count} processes are numbered from 0 to {count - 1}.")
+    return address, count, number
 
 
 def leads() -> bool:

@@ -34,7 +34,7 @@ def manager(path: pathlib.Path, **options: Any) -> orbax.CheckpointManager:
 
 def arguments(arrays: Mapping[str, np.ndarray]) -> orbax.args.Composite:
     """What a manager saves, so that `ocp.load` reads it."""
-    return orbax.args.Composite(pytree=orbax.args.StandardSave(dict(arrays)))
+    return orbax.args.Composite(state=orbax.args.StandardSave(dict(arrays)))
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
