@@ -129,7 +129,8 @@ def tiny(monkeypatch):
 
 
 def test_what_is_trained_and_tested_on_what(tiny):
-    (pool, _), found = candidates_lib.candidates(tiny.sets, tiny.data, tiny.experiment, 2)
+    make_pool, found = candidates_lib.candidates(tiny.sets, tiny.data, tiny.experiment, 2)
+    pool, _ = make_pool()
     orders = {each.name: np.asarray(each.orders(jax.random.key(3))) for each in found}
     assert list(orders) == ["whole training set", "one", "other", "random real", "early stopping"]
     train = tiny.data.train

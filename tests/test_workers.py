@@ -29,6 +29,7 @@ def test_each_piece_of_work_is_done_once(tmp_path, monkeypatch):
                 do,
                 waited.append,
                 folder=tmp_path / "experts",
+                flag="--experts_dir",
                 at_once=1,
                 settings="",
             )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from dpd_jax.errors import UserError
+from dpd_jax.runs import console
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"  # AMD's driver reads it too.
 _WAIT = 0.5  # seconds
@@ -29,8 +30,8 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
 
     Raises:
       KeyboardInterrupt: after Ctrl-C or SIGTERM, when the processes have ended.
-      UserError: if there are fewer devices, or a process failed; then with its message, after the
-        others have ended.
+      UserError: if there are fewer devices, or a process ended with an error message, or all were
+        killed; after all have ended. The work of a killed one is left to the others.
     """
     platform, present = _present()
     count = present if devices == "all" else int(devices) if devices.isdecimal() else 0
@@ -64,10 +65,22 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             progress()
             time.sleep(_WAIT)
         progress()
-        for process, log in started:
-            if process.returncode:
-                text = log.read_text(encoding="utf-8", errors="replace")
-                raise UserError(_message(text, process.returncode))
+        texts = [log.read_text(encoding="utf-8", errors="replace") for _, log in started]
+        failed = [
+            (text, process.returncode)
+            for (process, _), text in zip(started, texts, strict=True)
+            if process.returncode
+        ]
+        for text, _ in failed:
+            _, found, message = text.rpartition("\nerror: ")
+            if found:
+                raise UserError(message.strip())
+        for text, status in failed:
+            lines = "\n".join(text.strip().splitlines()[-12:])
+            ended = f"a process ended with status {status}:\n{lines}"
+            if len(failed) == count:
+                raise UserError(ended)
+            console.say(f"{ended}\nThe others have done its work.")
 
 
 def _stop(number, frame):
@@ -95,10 +108,3 @@ def _end(process: subprocess.Popen) -> None:
     if process.poll() is None:
         process.terminate()
     process.wait()
-
-
-def _message(log: str, status: int) -> str:
-    """The error message in the output of a command, or the end of the output."""
-    _, found, message = log.rpartition("\nerror: ")
-    lines = "\n".join(log.strip().splitlines()[-12:])
-    return message.strip() if found else f"a process ended with status {status}:\n{lines}"
