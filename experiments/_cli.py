@@ -132,7 +132,9 @@ def start_processes(missing: Callable[[], int]) -> None:
     command = [sys.executable, "-m", f"{__package__}.{_command()}", *sys.argv[1:]]
     command += [_NO_DEVICES, f"--cache_dir={cache_dir()}"]
     with console.Bar("all devices", total) as bar:
-        workers.run(command, DEVICES.value, lambda: bar.to(total - missing()))
+        note = workers.run(command, DEVICES.value, lambda: bar.to(total - missing()))
+    if note:
+        console.say(note)
 
 
 @functools.cache

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from dpd_jax.errors import UserError
-from dpd_jax.runs import console
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"  # AMD's driver reads it too.
 _WAIT = 0.5  # seconds
 
 
-def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> None:
+def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> str:
     """Runs a command in one process for each device, until all have ended.
 
     A process sees one GPU. On a CPU the processes share the cores among themselves. This process
@@ -28,10 +27,14 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
       devices: their number, or "all" that are visible.
       progress: called twice a second.
 
+    Returns:
+      What is to be said of processes that were killed, whose work the others have done; "" if none
+      was.
+
     Raises:
       KeyboardInterrupt: after Ctrl-C or SIGTERM, when the processes have ended.
       UserError: if there are fewer devices, or a process ended with an error message, or all were
-        killed; after all have ended. The work of a killed one is left to the others.
+        killed; after all have ended.
     """
     platform, present = _present()
     count = present if devices == "all" else int(devices) if devices.isdecimal() else 0
@@ -75,12 +78,14 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             _, found, message = text.rpartition("\nerror: ")
             if found:
                 raise UserError(message.strip())
-        for text, status in failed:
-            lines = "\n".join(text.strip().splitlines()[-12:])
-            ended = f"a process ended with status {status}:\n{lines}"
-            if len(failed) == count:
-                raise UserError(ended)
-            console.say(f"{ended}\nThe others have done its work.")
+        if not failed:
+            return ""
+        text, status = failed[0]
+        lines = "\n".join(text.strip().splitlines()[-12:])
+        ended = f"a process ended with status {status}:\n{lines}"
+        if len(failed) == count:
+            raise UserError(ended)
+        return f"{ended}\nThe other processes have done its work."
 
 
 def _stop(number, frame):

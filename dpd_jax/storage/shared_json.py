@@ -37,7 +37,7 @@ class SharedJson:
             self._contents, self._seen = {}, None
         except ValueError as error:
             raise UserError(
-                f"{self.path} is damaged ({error}). Delete it, and its networks are trained again."
+                f"{self.path} is damaged ({error}). Delete it, and its work is done again."
             ) from None
         return self._contents
 
