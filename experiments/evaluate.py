@@ -54,6 +54,12 @@ JSON = _cli.define_path("json", None, "Also write all numbers, with their settin
 def main() -> None:
     if not DISTILLED.value:
         raise UserError("no --distilled given: name a distilled.npz that a run has written.")
+    only_one = len(DISTILLED.value) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value)
+    if only_one and _cli.DEVICES.value:
+        raise UserError(
+            "--devices shares networks whose accuracies are stored, and those of a single set are "
+            "not. Add --networks=convnet, or --scores."
+        )
     compared = judge.prepare(
         _cli.config(),
         DISTILLED.value,
@@ -61,12 +67,7 @@ def main() -> None:
         protocol=PROTOCOL.value,
         data_dir=_cli.DATA_DIR.value,
     )
-    if len(compared.sets) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value):
-        if _cli.DEVICES.value:
-            raise UserError(
-                "--devices shares networks whose accuracies are stored, which this evaluation of "
-                "one set does not. Add --networks=convnet, or --scores."
-            )
+    if only_one:
         numbers = [alone(compared)]
     else:
         folder = _cli.WORKDIR.value or pathlib.Path(DISTILLED.value[0]).parent / "evaluation"

@@ -18,7 +18,7 @@ class SharedJson:
         """Reads nothing yet. Messages call the folder of the file by its `flag`."""
         self.path = path
         self._flag = flag
-        self._seen: tuple[int, int] | None = None  # The file that has been read last.
+        self._seen: tuple[int, ...] | None = None  # The file that has been read last.
         self._contents: dict[str, Any] = {}
 
     def read(self) -> dict[str, Any]:
@@ -30,7 +30,8 @@ class SharedJson:
             # Opened first, because network file systems then ask their server for the newest one.
             with self.path.open("rb") as file:
                 about = os.fstat(file.fileno())
-                if (seen := (about.st_ino, about.st_mtime_ns)) != self._seen:
+                seen = about.st_ino, about.st_mtime_ns, about.st_size
+                if seen != self._seen:
                     self._contents = json.loads(file.read())
                     self._seen = seen
         except FileNotFoundError:

@@ -21,7 +21,7 @@ def test_where_devices_are_not_shared_is_said(finished):
     for command, arguments, message in (
         ("distill", (), "this command has no --devices"),
         ("evaluate", (set_file,), "Add --networks=convnet, or --scores"),
-        ("sweep", ("--over=seed=0", "--devices=0"), "--devices=0 must be a number from 1, or all"),
+        ("sweep", ("--over=ipc=1", "--devices=0"), "--devices=0 must be a number from 1, or all"),
     ):
         status, text = commands.run_copy(command, *commands.TINY, "--devices=2", *arguments)
         assert status == 2
