@@ -216,12 +216,17 @@ def keep_mask(
 
     Returns:
       bool [P], True for the coordinates that count.
+
+    Raises:
+      UserError: without a key, if `matching.draws`.
     """
     chex.assert_rank(student, 1)
     chex.assert_equal_shape([student, target, start])
     student, target, start = map(jax.lax.stop_gradient, (student, target, start))
     keep = jnp.ones(student.shape, bool)
     if matching.draws:
+        if key is None:
+            raise UserError("matching.pruned = 'random' needs a key. Pass keep_mask one.")
         keep &= prune(jax.random.uniform(key, student.shape), matching)
     elif matching.pruning_rate:
         keep &= prune(METRICS[matching.metric](student, target, start, parameters), matching)

@@ -1,6 +1,6 @@
 """What pruning leaves out: the largest differences, as many of the smallest, or as many at random.
 
-    python -m experiments.sweep --config=configs/digits_ipc1.py --sweep=configs/sweeps/pruned.py --seeds=5
+    python -m experiments.sweep --config=configs/digits_ipc1.py --sweep=pruned --seeds=5
 
 DPD leaves out the largest differences between student and expert, PAD's released program the
 smallest. Random weights show what leaving out does by itself. The first row is without pruning.
