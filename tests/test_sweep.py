@@ -152,18 +152,20 @@ def test_runs_of_another_process_are_waited_for(tmp_path, undrawn, capsys, monke
     for run in runs[1:4]:
         others.enter_context(locks.alone(run.workdir.path, "--workdir"))
     simulate(runs[5].experiment, runs[5].workdir, [])
-    refused = []
-
-    def end(seconds):
-        simulate(runs[1].experiment, runs[1].workdir, [])
-        runner._note_failure(runs[2], "the images moved.")
-        others.close()
+    refused, slept = [], []
 
     def do(experiment, workdir, shared):
         if len(shared) == 1 and not refused:  # It was quicker.
             refused.append(workdir)
             raise locks.Busy("another process is at work")
         simulate(experiment, workdir, shared)
+
+    def end(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            simulate(runs[1].experiment, runs[1].workdir, [])
+            runner._note_failure(runs[2], "the images moved.")
+            others.close()
 
     monkeypatch.setattr(runner.time, "sleep", end)
     with pytest.raises(

@@ -110,7 +110,7 @@ def go(
     done = len(runs) - len(left)
     while left:
         run = _next(left, runs)
-        left.remove(run)
+        left = [other for other in left if other is not run]
         done += 1
         about = time_left(seconds, [run, *left])
         console.say(f"\n[run {done} of {len(runs)}{about}] {run.label}")
@@ -129,6 +129,7 @@ def go(
             console.say("put off, because another process works on it.")
             left.append(run)
             done -= 1
+            time.sleep(_WAIT)  # It may be another folder of the run that is in use.
             continue
         except UserError as error:
             failures[run.label] = str(error)
