@@ -106,10 +106,9 @@ def watch(look) -> None:
         if all(status is not None for status, _ in found):
             break
         time.sleep(_WAIT)
-    for number, (status, text) in enumerate(found):
-        if status:
-            raise UserError(f"worker {number}: {workers.message(text, status)}")
+    if note := workers.outcome(found):
+        console.say(note)
 
 
 if __name__ == "__main__":
-    _cli.run(main, needs_config=False, starts_device=lambda: False)
+    _cli.run(main, needs_config=False, starts_device=False)

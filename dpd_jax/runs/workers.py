@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dpd_jax.errors import UserError
 
@@ -16,7 +16,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"  # AMD's driver reads it too.
 _WAIT = 0.5  # seconds
 
 
-def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> None:
+def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> str:
     """Runs a command in one process for each device, until all have ended.
 
     A process sees one GPU. On a CPU the processes share the cores among themselves. This process
@@ -27,10 +27,14 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
       devices: their number, or "all" that are visible.
       progress: called twice a second.
 
+    Returns:
+      What is to be said of processes that were killed, whose work the others have done; "" if none
+      was.
+
     Raises:
       KeyboardInterrupt: after Ctrl-C or SIGTERM, when the processes have ended.
-      UserError: if there are fewer devices, or a process failed; then with its message, after the
-        others have ended.
+      UserError: if there are fewer devices, or a process ended with an error message, or all were
+        killed; after all have ended.
     """
     platform, present = _present()
     count = present if devices == "all" else int(devices) if devices.isdecimal() else 0
@@ -64,10 +68,28 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             progress()
             time.sleep(_WAIT)
         progress()
-        for process, log in started:
-            if process.returncode:
-                text = log.read_text(encoding="utf-8", errors="replace")
-                raise UserError(message(text, process.returncode))
+        return outcome(
+            (process.returncode, log.read_text(encoding="utf-8", errors="replace"))
+            for process, log in started
+        )
+
+
+def outcome(ended: Iterable[tuple[int, str]]) -> str:
+    """Returns, and raises, what `run` does, from the exit status and the output of each process."""
+    ended = list(ended)
+    failed = [(status, text) for status, text in ended if status]
+    for _, text in failed:
+        _, found, message = text.rpartition("\nerror: ")
+        if found:
+            raise UserError(message.strip())
+    if not failed:
+        return ""
+    status, text = failed[0]
+    lines = "\n".join(text.strip().splitlines()[-12:])
+    reason = f"a process ended with status {status}:\n{lines}"
+    if len(failed) == len(ended):
+        raise UserError(reason)
+    return f"{reason}\nThe other processes have done its work."
 
 
 def alone(command: Sequence[str]) -> int:
@@ -116,10 +138,3 @@ def _end(process: subprocess.Popen) -> None:
     if process.poll() is None:
         process.terminate()
     process.wait()
-
-
-def message(log: str, status: int) -> str:
-    """The error message in the output of a command, or the end of the output."""
-    _, found, message = log.rpartition("\nerror: ")
-    lines = "\n".join(log.strip().splitlines()[-12:])
-    return message.strip() if found else f"a process ended with status {status}:\n{lines}"
