@@ -9,9 +9,11 @@ of its own. With --hosts the same command is started once for each (docs/cluster
 writes all files, and evaluates alone.
 """
 
+import pathlib
 import sys
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from dpd_jax.runs import console, follower, hosts, loop, report, workers
 from dpd_jax.runs.experiment import Experiment
@@ -76,7 +78,7 @@ def run(experiment: Experiment, group: Group) -> None:
     console.result(report.summary(workdir))
 
 
-def _path(config):
+def _path(config: ConfigDict) -> pathlib.Path:
     return _cli.WORKDIR.value or _cli.default_workdir(config)
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 from absl import flags
 
@@ -93,7 +94,7 @@ def main() -> None:
             watch(lambda: ray.get([process.look.remote() for process in processes]))
 
 
-def watch(look) -> None:
+def watch(look: Callable[[], list[tuple[int | None, str]]]) -> None:
     """Shows the last lines of the processes until all have ended; raises UserError if one fails."""
     shown: dict[int, str] = {}
     while True:

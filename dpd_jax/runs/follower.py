@@ -1,6 +1,7 @@
 """A process that takes part in the outer steps of a run that the first process does."""
 
 import pathlib
+from threading import Event
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ def plan(experiment: Experiment, store: TrajectoryStore, first: int) -> dict:
         "gradient": experiment.student.gradient,
         "chunk": experiment.student.chunk,
         "first": first,
+        "last": experiment.config.distill.iterations,
     }
 
 
@@ -46,7 +48,7 @@ def follow(experiment: Experiment, group: Group) -> None:
         raise UserError(f"process 0 of --hosts has ended: {message['reason']}")
 
 
-def _steps(experiment: Experiment, group: Group, plan: dict, asked) -> dict:
+def _steps(experiment: Experiment, group: Group, plan: dict, asked: Event) -> dict:
     """Takes the outer steps of a plan; the message that ends them."""
     config = experiment.config
     if plan["config"] != identity.of_run(config):
@@ -60,7 +62,7 @@ def _steps(experiment: Experiment, group: Group, plan: dict, asked) -> dict:
     key = jax.random.fold_in(root, keys.STEPS)
     gradient = experiment.gradient()
     blank = cost.random_set(experiment.network, experiment.num_images)  # That of process 0 counts.
-    inputs = read_ahead.between(reader.read, plan["first"], config.distill.iterations)
+    inputs = read_ahead.between(reader.read, plan["first"], plan["last"])
     while "end" not in (message := group.hear(asked=asked.is_set())):
         step, segments = next(inputs)
         jax.block_until_ready(gradient(blank, segments, key, np.int32(step), ()))

@@ -139,8 +139,8 @@ def group() -> Iterator[Group]:
       UserError: if another process has ended without a word.
     """
     found = Group()
-    found.meet()
     try:
+        found.meet()
         yield found
         found.end("finished")
     except jax.errors.JaxRuntimeError as error:

@@ -87,8 +87,8 @@ def _run(
     trained = len(expert_training.missing(experiment, store))
     if trained and group.open:
         raise UserError(
-            f"{trained} experts are missing in {store.directory}, with which this run began. Run "
-            "the same command without --hosts until they are trained."
+            f"{trained} experts are missing in {store.directory}. Train them first, with "
+            "experiments.train_experts."
         )
     used = expert_training.provide(experiment, data, store, epochs)
     seconds["experts"] = time.monotonic() - start

@@ -10,7 +10,7 @@ import pytest
 from dpd_jax.runs.workdir import read_metrics
 from tests.end_to_end import commands
 
-STEPS = 60
+STEPS = 40
 SEGMENTS = ("--config.distill.segments=4", f"--config.distill.iterations={STEPS}")
 
 
