@@ -23,7 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import synthetic
+from dpd_jax.datasets import model_images
 from dpd_jax.datasets.labels import validation_part
+from dpd_jax.datasets.model_images import JoinedImages
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.runs import keys
@@ -60,7 +62,7 @@ class Candidate(NamedTuple):
 
 def candidates(
     sets: dict[str, DistilledSet], data: RunData, experiment: Experiment, seeds: int
-) -> tuple[tuple[np.ndarray, np.ndarray], list[Candidate]]:
+) -> tuple[tuple[jax.Array | JoinedImages, np.ndarray], list[Candidate]]:
     """The pool of images with their label logits, and the candidates, the reference first.
 
     Args:
@@ -139,7 +141,10 @@ def candidates(
         found.append(Candidate(name, identity, orders, rate, on_set, *own, seeds))
     hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
     pool = (
-        np.concatenate([*(each.images for each in sets.values()), data.train[:]]),
+        model_images.joined(
+            np.concatenate([each.images for each in sets.values()]),
+            data.on_device(experiment.config)[0],
+        ),
         np.concatenate([*(each.label_logits for each in sets.values()), hard]),
     )
     return pool, found

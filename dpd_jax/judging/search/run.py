@@ -70,7 +70,7 @@ def _run(experiment, data, sets, folder, space, seeds) -> str:
         precision=config.network.precision,
     )
     trainer = training.Trainer(
-        jnp.asarray(pool[0]),
+        pool[0],
         jnp.asarray(pool[1]),
         experiment.augmentation,
         jax.random.fold_in(jax.random.key(config.seed), keys.ARCHITECTURE_SEARCH),
