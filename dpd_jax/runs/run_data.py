@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from dpd_jax.datasets import loading, model_images, own, whitening
+from dpd_jax.datasets import aligned, loading, model_images, own, whitening
 from dpd_jax.datasets.labels import validation_part
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.datasets.model_images import DeviceImages, ModelImages
@@ -142,7 +142,8 @@ def _without_validation(
         return dataset, (images[:0], labels[:0])
     key = jax.random.fold_in(jax.random.key(config.data.seed), keys.VALIDATION)
     held = validation_part(labels, config.data.validation_share, key)
-    rest = dataset._replace(train_images=images[~held], train_labels=labels[~held])
+    kept = aligned.chosen(images, ~held)
+    rest = dataset._replace(train_images=kept, train_labels=labels[~held])
     return rest, (images[held], labels[held])
 
 
