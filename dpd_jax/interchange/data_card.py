@@ -7,16 +7,18 @@ from typing import Any
 from dpd_jax.presets import files
 from dpd_jax.storage.distilled_set import DistilledSet
 
+_IMAGENET = (
+    "other",
+    "Its images are ImageNet's, which are for non-commercial research and education.",
+)
 # Data set -> its licence as the Hub calls it, and in words.
 _LICENCES = {
     "cifar10": ("unknown", "Its authors name no licence; they ask to cite Krizhevsky (2009)."),
     "cifar100": ("unknown", "Its authors name no licence; they ask to cite Krizhevsky (2009)."),
     "digits": ("cc-by-4.0", "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits)."),
     "fashion_mnist": ("mit", "MIT (Zalando SE)."),
-    "tiny_imagenet": (
-        "other",
-        "Its images are ImageNet's, which are for non-commercial research and education.",
-    ),
+    "imagenette": _IMAGENET,
+    "tiny_imagenet": _IMAGENET,
 }
 _UNKNOWN = ("unknown", "Not known here. Ask whoever published it before you publish this set.")
 
