@@ -25,6 +25,7 @@ def test_a_reduced_run(tmp_path):
     config = dpd_jax.load_config("configs/imagenette_ipc1.py:mtt")
     config.network.width = 4
     config.data.device_images = "bytes"  # As the whole data set would be.
+    config.augment.families = ("flip",)
     config.experts.update(num_experts=1, batch_size=16)
     config.curriculum.update(expert_epochs=1, current_max_start_epoch=0, max_start_epoch=0)
     config.student.syn_steps = 2
