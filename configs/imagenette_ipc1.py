@@ -12,9 +12,9 @@ Values: the row of `published.MTT` in dpd_jax/presets/published.py (Cazenavette 
 with `:ast` what Shen et al. 2023 change in it. No paper runs DPD on ImageNette; without a method
 name the values are MTT's, with DPD's usual pruning rate and label rate.
 Accuracy: not measured. Claimed by AST's paper: MTT 47.7 %, FTD 52.2 %, AST 53.1 %.
-Cost: not measured; made for a GPU. An outer step of `:mtt` holds 1.1 GB in XLA's plan. Experts of `:mtt` take 3.2 GB: 100 x 13 epochs x 615,690
-float32. The archive's 9,469 training images take 465 MB on the device, or 1.9 GB in float32 where
-its memory is 15 GB or more (data.device_images).
+Cost: not measured; made for a GPU. An outer step of `:mtt` holds 1.1 GB in XLA's plan. Experts of
+`:mtt` take 3.2 GB on disk: 100 x 13 epochs x 615,690 float32. The archive's 9,469 training images
+take 465 MB on the device as bytes, and 1.9 GB in float32 (data.device_images).
 """
 
 from dpd_jax.presets import base, image_sets, methods, published
