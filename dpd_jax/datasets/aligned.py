@@ -15,9 +15,8 @@ def empty(shape: tuple[int, ...]) -> np.ndarray:
     return memory[start : start + count].reshape(shape)
 
 
-def chosen(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """A copy of some images uint8 [n, h, w, c]; the rows are a mask [n] or indices."""
-    places = np.flatnonzero(rows) if rows.dtype == bool else rows
-    found = empty((len(places), *images.shape[1:]))
-    # With any other mode numpy fills a second copy first.
-    return np.take(images, places, axis=0, out=found, mode="clip")
+def chosen(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A copy of the images uint8 [n, h, w, c] that a mask [n] chooses."""
+    places = np.flatnonzero(mask)
+    # In its usual mode numpy would fill another array first.
+    return np.take(images, places, 0, empty((len(places), *images.shape[1:])), mode="clip")
