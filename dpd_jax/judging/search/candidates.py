@@ -35,6 +35,9 @@ from dpd_jax.storage.distilled_set import DistilledSet
 
 REFERENCE = "whole training set"
 
+# The images of a search, [p, h, w, c] in model space, and their label logits [p, k].
+Pool = tuple[jax.Array | JoinedImages, jax.Array]
+
 
 class Candidate(NamedTuple):
     """Something that every architecture is trained on.
@@ -62,8 +65,8 @@ class Candidate(NamedTuple):
 
 def candidates(
     sets: dict[str, DistilledSet], data: RunData, experiment: Experiment, seeds: int
-) -> tuple[tuple[jax.Array | JoinedImages, np.ndarray], list[Candidate]]:
-    """The pool of images with their label logits, and the candidates, the reference first.
+) -> tuple[Callable[[], Pool], list[Candidate]]:
+    """What makes the pool of images with their label logits; the candidates, the reference first.
 
     Args:
       sets: name -> distilled set; all of one size.
@@ -139,14 +142,14 @@ def candidates(
         identity = f"{name}, {ipc} per class"
         rate = config.real_learning_rate
         found.append(Candidate(name, identity, orders, rate, on_set, *own, seeds))
-    hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
-    pool = (
-        model_images.joined(
-            np.concatenate([each.images for each in sets.values()]),
-            data.on_device(experiment.config)[0],
-        ),
-        np.concatenate([*(each.label_logits for each in sets.values()), hard]),
-    )
+
+    def pool() -> Pool:
+        hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
+        images = np.concatenate([each.images for each in sets.values()])
+        logits = np.concatenate([*(each.label_logits for each in sets.values()), hard])
+        real, _ = data.on_device(experiment.config)
+        return model_images.joined(images, real), jnp.asarray(logits)
+
     return pool, found
 
 
