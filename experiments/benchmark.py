@@ -34,7 +34,7 @@ import pathlib
 import jax
 from absl import flags
 
-from dpd_jax.benchmarks import device, timing
+from dpd_jax.benchmarks import device, plan, timing
 from dpd_jax.benchmarks import table as table_lib
 from dpd_jax.benchmarks.cases import WORKS, Sweep
 from dpd_jax.errors import UserError, check_choice
@@ -54,17 +54,26 @@ BATCH = flags.DEFINE_list(
     "batch", None, "distill_step: synthetic images a student step (default: the config's)."
 )
 JSON = flags.DEFINE_string("json", None, "The file for the figures.")
+PLAN = flags.DEFINE_string(
+    "plan",
+    None,
+    "Times nothing, but compiles the config's outer step for this GPU (h100), without having one, "
+    "and counts its kernels.",
+)
 
 
 def main() -> None:
     experiment = Experiment.from_config(_cli.config())
     choices = sweep(experiment)
-    path = JSON.value and pathlib.Path(JSON.value).expanduser()
-    if path:  # Checked before anything is measured.
-        if path.is_dir():
-            raise UserError(f"--json={path} is a folder; name a file for the figures.")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path = _json_file()
     jax.config.update("jax_enable_compilation_cache", False)  # Compilation is timed too.
+    if PLAN.value:
+        with console.note(f"compiling an outer step for {PLAN.value}"):
+            planned = plan.outer_step(experiment, PLAN.value)
+        if path:
+            write_json(path, [planned])
+        console.result(f"{_cli.line()}\n{plan.text(planned)}")
+        return
     product = device.float32_product()
     rows = []
     for what in dict.fromkeys(WHAT.value):
@@ -78,6 +87,16 @@ def main() -> None:
                 write_json(path, rows)
     table = table_lib.text(rows)
     console.result(f"{_cli.line()}\n{device.name()}\n{product}\n\n{table}")
+
+
+def _json_file() -> pathlib.Path | None:
+    """The file of --json, checked before anything is measured."""
+    path = JSON.value and pathlib.Path(JSON.value).expanduser()
+    if path:
+        if path.is_dir():
+            raise UserError(f"--json={path} is a folder; name a file for the figures.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def sweep(experiment: Experiment) -> Sweep:
