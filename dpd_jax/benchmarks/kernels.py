@@ -11,10 +11,8 @@ import re
 from typing import NamedTuple
 
 # Instructions that start nothing on the device.
-_FREE = frozenset(
-    "parameter constant tuple get-tuple-element bitcast after-all partition-id replica-id "
-    "opt-barrier".split()
-)
+_FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all")
+_FREE += ("partition-id", "replica-id", "opt-barrier")
 _HEAD = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>\S+) \(.*\) -> .*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?\S+ = .*?\s(?P<opcode>[a-z][\w\-]*)\(")
 _CONVOLUTION = "__cudnn$conv"  # start of the names of cuDNN's convolutions

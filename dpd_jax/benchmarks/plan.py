@@ -13,6 +13,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
+from ml_collections import ConfigDict
 
 from dpd_jax.benchmarks import kernels
 from dpd_jax.errors import UserError, check_choice
@@ -59,18 +60,19 @@ TARGETS = {
 _PLUGINS = ("jax_plugins.xla_cuda13", "jax_plugins.xla_cuda12")
 
 
-def outer_step(experiment: Experiment, target: str) -> dict[str, Any]:
-    """Compiles the outer step of an experiment for a GPU of TARGETS and counts its kernels.
+def outer_step(config: ConfigDict, target: str) -> dict[str, Any]:
+    """Compiles the outer step of a config for a GPU of TARGETS and counts its kernels.
 
-    Choices that are "auto" are those of a GPU. Steps are cached in a process, so use a process of
-    its own for a plan.
+    What the config leaves to "auto" is chosen as on a GPU. Steps are cached in a process, so use a
+    process of its own for plans.
 
     Returns:
-      A row: the choices; `kernels` of the step, `step_kernels` of one student step, `kinds` and
-      `convolutions` as in `kernels.Counts`, `conditionals`; `temp_bytes`; `compile_seconds`.
+      A row: the choices; `kernels` of the outer step, `step_kernels` of one student step, `kinds`,
+      `convolutions` and `conditionals` as in `kernels.Counts`; `temp_bytes`; `compile_seconds`.
 
     Raises:
-      UserError: for an unknown target, without the plugin, or for an outer step on several devices.
+      UserError: for an unknown target, without the plugin, for a config that matches no
+        trajectories, and for an outer step on several devices.
     """
     check_choice("--plan", target, TARGETS)
     if not any(_is_installed(plugin) for plugin in _PLUGINS):
@@ -78,20 +80,21 @@ def outer_step(experiment: Experiment, target: str) -> dict[str, Any]:
             "--plan needs JAX's plugin for CUDA, but no GPU: pip install -U "
             f"'jax[cuda12]=={jax.__version__}' (some 3 GB)."
         )
-    student, config = experiment.student, experiment.config
-    if not experiment.objective.matches_trajectories:
+    if config.objective.name != "trajectory":
         raise UserError("--plan counts the kernels of student steps: choose a trajectory method.")
-    if config.distill.devices > 1 or student.batch_devices > 1:
+    if config.distill.devices > 1 or config.student.batch_devices > 1:
         raise UserError("--plan is for one device: set distill.devices=1, student.batch_devices=1.")
-    inputs = cost.step_inputs(experiment, experiment.num_images)
     with mock.patch.object(jax, "default_backend", return_value="gpu"):
+        experiment = Experiment.from_config(config)
+        inputs = cost.step_inputs(experiment, experiment.num_images)
         start = time.perf_counter()
         program = experiment.outer_step().lower(*_on(target, inputs)).compile()
         seconds = time.perf_counter() - start
+        student, shape = experiment.student, experiment.network.image_shape
         batch = min(student.batch_syn, experiment.num_images)
         batches = jax.ShapeDtypeStruct((student.syn_steps, batch), jnp.int32)
-        ahead = student.augments_ahead(batches, experiment.network.image_shape)
-        together = student.steps_a_loop(batches, experiment.network.image_shape)
+        ahead = student.augments_ahead(batches, shape)
+        unroll = student.steps_a_loop(batches, shape)
     counts = kernels.count(program.as_text())
     return {
         "what": "plan",
@@ -100,7 +103,7 @@ def outer_step(experiment: Experiment, target: str) -> dict[str, Any]:
         "steps": student.syn_steps,
         "batch": batch,
         "augment": "ahead" if ahead else "step",
-        "unroll": together,
+        "unroll": unroll,
         "kernels": round(counts.kernels),
         "step_kernels": counts.in_loops / student.syn_steps,
         "conditionals": round(counts.conditionals),
