@@ -106,21 +106,20 @@ class Student:
         """The steps after which the student is matched with its expert; the last is N."""
         return self.alignment.matched_steps(self.syn_steps)
 
-    def augments_ahead(self, batches: jax.Array, image_shape: tuple[int, ...]) -> bool:
-        """Whether batches int32 [N, b] of images (h, w, c) are augmented ahead of the steps."""
+    def augments_ahead(self, shape: tuple[int, ...]) -> bool:
+        """Whether the batches, whose images are [N, b, h, w, c], are augmented ahead of the steps."""
         if self.augment == "auto":
-            return _launches_matter(batches, image_shape)
+            return _launches_matter(shape)
         return self.augment == "ahead"
 
-    def steps_a_loop(self, batches: jax.Array, image_shape: tuple[int, ...]) -> int:
-        """Steps in one iteration of the loop over batches int32 [N, b] of images (h, w, c)."""
-        return self.unroll or (2 if _launches_matter(batches, image_shape) else 1)
+    def steps_a_loop(self, shape: tuple[int, ...]) -> int:
+        """Steps in one iteration of the loop over batches, whose images are [N, b, h, w, c]."""
+        return self.unroll or (2 if _launches_matter(shape) else 1)
 
 
-def _launches_matter(batches: jax.Array, image_shape: tuple[int, ...]) -> bool:
+def _launches_matter(shape: tuple[int, ...]) -> bool:
     """Whether a GPU trains on batches so small that it waits for the host between kernels."""
-    small = 4 * batches.size * math.prod(image_shape) <= _SMALL_BYTES
-    return small and jax.default_backend() == "gpu"
+    return 4 * math.prod(shape) <= _SMALL_BYTES and jax.default_backend() == "gpu"
 
 
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:
@@ -164,25 +163,33 @@ class Choice(NamedTuple):
     """How the batch of a step follows from the set; all steps have a leading axis N.
 
     Attributes:
-      index: images of the batch, int32 [b]; -1 is padding.
+      rows: images of the batch, int32 [b]; -1 is padding.
       key: raw data of the augmentation key. It is no typed key because the backward pass uses it
         again on purpose, which JAX's check of key reuse would report.
       scale: factor on the loss (AST's balance; 1 otherwise), a scalar.
     """
 
-    index: jax.Array
+    rows: jax.Array
     key: jax.Array
     scale: jax.Array
 
 
+class Batch(NamedTuple):
+    """A batch, augmented: images [b, h, w, c], logits of labels [b, k], weights in the loss [b]."""
+
+    images: jax.Array
+    labels: jax.Array
+    weights: jax.Array
+
+
 def chosen(
     images: jax.Array, labels: jax.Array, choice: Choice, augmentation: Augmentation
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A batch of the set: its augmented images, their labels and their weights in the loss."""
-    valid = (choice.index >= 0).astype(images.dtype)
-    rows = jnp.maximum(choice.index, 0)
+) -> Batch:
+    """The batch of a step, of images [n, h, w, c] and their labels [n, k]."""
+    valid = (choice.rows >= 0).astype(images.dtype)
+    rows = jnp.maximum(choice.rows, 0)
     augmented = augment(jax.random.wrap_key_data(choice.key), images[rows], augmentation)
-    return augmented, labels[rows], choice.scale * valid / jnp.sum(valid)
+    return Batch(augmented, labels[rows], choice.scale * valid / jnp.sum(valid))
 
 
 def inner_loss(
@@ -190,7 +197,7 @@ def inner_loss(
     images: jax.Array,
     labels: jax.Array,
     weights: jax.Array | None,
-    choice: "Choice | None",
+    choice: Choice | None,
     *,
     network: Network,
     student: Student,
@@ -283,31 +290,19 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
     return step
 
 
-class _Steps(NamedTuple):
-    """What the steps train on; each has a leading axis N.
-
-    Either choices of the set, or batches that are chosen and augmented ahead of the steps.
-    """
-
-    choice: Choice | None
-    images: jax.Array | None = None
-    labels: jax.Array | None = None
-    weights: jax.Array | None = None
-
-
-def _scan(step: Callable, carry, synthetic, steps: _Steps, unroll: int):
-    def body(carry, one: _Steps):
-        own = synthetic
-        if one.choice is None:
-            own = SyntheticSet(one.images, one.labels, synthetic.step_size)
-        return step(*carry, own, one.weights, one.choice), None
+def _scan(step: Callable, carry, synthetic, steps: Choice | Batch, unroll: int):
+    def body(carry, one):
+        if isinstance(one, Choice):
+            return step(*carry, synthetic, None, one), None
+        own = SyntheticSet(one.images, one.labels, synthetic.step_size)
+        return step(*carry, own, one.weights, None), None
 
     return jax.lax.scan(body, carry, steps, unroll=unroll)[0]
 
 
-def _nested_scan(step: Callable, carry, synthetic, steps: _Steps, unroll: int):
+def _nested_scan(step: Callable, carry, synthetic, steps: Choice | Batch, unroll: int):
     """`_scan` in about sqrt(N) parts, of which only the first weights are kept."""
-    count = len(jax.tree.leaves(steps)[0])
+    count = len(steps[0])
     length = math.isqrt(count)
     whole = count // length * length
 
@@ -353,16 +348,17 @@ def train(
     chex.assert_rank([synthetic.step_size, scale, index], [0, 0, 2])
     chex.assert_shape([index[:, 0], keys], (matched_steps[-1],))
     choice = Choice(index, jax.random.key_data(keys), jnp.broadcast_to(scale, keys.shape))
-    steps = _Steps(choice)
-    if student.augments_ahead(index, network.image_shape):
+    steps: Choice | Batch = choice
+    shape = (*index.shape, *network.image_shape)
+    if student.augments_ahead(shape):
         ahead = functools.partial(chosen, augmentation=student.augmentation)
-        steps = _Steps(None, *jax.vmap(ahead, (None, None, 0))(*synthetic[:2], choice))
+        steps = jax.vmap(ahead, (None, None, 0))(synthetic.images, synthetic.labels, choice)
     loss = functools.partial(inner_loss, network=network, student=student)
     if student.gradient == "unroll":
         step = _plain(loss, student.momentum)
     else:
         step = _second_order(loss, student.momentum, student.gradient != "tesla")
-    unroll = student.steps_a_loop(index, network.image_shape)
+    unroll = student.steps_a_loop(shape)
     scan = _nested_scan if student.gradient == "nested" else _scan
     # Without momentum the velocity is empty, so that it takes no memory.
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))

@@ -121,7 +121,8 @@ PROGRAM = """HloModule jit_step, is_scheduled=true
   %p = f32[8,8]{1,0} fusion(%b), kind=kCustom, calls=%fused_dot
   %q = (f32[8,8]{1,0}, s8[0]{0}) custom-call(%p, %p), custom_call_target="__cublas$lt$matmul"
   %c = (f32[8,8]{1,0}, u8[0]{0}) custom-call(%q), custom_call_target="__cudnn$convForward"
-  %d = (f32[8,8]{1,0}, u8[0]{0}) custom-call(%c), feature_group_count=4, custom_call_target="__cudnn$convBackwardFilter"
+  %d = (f32[8,8], u8[0]) custom-call(%c), batch_group_count=4, \
+custom_call_target="__cudnn$convBackwardFilter"
   ROOT %r = (s32[], f32[8,8]{1,0}) tuple(%i, %d)
 }
 
@@ -130,7 +131,7 @@ ENTRY %main (x: f32[8,8]) -> f32[8,8] {
   %s = ((f32[8,8]), f32[8,8], u32[]) fusion-start(%x), kind=kLoop, calls=%fused_add
   %e = f32[8,8]{1,0} fusion-done(%s)
   %copy.1 = f32[8,8]{1,0} copy(%e)
-  %w = (s32[], f32[8,8]{1,0}) while(%t), condition=%cond, body=%body, backend_config={"known_trip_count":{"n":"40"}}
+  %w = (s32[], f32[8,8]) while(%t), body=%body, backend_config={"known_trip_count":{"n":"40"}}
   ROOT %y = f32[8,8]{1,0} get-tuple-element(%w), index=1
 }
 """

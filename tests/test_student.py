@@ -110,11 +110,11 @@ def test_on_gpus_small_batches_are_augmented_ahead_of_a_loop_of_two_steps(
     monkeypatch, platform, steps, ahead, unrolled
 ):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    batches = np.zeros((steps, 10), np.int32), (32, 32, 3)
+    shape = (steps, 10, 32, 32, 3)
     student = student_lib.Student(syn_steps=80, batch_syn=10)
-    assert student.augments_ahead(*batches) == ahead
-    assert student.steps_a_loop(*batches) == unrolled
-    assert dataclasses.replace(student, unroll=3).steps_a_loop(*batches) == 3
+    assert student.augments_ahead(shape) == ahead
+    assert student.steps_a_loop(shape) == unrolled
+    assert dataclasses.replace(student, unroll=3).steps_a_loop(shape) == 3
 
 
 def test_exact_gradient_is_that_of_finite_differences():

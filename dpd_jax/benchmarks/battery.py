@@ -101,9 +101,10 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _what(row: dict[str, Any], result: dict[str, Any]) -> str:
-    """The options that tell the rows of a part apart; without a row the end of the output."""
+    """The options that tell the rows of a part apart; without a row what its output ends with."""
     if not row:
-        return result["output"][-1] if result["output"] else ""
+        told = result["status"] != "stopped" and result["output"]
+        return told[-1].strip() if told else ""
     words = [row["what"], row.get("gradient"), "augmented" if row.get("augmentation") else None]
     words.append(f"{row['at_once']} at once" if row.get("at_once", 1) > 1 else None)
     return " ".join(filter(None, words))

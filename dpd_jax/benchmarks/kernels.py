@@ -11,8 +11,8 @@ import re
 from typing import NamedTuple
 
 # Instructions that start nothing on the device.
-_FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all")
-_FREE += ("partition-id", "replica-id", "opt-barrier")
+_FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
+_FREE |= {"after-all", "partition-id", "replica-id", "opt-barrier"}
 _HEAD = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>\S+) \(.*\) -> .*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?\S+ = .*?\s(?P<opcode>[a-z][\w\-]*)\(")
 _CONVOLUTION = "__cudnn$conv"  # start of the names of cuDNN's convolutions
@@ -31,8 +31,8 @@ class Counts(NamedTuple):
       endless: loops whose number of iterations XLA does not know; they are counted as one each.
     """
 
-    kinds: collections.Counter
-    convolutions: collections.Counter
+    kinds: dict[str, float]
+    convolutions: dict[str, float]
     conditionals: float
     in_loops: float
     endless: float
@@ -113,14 +113,14 @@ def _called(line: str, attribute: str) -> str:
 
 def _counts(kind: str = "", *convolutions: str) -> Counts:
     """One kernel of a kind; without one, nothing."""
-    kinds = collections.Counter([kind] if kind else [])
-    return Counts(kinds, collections.Counter(convolutions), 0.0, 0.0, 0.0)
+    kinds = {kind: 1.0} if kind else {}
+    return Counts(kinds, dict.fromkeys(convolutions, 1.0), 0.0, 0.0, 0.0)
 
 
 def _sum(parts: list[Counts], factors: list[float]) -> Counts:
     """The sum of counts, each times its factor."""
-    kinds: collections.Counter = collections.Counter()
-    convolutions: collections.Counter = collections.Counter()
+    kinds: dict[str, float] = collections.defaultdict(float)
+    convolutions: dict[str, float] = collections.defaultdict(float)
     numbers = [0.0, 0.0, 0.0]
     for part, factor in zip(parts, factors, strict=True):
         for total, own in ((kinds, part.kinds), (convolutions, part.convolutions)):

@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 from jax.experimental import topologies
 from ml_collections import ConfigDict
 
@@ -88,13 +87,13 @@ def outer_step(config: ConfigDict, target: str) -> dict[str, Any]:
         experiment = Experiment.from_config(config)
         inputs = cost.step_inputs(experiment, experiment.num_images)
         start = time.perf_counter()
-        program = experiment.outer_step().lower(*_on(target, inputs)).compile()
+        step: Any = experiment.outer_step()  # Jitted, because it uses one device.
+        program = step.lower(*_on(target, inputs)).compile()
         seconds = time.perf_counter() - start
-        student, shape = experiment.student, experiment.network.image_shape
+        student = experiment.student
         batch = min(student.batch_syn, experiment.num_images)
-        batches = jax.ShapeDtypeStruct((student.syn_steps, batch), jnp.int32)
-        ahead = student.augments_ahead(batches, shape)
-        unroll = student.steps_a_loop(batches, shape)
+        shape = (student.syn_steps, batch, *experiment.network.image_shape)
+        ahead, unroll = student.augments_ahead(shape), student.steps_a_loop(shape)
     counts = kernels.count(program.as_text())
     return {
         "what": "plan",
