@@ -82,7 +82,8 @@ def distance(
     """The sum of the distances of the rows that count, a scalar.
 
     `matching.pruning_rate` leaves out this share of the rows, those with the largest distances
-    (DPD's rule for gradients); the mask "depth" leaves out shallow rows, see `deep_rows`.
+    (DPD's rule for gradients) or the smallest; the mask "depth" leaves out shallow rows, see
+    `deep_rows`.
 
     Args:
       synthetic, real: gradients [P].
@@ -92,9 +93,7 @@ def distance(
     rows = row_distances(synthetic, real, parameters)
     keep = jnp.ones(rows.shape, bool)
     if matching.pruning_rate:
-        dropped = matching_lib.count(rows.size, matching.pruning_rate)
-        scores = jax.lax.stop_gradient(rows)
-        keep &= matching_lib.drop_largest(scores, dropped, matching.ranking)
+        keep &= matching_lib.prune(jax.lax.stop_gradient(rows), matching)
     if "depth" in matching.masks:
         keep &= deep_rows(parameters, matching.depth_ratio, depth_unit)
     return jnp.sum(jnp.where(keep, rows, 0.0))

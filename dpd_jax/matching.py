@@ -5,11 +5,10 @@ Trajectory matching (MTT) minimises |s - t|^2 / |u - t|^2. The methods differ in
 the weights that they count:
 
     pruning  DPD: leaves out the floor(P * pruning_rate) largest differences
-             between student and expert (eqs. 3-9, Algorithm 1)
+             between student and expert (eqs. 3-9, Algorithm 1); or as many of
+             the smallest, as PAD's released program, or as many at random
     depth    PAD: leaves out the first floor(P * depth_ratio) coordinates, that
              is the shallow ones (eq. 4), in PyTorch's order of the weights
-    loss     PAD's released program: leaves out the floor(P * loss_ratio)
-             smallest errors
     ratio    DDPP: leaves out coordinates where student / expert, or its inverse,
              is below ratio_epsilon (eq. 7)
 
@@ -43,11 +42,11 @@ class Matching:
 
     Attributes:
       masks: names from `MASKS`; each leaves out coordinates in addition.
-      pruning_rate: share of the coordinates that DPD leaves out, those with the largest
-        differences, in [0, 1); 0 is no pruning.
+      pruning_rate: share of the coordinates that pruning leaves out, in [0, 1); 0 is no pruning.
+      pruned: which ones, a name from `PRUNED`: DPD's "largest" differences, the "smallest", or
+        "random" coordinates.
       metric: a name from `METRICS`; the difference by which pruning ranks.
       depth_ratio: share that "depth" leaves out, in [0, 1).
-      loss_ratio: share that "loss" leaves out, in [0, 1).
       ratio_epsilon: bound of "ratio", in (0, 1).
       ratio_signed: True computes the ratio with signs, as DDPP writes it: opposite signs give a
         negative ratio and are left out. False compares magnitudes.
@@ -62,9 +61,9 @@ class Matching:
 
     masks: tuple[str, ...] = ()
     pruning_rate: float = 0.0
+    pruned: str = "largest"
     metric: str = "absolute"
     depth_ratio: float = 0.0
-    loss_ratio: float = 0.0
     ratio_epsilon: float = 0.1
     ratio_signed: bool = True
     ratio_keep_zeros: bool = True
@@ -78,9 +77,10 @@ class Matching:
                     "leaves out the largest differences. Remove it from the masks."
                 )
             check_choice("matching.masks", mask, MASKS)
+        check_choice("matching.pruned", self.pruned, PRUNED)
         check_choice("matching.metric", self.metric, METRICS)
         check_choice("matching.ranking", self.ranking, ("auto", *RANKINGS))
-        for name in ("pruning_rate", "depth_ratio", "loss_ratio"):
+        for name in ("pruning_rate", "depth_ratio"):
             hint = ": it is the share of the weights left out of the matching loss"
             check_range(f"matching.{name}", getattr(self, name), "[0, 1)", hint)
         check_range("matching.ratio_epsilon", self.ratio_epsilon, "(0, 1)")
@@ -89,6 +89,14 @@ class Matching:
     def drops(self) -> bool:
         """Whether any coordinate can be left out."""
         return bool(self.masks) or self.pruning_rate > 0
+
+    @property
+    def draws(self) -> bool:
+        """Whether the mask is drawn, so that `keep_mask` needs a key."""
+        return self.pruned == "random" and self.pruning_rate > 0
+
+
+PRUNED = ("largest", "smallest", "random")
 
 
 def _tensor(student, target, _, parameters):
@@ -138,6 +146,12 @@ def drop_smallest(scores: jax.Array, dropped: int, ranking: str) -> jax.Array:
     return RANKINGS[ranking](scores, dropped)
 
 
+def prune(scores: jax.Array, matching: Matching) -> jax.Array:
+    """The mask bool [P] of the coordinates that pruning keeps, by their scores [P]."""
+    drop = drop_smallest if matching.pruned == "smallest" else drop_largest
+    return drop(scores, count(scores.size, matching.pruning_rate), matching.ranking)
+
+
 def _by_sorting(scores: jax.Array, dropped: int) -> jax.Array:
     order = jnp.argsort(scores, stable=True)
     return jnp.ones(scores.shape, bool).at[order[:dropped]].set(False)
@@ -167,11 +181,6 @@ def _depth_mask(student, _, parameters, matching):
     return jnp.asarray(layout.places_in_pytorch(parameters) >= dropped)
 
 
-def _loss_mask(student, target, _, matching):
-    errors = jnp.square(student - target)
-    return drop_smallest(errors, count(student.size, matching.loss_ratio), matching.ranking)
-
-
 def _ratio_mask(student, target, _, matching):
     s, t = (student, target) if matching.ratio_signed else (jnp.abs(student), jnp.abs(target))
 
@@ -186,7 +195,7 @@ def _ratio_mask(student, target, _, matching):
 
 
 # Name -> the mask (s, t, parameters, matching) -> bool [P], True for the coordinates that count.
-MASKS = {"depth": _depth_mask, "loss": _loss_mask, "ratio": _ratio_mask}
+MASKS = {"depth": _depth_mask, "ratio": _ratio_mask}
 
 
 def keep_mask(
@@ -195,6 +204,7 @@ def keep_mask(
     start: jax.Array,
     matching: Matching,
     parameters: tuple[Parameter, ...],
+    key: jax.Array | None = None,
 ) -> jax.Array:
     """The coordinates that count, a constant to derivatives.
 
@@ -202,18 +212,24 @@ def keep_mask(
       student, target, start: weights s, t and u, each [P].
       matching: which coordinates count.
       parameters: the arrays of the vector, for the mask "depth" and the metric "tensor".
+      key: draws the pruned coordinates, if `matching.draws`.
 
     Returns:
       bool [P], True for the coordinates that count.
+
+    Raises:
+      UserError: without a key, if `matching.draws`.
     """
     chex.assert_rank(student, 1)
     chex.assert_equal_shape([student, target, start])
     student, target, start = map(jax.lax.stop_gradient, (student, target, start))
     keep = jnp.ones(student.shape, bool)
-    if matching.pruning_rate:
-        difference = METRICS[matching.metric](student, target, start, parameters)
-        dropped = count(student.size, matching.pruning_rate)
-        keep &= drop_largest(difference, dropped, matching.ranking)
+    if matching.draws:
+        if key is None:
+            raise UserError("matching.pruned = 'random' needs a key. Pass keep_mask one.")
+        keep &= prune(jax.random.uniform(key, student.shape), matching)
+    elif matching.pruning_rate:
+        keep &= prune(METRICS[matching.metric](student, target, start, parameters), matching)
     for mask in matching.masks:
         keep &= MASKS[mask](student, target, parameters, matching)
     return keep
@@ -239,15 +255,18 @@ def normalised_distance(
     return remaining / movement
 
 
-def matching_loss(student: Any, target: Any, start: Any, matching: Matching) -> jax.Array:
+def matching_loss(
+    student: Any, target: Any, start: Any, matching: Matching, key: jax.Array | None = None
+) -> jax.Array:
     """The matching loss of parameter trees, a scalar that is differentiable in `student`.
 
     Args:
       student, target, start: parameter trees of one structure, or vectors [P].
       matching: which coordinates count.
+      key: as for `keep_mask`.
     """
     chex.assert_trees_all_equal_shapes(student, target, start)
     parameters = layout.parameters(student)
     student, target, start = (ravel_pytree(tree)[0] for tree in (student, target, start))
-    keep = keep_mask(student, target, start, matching, parameters)
+    keep = keep_mask(student, target, start, matching, parameters, key)
     return normalised_distance(student, target, start, keep)

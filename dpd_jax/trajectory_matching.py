@@ -52,7 +52,7 @@ def segment_loss(
     Args:
       synthetic: the set; the loss is differentiable in all three of its parts.
       segment: the expert's weights, with as many targets as `student` has matched steps.
-      key: randomness of batches, augmentation and perturbation.
+      key: randomness of batches, augmentation, perturbation and random pruning.
       network, student, matching: what is trained, and how it is matched.
 
     Returns:
@@ -67,6 +67,10 @@ def segment_loss(
         key, noise_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, start.shape)
         start = alignment_lib.perturb(start, noise, network.parameters, alignment)
+    mask_keys: Any = [None] * len(targets)
+    if matching.draws:
+        key, mask_key = jax.random.split(key)
+        mask_keys = jax.random.split(mask_key, len(targets))
     batch_key, augment_key = jax.random.split(key)
     index = student_lib.batches(
         batch_key, synthetic.images.shape[0], student.batch_syn, student.syn_steps
@@ -84,8 +88,12 @@ def segment_loss(
     )
 
     loss = jnp.zeros(())
-    for weight, weights, target in zip(alignment.weights, trained, targets, strict=True):
-        keep = matching_lib.keep_mask(weights, target, start, matching, network.parameters)
+    for weight, weights, target, mask_key in zip(
+        alignment.weights, trained, targets, mask_keys, strict=True
+    ):
+        keep = matching_lib.keep_mask(
+            weights, target, start, matching, network.parameters, mask_key
+        )
         loss += weight * matching_lib.normalised_distance(weights, target, start, keep)
     return loss, matching_lib.dropped_shares(keep, network.parameters) if matching.drops else None
 

@@ -6,6 +6,7 @@ traceback. Ctrl-C ends in status 130, after the work done so far is saved.
 
 import errno
 import functools
+import itertools
 import os
 import pathlib
 import shlex
@@ -23,7 +24,7 @@ from dpd_jax.datasets import loading
 from dpd_jax.datasets.own import Description
 from dpd_jax.errors import UserError
 from dpd_jax.presets import fields, files
-from dpd_jax.runs import completion, console, identity, sources
+from dpd_jax.runs import completion, console, identity, sources, workers
 from dpd_jax.sweeps import grid
 
 # What was typed before the name of a command: as a part of the installed package this folder is
@@ -74,6 +75,12 @@ CACHE_DIR = define_path(
     "~/.cache/dpd_jax",
     "Folder for compiled programs and whitening matrices, which can be computed again.",
 )
+DEVICES = flags.DEFINE_string(
+    "devices",
+    "",
+    'Works in one process for each of so many devices, or for "all" that are visible.',
+)
+_NO_DEVICES = "--devices="  # With what follows it is added to the command of these processes.
 
 
 def run(
@@ -81,15 +88,13 @@ def run(
     *reads: flags.FlagHolder,
     needs_config: bool = True,
     config_of: Callable[[list[str]], str] = lambda argv: "",
-    starts_device: Callable[[], bool] = lambda: True,
 ) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
     --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
     --config where it is not typed; "" if that is for the user to type.
-    JAX is started before `main`, unless `starts_device` says that this process is to take no
-    device's memory.
+    With --devices this process only starts others and shows the result: it runs on the CPU.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -99,9 +104,37 @@ def run(
         _parse,
         needs_config=needs_config,
         takes_config=needs_config or any(flag is CONFIG for flag in reads),
+        takes_devices=any(flag is DEVICES for flag in reads),
         config_of=config_of,
     )
-    app.run(lambda argv: _guarded(main, starts_device), flags_parser=parse)
+    app.run(lambda argv: _guarded(main), flags_parser=parse)
+
+
+def share_out(missing: Callable[[], int]) -> None:
+    """With --devices, does the missing work, if any, in processes of this command.
+
+    `missing` counts its pieces. Raises UserError as `workers.run`, or if some are missing still.
+    """
+    if DEVICES.value:
+        start_processes(missing)
+        if left := missing():
+            raise UserError(f"the processes have ended, but {left} pieces of work are missing.")
+
+
+def start_processes(missing: Callable[[], int]) -> None:
+    """Runs this command in one process for each of --devices, with one progress bar.
+
+    `missing` counts the missing pieces of work; without any, nothing is started. Raises UserError
+    as `workers.run`.
+    """
+    if not (total := missing()):
+        return
+    command = [sys.executable, "-m", f"{__package__}.{_command()}", *sys.argv[1:]]
+    command += [_NO_DEVICES, f"--cache_dir={cache_dir()}"]
+    with console.Bar("all devices", total) as bar:
+        note = workers.run(command, DEVICES.value, lambda: bar.to(total - missing()))
+    if note:
+        console.say(note)
 
 
 @functools.cache
@@ -173,7 +206,12 @@ def _joined(*parts: str) -> str:
 
 def line() -> str:
     """The command, quoted for a shell."""
-    return PROGRAM + shlex.join([pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]])
+    given = itertools.takewhile(lambda argument: argument != _NO_DEVICES, sys.argv[1:])
+    return PROGRAM + shlex.join([_command(), *given])
+
+
+def _command() -> str:
+    return pathlib.Path(sys.argv[0]).stem
 
 
 def fail(message: str, status: int = 2) -> None:
@@ -202,12 +240,19 @@ def config_is_given() -> bool:
 
 
 def _parse(
-    argv: list[str], *, needs_config: bool, takes_config: bool, config_of: Callable
+    argv: list[str],
+    *,
+    needs_config: bool,
+    takes_config: bool,
+    takes_devices: bool,
+    config_of: Callable,
 ) -> list[str]:
     try:
         if typed(argv, "config") is None and (name := config_of(argv)):
             argv = [argv[0], f"--config={name}", *argv[1:]]
         rest = flags.FLAGS(_with_config_file(argv) if takes_config else argv)
+        if DEVICES.value and not takes_devices:
+            raise UserError("this command has no --devices; --help lists the flags.")
         if CONFIG.value is not None:
             _refuse_labels(*given_config())
         elif needs_config:
@@ -318,12 +363,13 @@ def _start_backend() -> None:
         ) from error
 
 
-def _guarded(main: Callable[[], None], starts_device: Callable[[], bool]) -> None:
+def _guarded(main: Callable[[], None]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.use_compilation_cache(cache_dir() / "compiled")
     try:
-        if starts_device():
-            _start_backend()
+        if DEVICES.value:
+            jax.config.update("jax_platforms", "cpu")  # Takes no memory of the others' devices.
+        _start_backend()
         main()
     except UserError as error:
         fail(str(error))

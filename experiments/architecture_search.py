@@ -7,7 +7,8 @@ Every architecture is trained on each set, on as many random real images, on the
 many updates (early stopping), and on the whole training set, which is the reference.
 `dpd_jax/judging/search/candidates.py` says which images each is tested on. table.md, table.csv,
 architectures.csv, plot.png and results.json are written to --workdir. The same command continues
-a stopped search; with more --seeds or other sets it trains only what is missing.
+a stopped search; with more --seeds or other sets it trains only what is missing. Several processes
+of it share the networks; --devices=all starts one a visible device.
 """
 
 import pathlib
@@ -41,10 +42,18 @@ def main() -> None:
     data = run_data.load(config, _cli.DATA_DIR.value, _cli.cache_dir())
     default = f"{_cli.default_workdir(config)}-search-{SPACE.value}"
     folder = pathlib.Path(_cli.WORKDIR.value or default)
-    text = run_lib.run(experiment, data, made, folder, space=SPACE.value, seeds=SEEDS.value)
+    text = run_lib.run(
+        experiment,
+        data,
+        made,
+        folder,
+        space=SPACE.value,
+        seeds=SEEDS.value,
+        share_out=_cli.share_out,
+    )
     console.result(text.rstrip())
     console.say(f"{folder / 'table.md'}, table.csv, architectures.csv, plot.png, results.json")
 
 
 if __name__ == "__main__":
-    _cli.run(main, _cli.DATA_DIR, _cli.WORKDIR)
+    _cli.run(main, _cli.DATA_DIR, _cli.WORKDIR, _cli.DEVICES)

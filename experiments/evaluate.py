@@ -9,7 +9,8 @@
 With --networks the frozen sets are evaluated on each of these networks, beside as many random
 real images, and results.json, table.md, table.csv and plot.png are written beside the first set,
 in evaluation/, or into --workdir. With --scores the fair scores HLR, IOR, LRS and ARS of each set
-are measured, and scores.md is written. The same command continues an interrupted evaluation.
+are measured, and scores.md is written. The same command continues an interrupted evaluation, and
+several processes of it share the networks; --devices=all starts one a visible device.
 """
 
 import json
@@ -53,6 +54,12 @@ JSON = _cli.define_path("json", None, "Also write all numbers, with their settin
 def main() -> None:
     if not DISTILLED.value:
         raise UserError("no --distilled given: name a distilled.npz that a run has written.")
+    only_one = len(DISTILLED.value) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value)
+    if only_one and _cli.DEVICES.value:
+        raise UserError(
+            "--devices shares networks whose accuracies are stored, and those of a single set are "
+            "not. Add --networks=convnet, or --scores."
+        )
     compared = judge.prepare(
         _cli.config(),
         DISTILLED.value,
@@ -60,7 +67,7 @@ def main() -> None:
         protocol=PROTOCOL.value,
         data_dir=_cli.DATA_DIR.value,
     )
-    if len(compared.sets) == 1 and not (NETWORKS.value or WHOLE.value or SCORES.value):
+    if only_one:
         numbers = [alone(compared)]
     else:
         folder = _cli.WORKDIR.value or pathlib.Path(DISTILLED.value[0]).parent / "evaluation"
@@ -100,7 +107,9 @@ def alone(compared: Comparison) -> dict[str, Any]:
 
 def across(compared: Comparison, folder: pathlib.Path) -> list[dict[str, Any]]:
     """Evaluates the sets on several networks, and writes and prints the table."""
-    rows, text = judge.across(compared, folder, _cli.cache_dir(), whole=WHOLE.value)
+    rows, text = judge.across(
+        compared, folder, _cli.cache_dir(), whole=WHOLE.value, share_out=_cli.share_out
+    )
     console.result(text.rstrip())
     console.say(f"{folder / 'table.md'}, table.csv, plot.png, results.json")
     return [tables.record(row) for row in rows]
@@ -108,11 +117,11 @@ def across(compared: Comparison, folder: pathlib.Path) -> list[dict[str, Any]]:
 
 def scores(compared: Comparison, folder: pathlib.Path) -> list[dict[str, Any]]:
     """Scores the sets on several networks, and writes and prints the table."""
-    found, text = judge.scores(compared, folder, _cli.cache_dir())
+    found, text = judge.scores(compared, folder, _cli.cache_dir(), share_out=_cli.share_out)
     console.result(text.rstrip())
     console.say(f"{folder / 'scores.md'}, results.json")
     return [fair_scores.record(each) for each in found]
 
 
 if __name__ == "__main__":
-    _cli.run(main, _cli.DATA_DIR, _cli.WORKDIR)
+    _cli.run(main, _cli.DATA_DIR, _cli.WORKDIR, _cli.DEVICES)

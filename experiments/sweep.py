@@ -7,9 +7,9 @@
     python -m experiments.sweep --sweep=configs/sweeps/dpd_table5.py:small
 
 Each setting and seed is an ordinary run in WORKDIR/<setting>/seed=<n>. The same command
-continues a stopped sweep. Several processes can share it, e.g. one per GPU by
-CUDA_VISIBLE_DEVICES. Settings with the same expert training share their experts. After
-every run table.csv, table.md and plot.png are written anew: to WORKDIR, or, for a sweep file, to
+continues a stopped sweep, and several processes of it share the runs; --devices=all starts one a
+visible device. Settings with the same expert training share their experts. After every run
+table.csv, table.md and plot.png are written anew: to WORKDIR, or, for a sweep file, to
 WORKDIR/<file>, so that files whose settings are the same share their runs.
 
 A sweep file of configs/sweeps/ may be a table of a paper: it names its configs, so that --config
@@ -73,6 +73,10 @@ def main() -> None:
     if DRY_RUN.value:
         console.result(runner.missing(runs))
         return
+    table = folder / file.name
+    if _cli.DEVICES.value:
+        share_out(runs, file, table)
+        return
     shared = sources.Sources(
         _cli.DATA_DIR.value,
         _cli.cache_dir(),
@@ -80,7 +84,6 @@ def main() -> None:
         [setting.experiment for setting in grid],
         earlier=folder / "experts",
     )
-    table = folder / file.name
 
     def judge(finished: list[Run]) -> dict[str, str]:
         failures: dict[str, str] = {}
@@ -98,6 +101,22 @@ def main() -> None:
         return failures
 
     runner.go(runs, table, shared, loop.run, _cli.line(), file, judge)
+
+
+def share_out(runs: list[Run], file: SweepFile, table: pathlib.Path) -> None:
+    """Does in processes of this command what is missing, and prints the tables."""
+    judged = bool(file.networks or file.search)  # One more piece of work, for the last process.
+    failure = None
+    try:
+        _cli.start_processes(lambda: sum(not run.finished for run in runs) + judged)
+    except UserError as error:
+        failure = error
+    names = ["table.md", *["networks.md"] * bool(file.networks), *["search.md"] * bool(file.search)]
+    for path in filter(pathlib.Path.is_file, [table / name for name in names]):
+        console.result(path.read_text(encoding="utf-8").rstrip())
+        console.say(str(path))
+    if failure:
+        raise failure
 
 
 def _file() -> SweepFile:
@@ -138,4 +157,11 @@ def _config_of_file(argv: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    _cli.run(main, _cli.DATA_DIR, _cli.EXPERTS_DIR, _cli.WORKDIR, config_of=_config_of_file)
+    _cli.run(
+        main,
+        _cli.DATA_DIR,
+        _cli.EXPERTS_DIR,
+        _cli.WORKDIR,
+        _cli.DEVICES,
+        config_of=_config_of_file,
+    )

@@ -12,35 +12,27 @@ no run uses. Such a store may be deleted.
 """
 
 import pathlib
-import sys
 from typing import Any
 
-import jax
 from absl import flags
 
-from dpd_jax.runs import console, expert_training, workers
+from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.forecast import gigabytes, long
 from dpd_jax.runs.sources import Sources
 from dpd_jax.storage import expert_stores
 from dpd_jax.storage.expert_stores import Stored
-from dpd_jax.storage.trajectories import TrajectoryStore, spans
+from dpd_jax.storage.trajectories import spans
 
 from . import _cli
 
 LIST = flags.DEFINE_bool("list", False, "List the stores in --experts_dir, and train nothing.")
-
-DEVICES = flags.DEFINE_string(
-    "devices", "", 'Trains in one process for each of so many devices, or "all" that are visible.'
-)
 
 
 def main() -> None:
     if LIST.value:
         console.result(listed(_cli.EXPERTS_DIR.value))
         return
-    if DEVICES.value:
-        jax.config.update("jax_platforms", "cpu")  # Takes no memory of the others' devices.
     config = _cli.config()
     experiment = Experiment.from_config(config)
     if not experiment.experts_read:
@@ -51,8 +43,7 @@ def main() -> None:
     sources = Sources(*folders, earlier=earlier)
     data = sources.data(config)
     store, epochs = sources.store(experiment, data)
-    if DEVICES.value and expert_training.missing(experiment, store):
-        work_together(experiment, store)
+    _cli.share_out(lambda: len(expert_training.missing(experiment, store)))
     used = expert_training.provide(experiment, data, store, epochs)
     size = sum(p.stat().st_size for e in used for p in store.path(e).rglob("*") if p.is_file())
     params = store.read(used[0], [max(epochs)])[0]
@@ -62,18 +53,6 @@ def main() -> None:
         f"{len(used)} experts, epochs {spans(epochs)}, {gigabytes(size)} in {store.directory}\n"
         f"expert {used[0]} at its last epoch: test accuracy {100 * accuracy:.2f} %"
     )
-
-
-def work_together(experiment: Experiment, store: TrajectoryStore) -> None:
-    """Trains the missing experts in processes of this command."""
-
-    def show() -> None:
-        bar.to(total - len(expert_training.missing(experiment, store)))
-
-    total = len(expert_training.missing(experiment, store))
-    command = [sys.executable, "-m", f"{__package__}.train_experts", *sys.argv[1:], "--devices="]
-    with console.Bar("experts", total) as bar:
-        workers.run(command, DEVICES.value, show)
 
 
 def listed(experts_dir: pathlib.Path) -> str:
@@ -118,6 +97,6 @@ if __name__ == "__main__":
         _cli.CONFIG,
         _cli.DATA_DIR,
         _cli.EXPERTS_DIR,
+        _cli.DEVICES,
         needs_config=False,
-        starts_device=lambda: not DEVICES.value,
     )

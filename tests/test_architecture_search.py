@@ -1,6 +1,9 @@
 import collections
+import concurrent.futures
 import json
+import threading
 import types
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +18,11 @@ from dpd_jax.judging.search import candidates as candidates_lib
 from dpd_jax.judging.search import results as results_lib
 from dpd_jax.judging.search import run as run_lib
 from dpd_jax.judging.search import space as space_lib
+from dpd_jax.judging.search import training
 from dpd_jax.networks import Network, convnet_family
 from dpd_jax.networks.convnet_family import ConvNetFamily
-from dpd_jax.runs import identity
+from dpd_jax.plots import scatter
+from dpd_jax.runs import console, identity
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
 from dpd_jax.storage import distilled_set
@@ -129,7 +134,8 @@ def tiny(monkeypatch):
 
 
 def test_what_is_trained_and_tested_on_what(tiny):
-    (pool, _), found = candidates_lib.candidates(tiny.sets, tiny.data, tiny.experiment, 2)
+    make_pool, found = candidates_lib.candidates(tiny.sets, tiny.data, tiny.experiment, 2)
+    pool, _ = make_pool()
     orders = {each.name: np.asarray(each.orders(jax.random.key(3))) for each in found}
     assert list(orders) == ["whole training set", "one", "other", "random real", "early stopping"]
     train = tiny.data.train
@@ -182,8 +188,22 @@ def test_a_search_goes_on_where_it_was_stopped(tiny, tmp_path, monkeypatch):
     run(tiny, tmp_path / "stopped")
     assert accuracies(tmp_path / "stopped") == whole
 
-    # More seeds add networks; side by side they are the same.
-    run(tiny, tmp_path / "stopped", seeds=2)
+    # More seeds add networks; by two processes, or side by side, they are the same.
+    train, begun, trained = training.Trainer.train, threading.Barrier(2, timeout=60), {}
+
+    def first_together(self, group):
+        if not (own := trained.setdefault(threading.get_ident(), [])):
+            begun.wait()  # Both have claimed networks.
+        own += [(group.candidate.name, *one) for one in group.members]
+        return train(self, group)
+
+    with monkeypatch.context() as changed, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        changed.setattr(training.Trainer, "train", first_together)
+        changed.setattr(scatter, "save", lambda *_, **__: None)  # Not for two threads.
+        changed.setattr(console, "Bar", mock.MagicMock())
+        list(pool.map(lambda _: run(tiny, tmp_path / "stopped", seeds=2), range(2)))
+    one, other = trained.values()
+    assert len(one + other) == len({*one, *other}) == 2 * 4
     tiny.experiment.config.search.at_once = 2
     run(tiny, tmp_path / "whole", seeds=2)
     more = accuracies(tmp_path / "whole")

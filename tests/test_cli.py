@@ -19,7 +19,7 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
-    typed = ["--config.matching.masks=('loss', 'ratio')", "--over=data.train_split=train[:50%]"]
+    typed = ["--config.matching.masks=('depth', 'ratio')", "--over=data.train_split=train[:50%]"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/experiments/sweep.py", *typed])
     assert shlex.split(_cli.line()) == ["python", "-m", "experiments.sweep", *typed]
 
@@ -36,7 +36,7 @@ def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
             {"seed": 1, "matching.pruning_rate": 0.2, "experts.learning_rate": 1.0},
             "digits_ipc1-dpd-experts.learning_rate=1,pruning_rate=0.2,seed=1",
         ),
-        ("c.py", {"matching.masks": ("loss", "ratio")}, "c-dpd-masks=loss+ratio"),
+        ("c.py", {"matching.masks": ("depth", "ratio")}, "c-dpd-masks=depth+ratio"),
         (
             "c.py",
             {"data.source": "npz", "data.name": "/tmp/x7/own.npz"},
@@ -179,6 +179,8 @@ COMMANDS = [
 def test_help_shows_every_flag_that_a_command_reads(path):
     source = path.read_text(encoding="utf-8")
     read = set(re.findall(r"\b[a-z_]+\.[A-Z_]+(?=\.value)", source)) - {"_cli.CONFIG"}
+    if "_cli.share_out" in source or "_cli.start_processes" in source:
+        read.add("_cli.DEVICES")
     shown = re.search(r"_cli\.run\(\s*main(.*?)\)\n", source, re.DOTALL)[1]
     flags = {name for name in re.split(r",\s*", shown) if name and "=" not in name}
     assert flags - {"_cli.CONFIG"} == read

@@ -465,7 +465,7 @@ def test_the_command_line_reaches_a_value(monkeypatch):
         "program",
         f"--config={FOLDER / 'cifar10_ipc1.py'}:datm,small",
         "--config.matching.pruning_rate=0.2",
-        "--config.matching.masks=('loss',)",
+        "--config.matching.masks=('ratio',)",
         "--config.image_shape=(16,16,3)",
     ]
     monkeypatch.setattr(sys, "argv", arguments)  # where config_flags looks for fields
@@ -474,5 +474,5 @@ def test_the_command_line_reaches_a_value(monkeypatch):
     values(arguments)
     assert (values.config.method, values.config.reduced) == ("datm", True)
     assert values.config.matching.pruning_rate == 0.2
-    assert values.config.matching.masks == ("loss",)
+    assert values.config.matching.masks == ("ratio",)
     assert values.config.image_shape == (16, 16, 3)

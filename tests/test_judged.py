@@ -7,6 +7,8 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax.errors import UserError
+from dpd_jax.judging.candidates import Candidate
+from dpd_jax.judging.jobs import Group, Job
 from dpd_jax.judging.results import Row
 from dpd_jax.sweeps import grid as grid_lib
 from dpd_jax.sweeps import judged, network_table, runner
@@ -79,29 +81,39 @@ def test_one_unusable_set_does_not_stop_the_others(runs, tmp_path, monkeypatch):
     class Bench:
         """One that fails on a set, in place of training."""
 
-        def __init__(self, experiment, *_):
-            self.experiment = experiment
+        def __init__(self, experiment, dataset, folder, cache):
+            self.experiment, self.folder, self.cache, self.command = experiment, folder, cache, ""
+            self.trained = set()
 
         def job(self, candidate, name, network):
-            return type("Job", (), {"candidate": candidate, "name": name})()
+            return Job(candidate, name, network, None, None, 1)
 
-        def forecast(self, jobs):
-            return {}
+        def missing(self, job):
+            return [] if job in self.trained else [0]
 
-        def run(self, jobs, seconds, text):
-            (job,) = jobs
-            if "ipc10, method=dpd, seed 1" in job.candidate.name:
+        def at_once(self, job):
+            return 1
+
+        def groups(self, jobs):
+            return [Group(job, [0], f"{jobs.index(job)}") for job in jobs if self.missing(job)]
+
+        def train(self, group, progress):
+            if "ipc10, method=dpd, seed 1" in group.job.candidate.name:
                 raise UserError("its learning rate is nan.")
-            return [Row(job.candidate.name, job.name, {}, [0.5], [0.5])]
+            self.trained.add(group.job)
+
+        def row(self, job):
+            return Row(job.candidate.name, job.name, {}, [0.5], [0.5])
 
     def of_set(name, made, experiment):
-        return type("Candidate", (), {"name": name})()
+        return Candidate(name, "", 1, 0.1, "soft", None, None)
 
     def read_set(path):
         if "ipc10,method=datm/seed=0" in str(path):
             raise UserError("the file is damaged.")
 
     monkeypatch.setattr(judged, "Bench", Bench)
+    monkeypatch.setattr(judged.work, "forecast", lambda jobs, bench: {})
     monkeypatch.setattr(judged.distilled_set, "read", read_set)
     monkeypatch.setattr(judged.candidates, "of_set", of_set)
     failures = judged.on_networks(

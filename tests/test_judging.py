@@ -1,6 +1,9 @@
 """Jobs, their stores and tables, on toys."""
 
+import concurrent.futures
 import json
+import threading
+from unittest import mock
 
 import jax
 import numpy as np
@@ -11,11 +14,11 @@ from dpd_jax import evaluate, networks
 from dpd_jax.datasets import whitening
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.judging import candidates, cross_architecture, fair_scores, sets, tables
+from dpd_jax.judging import candidates, cross_architecture, fair_scores, sets, tables, work
 from dpd_jax.judging.jobs import Bench
 from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
-from dpd_jax.runs import keys
+from dpd_jax.runs import console, keys, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import distilled_set
 from dpd_jax.synthetic import SyntheticSet
@@ -75,9 +78,7 @@ def made(soft=True, seed=2, per_class=3):
 
 
 def bench(folder, cache=None, **values):
-    return Bench(
-        experiment(**values), DATASET, Results(folder / "results.json"), cache or folder / "cache"
-    )
+    return Bench(experiment(**values), DATASET, folder, cache or folder / "cache")
 
 
 @pytest.fixture
@@ -95,7 +96,11 @@ def trained(monkeypatch):
 
 def judge(at, *, whole=False, judges=JUDGES, **chosen):
     compared = cross_architecture.compared(chosen or {"one": made()}, at, whole=whole)
-    return cross_architecture.judge(compared, judges, at)
+    return cross_architecture.judge(cross_architecture.jobs(compared, judges, at), at)
+
+
+def score(at, soft=True):
+    return fair_scores.score(fair_scores.trials({"one": made(soft)}, ONE, at), at)
 
 
 def test_every_network_is_trained_on_every_candidate_once_and_never_again(tmp_path, trained):
@@ -113,6 +118,41 @@ def test_every_network_is_trained_on_every_candidate_once_and_never_again(tmp_pa
     assert trained[8:] == [(6, 2, 1)] * 4
     fresh = judge(bench(tmp_path / "fresh", **{"evaluate.num_networks": 3}))
     assert [row.accuracies for row in more] == [row.accuracies for row in fresh]
+
+
+def test_processes_share_the_networks_and_leave_the_files_of_one(tmp_path, trained, monkeypatch):
+    """By two threads, whose locks exclude each other as those of processes do."""
+    monkeypatch.setattr(shared_work, "_WAIT", 0.01)
+    monkeypatch.setattr(console, "Bar", mock.MagicMock())
+    values = {"evaluate.num_networks": 5, "evaluate.at_once": 2}
+    plain = evaluate.evaluate
+
+    def run(folder):
+        at = bench(tmp_path / folder, **values)
+        compared = cross_architecture.compared({"one": made()}, at, whole=True)
+        return work.run(cross_architecture.jobs(compared, ONE, at), at, {}, "evaluate")
+
+    def files(folder):
+        found = [*(tmp_path / folder).rglob("*.json"), *(tmp_path / folder).rglob("*.npz")]
+        return {path.relative_to(tmp_path / folder): path.read_bytes() for path in found}
+
+    alone = run("alone")
+    expected, count = list(trained), len(trained)
+    assert count == 3 + 5 + 3
+    both, begun = threading.Barrier(2, timeout=60), set()
+
+    def first_together(*arguments, **options):
+        if threading.get_ident() not in begun:
+            begun.add(threading.get_ident())
+            both.wait()  # Both have claimed networks.
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(evaluate, "evaluate", first_together)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(run, ["both", "both"])] == [alone, alone]
+    assert sorted(trained[count:]) == sorted(expected), "each network is trained once"
+    assert files("both") == files("alone")
+    assert not [*(tmp_path / "both").rglob(".claim*")]
 
 
 def test_the_accuracies_are_those_of_a_plain_evaluation(tmp_path):
@@ -216,7 +256,7 @@ def test_the_best_on_test_has_a_column_of_its_own(tmp_path):
 @pytest.mark.parametrize("soft", [True, False])
 def test_fair_scores_are_of_their_definition(tmp_path, soft, trained):
     at = bench(tmp_path)
-    (found,) = fair_scores.score({"one": made(soft)}, ONE, at)
+    (found,) = score(at, soft)
     arms = {name: row.mean for name, row in found.arms.items()}
     assert found.recovery == found.whole.mean - arms[fair_scores.HARD]
     assert found.improvement == arms[fair_scores.OWN] - arms[fair_scores.RANDOM]
@@ -233,7 +273,7 @@ def test_fair_scores_are_of_their_definition(tmp_path, soft, trained):
         [found], fair_scores.caption(at)
     )
     count = len(trained)
-    (again,) = fair_scores.score({"one": made(soft)}, ONE, bench(tmp_path))
+    (again,) = score(bench(tmp_path), soft)
     assert len(trained) == count and again == found
 
 
@@ -250,7 +290,7 @@ def test_the_rate_that_validates_best_is_chosen_for_each_side(tmp_path, monkeypa
         return evaluate.Evaluation(accuracy, accuracy, accuracy > 1, accuracy)
 
     monkeypatch.setattr(evaluate, "evaluate", faked)
-    (found,) = fair_scores.score({"one": made()}, ONE, bench(tmp_path))
+    (found,) = score(bench(tmp_path))
     assert {row.settings["learning_rate"] for row in found.arms.values()} == {
         float(np.float32(0.02))
     }

@@ -85,9 +85,12 @@ def test_work_is_claimed_by_one_process_until_that_ends(tmp_path):
         other.join()
     with claimed("others") as everything:
         assert everything == [0, 1, 2]
-    assert len(list((tmp_path / "experts").glob(".claim*"))) == 1, "that of the killed process"
-    with claimed("ours"):
-        pass
+    assert not (tmp_path / "experts").exists(), "nothing is left of the killed process"
+    with locks.together(tmp_path / "experts", "--experts_dir", "ours"):
+        with locks.together(tmp_path / "experts", "--experts_dir", "ours"), claimed("ours") as all:
+            assert all == [0, 1, 2]
+        with pytest.raises(locks.Busy), claimed("others"):
+            pass
     assert not (tmp_path / "experts").exists()
 
 

@@ -33,12 +33,25 @@ def test_ten_numbers_by_hand():
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.1, 0.125, 0.5, 0.999])
+@pytest.mark.parametrize("pruned", matching_lib.PRUNED)
 @pytest.mark.parametrize("metric", matching_lib.METRICS)
-def test_keeps_exactly_p_minus_b(rate, metric):
-    student, target, start = vectors()
-    matching = Matching(pruning_rate=rate, metric=metric)
-    keep = matching_lib.keep_mask(student, target, start, matching, parameters(400, 600))
+def test_keeps_exactly_p_minus_b(rate, metric, pruned):
+    weights, sizes = vectors(), parameters(400, 600)
+    matching = Matching(pruning_rate=rate, metric=metric, pruned=pruned)
+    keep = matching_lib.keep_mask(*weights, matching, sizes, jax.random.key(1))
     assert keep.sum() == 1000 - int(1000 * rate)
+
+
+def test_smallest_leaves_out_what_largest_keeps_and_random_differs_with_its_key():
+    weights, sizes = vectors(), parameters(1000)
+
+    def kept(pruned, rate, seed=0):
+        matching = Matching(pruning_rate=rate, pruned=pruned)
+        return np.asarray(matching_lib.keep_mask(*weights, matching, sizes, jax.random.key(seed)))
+
+    np.testing.assert_array_equal(kept("smallest", 0.25), ~kept("largest", 0.75))
+    first, second = kept("random", 0.5), kept("random", 0.5, seed=1)
+    assert 400 < (first != second).sum() < 600
 
 
 def test_keeps_exactly_p_minus_b_under_ties():
@@ -152,7 +165,8 @@ def test_ratio_zeros_and_signs():
         (dict(pruning_rate=1.0), "pruning_rate"),
         (dict(pruning_rate=-0.1), "pruning_rate"),
         (dict(metric="l2norm"), "absolute"),
-        (dict(masks=("differences",)), "depth, loss, ratio"),
+        (dict(masks=("differences",)), "depth, ratio"),
+        (dict(pruned="biggest"), "largest, smallest, random"),
         (dict(masks=("difference",)), "pruning_rate"),
         (dict(depth_ratio=1.5), "depth_ratio"),
         (dict(ratio_epsilon=0.0), "ratio_epsilon"),
@@ -189,3 +203,6 @@ def test_a_config_of_an_earlier_version_means_the_same():
     assert base.upgrade(new) == new
     unpruned = base.upgrade({"matching": {"masks": ("difference",), "pruning_rate": 0.0}})
     assert not Matching(**unpruned["matching"]).drops
+    pad = {"masks": ["loss"], "pruning_rate": 0.0, "loss_ratio": 0.25}
+    smallest = {"masks": [], "pruning_rate": 0.25, "pruned": "smallest"}
+    assert base.upgrade({"matching": pad})["matching"] == smallest

@@ -1,5 +1,6 @@
 """The loop, table and plot of a sweep, with simulated runs."""
 
+import contextlib
 import csv
 import json
 import pathlib
@@ -145,20 +146,37 @@ def test_rows_are_compared_with_the_first_of_their_config(tmp_path, undrawn):
         assert np.isclose(float(row["over_first_mean"]), 0.2)
 
 
-def test_runs_of_another_process_are_skipped(tmp_path, undrawn, capsys):
+def test_runs_of_another_process_are_waited_for(tmp_path, undrawn, capsys, monkeypatch):
+    runs = runner.plan_runs(grid(*RATES), 2, tmp_path)
+    others = contextlib.ExitStack()  # It has three runs in work: finishes, fails and is killed.
+    for run in runs[1:4]:
+        others.enter_context(locks.alone(run.workdir.path, "--workdir"))
+    simulate(runs[5].experiment, runs[5].workdir, [])
+    refused, slept = [], []
+
     def do(experiment, workdir, shared):
-        if experiment.matching.pruning_rate == 0.1:
+        if len(shared) == 1 and not refused:  # It was quicker.
+            refused.append(workdir)
             raise locks.Busy("another process is at work")
-        if not shared:  # Another process finishes the last run.
-            runs = runner.plan_runs(grid(*RATES), 2, tmp_path)
-            simulate(runs[-1].experiment, runs[-1].workdir, [])
         simulate(experiment, workdir, shared)
 
-    assert go(tmp_path, do) == [(0, 0), (0.2, 0), (0, 1)]
+    def end(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            simulate(runs[1].experiment, runs[1].workdir, [])
+            runner._note_failure(runs[2], "the images moved.")
+            others.close()
+
+    monkeypatch.setattr(runner.time, "sleep", end)
+    with pytest.raises(
+        UserError, match="1 of 6 runs could not(.|\n)*0.2, seed 0: the images moved"
+    ):
+        go(tmp_path, do)
     text = capsys.readouterr().err
-    assert text.count("finished by another process") == 1
-    assert "other processes work on 2 of the runs" in text
-    assert lines(tmp_path)["pruning_rate=0.2"]["runs"] == "2"
+    assert text.count("finished by another process") == text.count("put off") == 1
+    assert {row["runs"] for row in lines(tmp_path).values()} == {"1", "2"}
+    assert go(tmp_path) == [(0.2, 0)], "tried again"
+    assert not (runs[2].workdir.path / "failed.txt").exists()
 
 
 def test_ctrl_c_stops_and_the_same_command_goes_on(tmp_path, undrawn):

@@ -29,8 +29,8 @@ def test_lists_are_multiplied_and_values_take_the_type_of_their_field():
     assert (last.matching.metric, last.matching.pruning_rate) == ("relative", 0.001)
     assert last.curriculum.inclusive is False and last.student.syn_steps == 7
     assert type(grid[0].experiment.config.matching.pruning_rate) is float
-    masked = make("matching.masks=none,depth,depth+ratio,('loss','ratio')", arg="datm")
-    masks = [(), ("depth",), ("depth", "ratio"), ("loss", "ratio")]
+    masked = make("matching.masks=none,depth,depth+ratio,('ratio','depth')", arg="datm")
+    masks = [(), ("depth",), ("depth", "ratio"), ("ratio", "depth")]
     assert [setting.experiment.matching.masks for setting in masked] == masks
     for settings in (grid, masked):
         assert len({setting.name for setting in settings}) == len(settings)
@@ -158,10 +158,10 @@ def test_named_sweeps_are_what_their_names_say():
     kept = [1 - p.matching.depth_ratio for p in plans("pad_table4b")]
     assert kept == [1, 0.75, 0.5, 0.25]
     matched = [p.matching for p in plans("pad_table4c")]
-    assert [m.masks for m in matched] == [("depth",), ("loss",), ("depth",), ("depth",)]
-    assert [m.pruning_rate > 0 for m in matched] == [False, False, False, True]
+    assert [m.masks for m in matched] == [("depth",)] * 4
+    assert [m.pruning_rate > 0 for m in matched] == [False, True, False, True]
     assert [m.depth_ratio for m in matched] == [0, 0, 0.25, 0]
-    assert [m.loss_ratio for m in matched] == [0, 0.25, 0, 0]
+    assert [m.pruned for m in matched] == ["largest", "smallest", "largest", "largest"]
     pairs = [p.config.method for p in plans("dpd_table4")]
     assert pairs == ["mtt", "mtt+", "tesla", "tesla+", "ftd", "ftd+"]
     metrics = [p.matching.metric for p in plans("dpd_figure4_metrics") if p.matching.drops]

@@ -21,7 +21,7 @@ REFUSED = [
     ("", {"synthetic.labels": "hard"}, "gradient is zero"),
     ("mtt", {"distill.lr_y": 0.1}, "gradient is zero"),
     ("", {"matching.depth_ratio": 0.25}, "only the mask 'depth' reads it"),
-    ("pad", {"matching.loss_ratio": 0.25}, "only the mask 'loss' reads it"),
+    ("", {"matching.ratio_epsilon": 0.2}, "only the mask 'ratio' reads it"),
     ("pad+", {"matching.depth_ratio": 0.9}, "0/0. Their sum must be below 1"),
     ("", {"matching.masks": ("ratio",) * 2}, "names a mask twice"),
     ("", {"matching.masks": ("difference",)}, '"difference" is not a mask.*pruning_rate'),
@@ -102,8 +102,8 @@ ALLOWED = [
     (
         "pad+",
         {
-            "matching.masks": ("loss", "ratio"),
-            "matching.loss_ratio": 0.25,
+            "matching.masks": ("depth", "ratio"),
+            "matching.pruned": "smallest",
             "data_schedule.removal_epochs": (40, 60),
             "data_schedule.removal_ratios": (0.1, 0.2),
         },

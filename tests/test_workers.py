@@ -29,6 +29,7 @@ def test_each_piece_of_work_is_done_once(tmp_path, monkeypatch):
                 do,
                 waited.append,
                 folder=tmp_path / "experts",
+                flag="--experts_dir",
                 at_once=1,
                 settings="",
             )
@@ -50,7 +51,7 @@ def test_processes_share_the_cores_and_a_failure_is_told_at_the_end(tmp_path, mo
     polls = []
 
     def run(program, devices):
-        workers.run([sys.executable, "-c", program], devices, lambda: polls.append(1))
+        assert not workers.run([sys.executable, "-c", program], devices, lambda: polls.append(1))
 
     run(f"open('{tmp_path}/alone', 'x')", "all")
     assert (tmp_path / "alone").exists() and polls
@@ -68,6 +69,13 @@ def test_processes_share_the_cores_and_a_failure_is_told_at_the_end(tmp_path, mo
                 "2",
             )
         assert (tmp_path / "b").exists()
+        killed = (
+            "import os, signal\n"
+            f"try: os.mkdir('{tmp_path}/d'), os.kill(os.getpid(), signal.SIGKILL)\n"
+            "except FileExistsError: pass"
+        )
+        note = workers.run([sys.executable, "-c", killed], "2", lambda: None)
+        assert "status -9" in note and note.endswith("have done its work.")
     with pytest.raises(KeyboardInterrupt):
         run(
             "import os, signal, time\n"

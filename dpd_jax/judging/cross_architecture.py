@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 from dpd_jax import networks
-from dpd_jax.judging import candidates, tables
+from dpd_jax.judging import candidates, tables, work
 from dpd_jax.judging.candidates import Candidate, Space
-from dpd_jax.judging.jobs import Bench
+from dpd_jax.judging.jobs import Bench, Job
 from dpd_jax.judging.results import Row
 from dpd_jax.networks import Network
 from dpd_jax.runs.experiment import Experiment
@@ -70,13 +70,17 @@ def _named_apart(
     ]
 
 
-def judge(compared: Sequence[Candidate], judges: Mapping[str, Network], bench: Bench) -> list[Row]:
-    """Trains what is missing, after a forecast; a row for each candidate with each network."""
-    jobs = [
+def jobs(compared: Sequence[Candidate], judges: Mapping[str, Network], bench: Bench) -> list[Job]:
+    """A job for each candidate with each network."""
+    return [
         bench.job(candidate, name, network)
         for candidate, (name, network) in itertools.product(compared, judges.items())
     ]
-    return bench.run(jobs, bench.forecast(jobs), "evaluate")
+
+
+def judge(jobs: Sequence[Job], bench: Bench) -> list[Row]:
+    """Trains what is missing, after a forecast; a row for each job."""
+    return work.run(jobs, bench, work.forecast(jobs, bench), "evaluate")
 
 
 def save(folder: pathlib.Path, rows: Sequence[Row], caption: str, title: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from dpd_jax import evaluate
 from dpd_jax.augment import Augmentation
-from dpd_jax.judging import candidates, scores, tables
+from dpd_jax.judging import candidates, scores, tables, work
 from dpd_jax.judging.candidates import Candidate
 from dpd_jax.judging.jobs import Bench, Job
 from dpd_jax.judging.results import Row
@@ -58,32 +58,45 @@ class FairScores(NamedTuple):
     augmentation_robust: float
 
 
-def score(
+def trials(
     sets: Mapping[str, DistilledSet], judges: Mapping[str, Network], bench: Bench
-) -> list[FairScores]:
-    """Trains what is missing, after a forecast, and scores each set on each network.
+) -> list["Trial"]:
+    """Each set on each network.
 
     Raises:
       UserError: if a class has too few images to draw from beside those that validate.
     """
-    trials = [
-        _Trial(made, candidates.of_set(name, made, bench.experiment), kind, network, bench)
+    return [
+        Trial(made, candidates.of_set(name, made, bench.experiment), kind, network, bench)
         for name, made in sets.items()
         for kind, network in judges.items()
     ]
+
+
+def jobs(trials: Sequence["Trial"], bench: Bench) -> list[Job]:
+    """All jobs of the trials; while learning rates are still to be chosen, with others of them."""
     wholes = [trial.whole for trial in trials]
     searches = [job for trial in trials for job in trial.search()]
-    # The cost of the last jobs does not depend on the learning rates that are still to be chosen.
-    final = [job for trial in trials for job in trial.final()]
-    seconds = bench.forecast(bench.different([*wholes, *searches, *final]))
-    bench.run(bench.different(wholes), seconds, "whole set")
-    bench.run(bench.different(searches), seconds, "search")
-    final = [job for trial in trials for job in trial.final()]
-    bench.run(bench.different(final), seconds, "scores")
+    return bench.different([*wholes, *searches, *_final(trials)])
+
+
+def score(trials: Sequence["Trial"], bench: Bench) -> list[FairScores]:
+    """Trains what is missing, after a forecast, and scores each trial."""
+    # The cost of a job does not depend on its learning rate.
+    seconds = work.forecast(jobs(trials, bench), bench)
+    wholes = [trial.whole for trial in trials]
+    searches = [job for trial in trials for job in trial.search()]
+    work.run(bench.different(wholes), bench, seconds, "whole set")
+    work.run(bench.different(searches), bench, seconds, "search")
+    work.run(bench.different(_final(trials)), bench, seconds, "scores")
     return [trial.scores() for trial in trials]
 
 
-class _Trial:
+def _final(trials: Sequence["Trial"]) -> list[Job]:
+    return [job for trial in trials for job in trial.final()]
+
+
+class Trial:
     """A set on a network, with its arms."""
 
     def __init__(

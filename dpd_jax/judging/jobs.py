@@ -1,4 +1,4 @@
-"""Training jobs of judging: their forecast, and their work as far as it is missing.
+"""Training jobs of judging, and what is stored of them.
 
 Every trained network is stored at once: interrupted jobs continue with the networks that are
 missing.
@@ -7,10 +7,9 @@ missing.
 import dataclasses
 import functools
 import hashlib
-import math
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,9 +25,8 @@ from dpd_jax.judging import candidates, results
 from dpd_jax.judging.candidates import Candidate, Space
 from dpd_jax.judging.results import Results, Row
 from dpd_jax.networks import Network
-from dpd_jax.runs import console, cost, keys
+from dpd_jax.runs import keys
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.forecast import long, short
 from dpd_jax.storage import atomic
 from dpd_jax.storage.provenance import as_json
 
@@ -53,18 +51,44 @@ class Job(NamedTuple):
     on: str = "test"
 
 
+class Group(NamedTuple):
+    """Missing networks of a job that train side by side, with a name for their lock."""
+
+    job: Job
+    numbers: list[int]
+    name: str
+
+
 class Bench:
     """Where jobs are done: their data, their stores and their randomness."""
 
     def __init__(
-        self, experiment: Experiment, dataset: Dataset, stored: Results, cache: pathlib.Path
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        folder: pathlib.Path,
+        cache: pathlib.Path,
+        command: str = "",
     ):
-        """`cache` is the folder for results on the whole training set, which all sets share."""
+        """Reads what is stored.
+
+        Args:
+          experiment, dataset: what networks are trained and tested with.
+          folder: of results.json.
+          cache: folder for results on the whole training set, which all sets share.
+          command: all that determines the jobs done in `folder`. Processes of other commands are
+            refused there.
+
+        Raises:
+          UserError: if results.json is damaged.
+        """
         self.experiment = experiment
         self.dataset = dataset
         self.validation = candidates.validation_indices(dataset, experiment)
-        self._stored = stored
-        self._cache = cache
+        self._stored = Results(folder / "results.json")
+        self.folder = folder
+        self.cache = cache
+        self.command = command
         self._data = loading.fingerprint(dataset)
         self._tested_on = {on: _described(on, self._part(on)[0]) for on in ("test", "validation")}
         self._key = jax.random.fold_in(jax.random.key(experiment.config.seed), keys.EVALUATION)
@@ -86,7 +110,7 @@ class Bench:
         return {
             "set": candidate.identity,
             "images": candidate.num_images,
-            "network": repr(job.network.module),
+            "network": _described_network(job.network),
             "learning_rate": candidate.learning_rate,
             "labels": candidate.label_kind,
             "preprocessing": candidate.space.name,
@@ -115,58 +139,57 @@ class Bench:
         largest = {self.key(job): job for job in by_size}
         return [largest[key] for key in dict.fromkeys(map(self.key, jobs))]
 
-    def missing(self, job: Job) -> int:
-        """How many networks are still to be trained."""
-        return job.num_networks - len(self.row(job).accuracies)
+    def missing(self, job: Job) -> list[int]:
+        """The numbers of the networks that are still to be trained."""
+        found = self._store(job).missing(self.settings(job), job.num_networks)
+        if job.candidate.is_whole and 0 not in found and not self._weights_path(job).is_file():
+            return [0, *found]
+        return found
 
-    def forecast(self, jobs: Sequence[Job]) -> dict[tuple, float]:
-        """Prints what the missing networks of some jobs cost.
+    def at_once(self, job: Job) -> int:
+        """How many networks train side by side; those whose images differ train one by one."""
+        return 1 if job.candidate.redrawn else self.experiment.config.evaluate.at_once
 
-        Returns:
-          Seconds of one network, by what it depends on.
-        """
-        counts: dict[str, dict[tuple, int]] = {}
+    def groups(self, jobs: Sequence[Job]) -> Iterator[Group]:
+        """The missing networks in groups, whose bounds are the same for all processes."""
         for job in jobs:
-            if missing := self.missing(job):
-                own = counts.setdefault(job.name, {})
-                own[self._kind(job)] = own.get(self._kind(job), 0) + missing
-        seconds: dict[tuple, float] = {}
-        if counts:
-            console.say("forecast, timed on this machine with random weights:")
-        for name, own in counts.items():
-            console.say(f"  {name:<14} ", end="")
-            seconds |= {kind: self._seconds(*kind) for kind in own}
-            parts = [
-                f"{count} networks on {kind[3]:,} images, {short(seconds[kind])} each"
-                for kind, count in own.items()
-            ]
-            total = sum(count * seconds[kind] for kind, count in own.items())
-            console.say(f"{'; '.join(parts)}: {long(total)}")
-        if counts:
-            everything = (n * seconds[kind] for own in counts.values() for kind, n in own.items())
-            console.say(f"  in all         {long(sum(everything))}")
-        return seconds
+            size, missing = self.at_once(job), self.missing(job)
+            for place in sorted({number // size for number in missing}):
+                own = [number for number in missing if number // size == place]
+                # What is already there leaves gaps, and only neighbours train together.
+                neighbours = [number for i, number in enumerate(own) if number == own[0] + i]
+                yield Group(job, neighbours, f"{self.key(job)}-{place * size}")
 
-    def run(self, jobs: Sequence[Job], seconds: dict[tuple, float], text: str) -> list[Row]:
-        """Trains the missing networks of some jobs; returns the row of each job.
+    def train(self, group: Group, progress: Callable[[float, str], None]) -> None:
+        """Trains and stores a group.
 
-        `seconds` are those of the forecast, which weigh the progress bar called `text`.
+        `progress` is called with the share of the work that is done and a short text.
 
         Raises:
-          UserError: if a learning rate is not usable, or a candidate does not fit a network.
+          UserError: if the learning rate is not usable, or the candidate does not fit the network.
         """
-        weights = [seconds.get(self._kind(job), 0.0) for job in jobs]
-        total = sum(w * self.missing(job) for w, job in zip(weights, jobs, strict=True))
-        if not any(map(self.missing, jobs)):
-            return [self.row(job) for job in jobs]
-        done = 0.0
-        with console.Bar(text, 1.0) as bar:
-            for job, weight in zip(jobs, weights, strict=True):
-                while self.missing(job):
-                    done += weight * self._train(
-                        job, functools.partial(_show, bar, job, done, weight, total)
-                    )
-        return [self.row(job) for job in jobs]
+        job, numbers, _ = group
+        config = self.experiment.config.evaluate
+        candidate, first = job.candidate, numbers[0]
+        test, labels = self._part(job.on)
+        found = evaluate.evaluate(
+            job.network,
+            job.protocol,
+            job.augmentation,
+            *candidate.draw(first),
+            candidate.learning_rate,
+            self._entered(job.on, test, candidate.space),
+            labels,
+            self._key,
+            num_networks=len(numbers),
+            at_once=len(numbers),
+            test_batch=config.test_batch,
+            first=first,
+            progress=progress,
+            trained=functools.partial(self._keep, job) if candidate.is_whole else None,
+        )
+        best = found.best.tolist() if job.protocol.test_every else ()
+        self._store(job).add(self.settings(job), first, found.accuracies.tolist(), best)
 
     def weights(self, job: Job) -> tuple[jax.Array, Any]:
         """Weights [P] and running statistics of the first network on the whole training set.
@@ -185,33 +208,6 @@ class Bench:
                 f"{path} is damaged ({error}). Delete it, and its networks are trained again."
             ) from error
 
-    def _train(self, job: Job, progress) -> int:
-        """Trains and stores the next networks; returns how many."""
-        config = self.experiment.config.evaluate
-        candidate, settings, store = job.candidate, self.settings(job), self._store(job)
-        number = len(store.accuracies(settings))
-        at_once = min(self._at_once(job), self.missing(job))
-        test, labels = self._part(job.on)
-        found = evaluate.evaluate(
-            job.network,
-            job.protocol,
-            job.augmentation,
-            *candidate.draw(number),
-            candidate.learning_rate,
-            self._entered(job.on, test, candidate.space),
-            labels,
-            self._key,
-            num_networks=at_once,
-            at_once=at_once,
-            test_batch=config.test_batch,
-            first=number,
-            progress=lambda share, words: progress(at_once * share, words),
-            trained=functools.partial(self._keep, job) if candidate.is_whole else None,
-        )
-        for accuracy, best in zip(found.accuracies, found.best, strict=True):
-            store.add(settings, float(accuracy), float(best) if job.protocol.test_every else None)
-        return at_once
-
     def _keep(self, job: Job, number: int, params: jax.Array, stats: Any) -> None:
         if number == 0:
             leaves = {f"stats_{i}": leaf for i, leaf in enumerate(jax.tree.leaves(stats))}
@@ -220,13 +216,10 @@ class Bench:
     def _store(self, job: Job) -> Results:
         if not job.candidate.is_whole:
             return self._stored
-        path = self._cache / f"{self.key(job)}.json"
-        if not self._weights_path(job).is_file():
-            path.unlink(missing_ok=True)  # Both are there, or both are made again.
-        return Results(path)
+        return Results(self.cache / f"{self.key(job)}.json", "--cache_dir")
 
     def _weights_path(self, job: Job) -> pathlib.Path:
-        return self._cache / f"{self.key(job)}.npz"
+        return self.cache / f"{self.key(job)}.npz"
 
     def _part(self, on: str) -> tuple[np.ndarray, np.ndarray]:
         """Raw images and labels that networks are tested on."""
@@ -240,38 +233,11 @@ class Bench:
             self._tests[on, space.digest] = space.enter(images)
         return self._tests[on, space.digest]
 
-    def _at_once(self, job: Job) -> int:
-        """How many networks train side by side; those whose images differ train one by one."""
-        return 1 if job.candidate.redrawn else self.experiment.config.evaluate.at_once
 
-    def _kind(self, job: Job) -> tuple[Network, Protocol, Augmentation, int, int]:
-        """What the seconds of a network depend on."""
-        images = job.candidate.num_images
-        return job.network, job.protocol, job.augmentation, images, self._at_once(job)
-
-    def _seconds(
-        self,
-        network: Network,
-        protocol: Protocol,
-        augmentation: Augmentation,
-        num_images: int,
-        at_once: int,
-    ) -> float:
-        """Seconds of one of `at_once` networks, its tests included."""
-        experiment = self.experiment._replace(
-            network=network, protocol=protocol, augmentation=augmentation
-        )
-        epoch = cost.evaluation_epoch_seconds(experiment, at_once, num_images) / at_once
-        tests = math.ceil(protocol.epochs / (protocol.test_every or protocol.epochs))
-        images = np.zeros((len(self.dataset.test_labels), *network.image_shape), np.float32)
-        return protocol.epochs * epoch + tests * cost.test_seconds(experiment, images)
-
-
-def _show(
-    bar: console.Bar, job: Job, done: float, weight: float, total: float, share: float, text: str
-) -> None:
-    epoch = text.partition(", ")[2]  # After the number of the network.
-    bar.to((done + weight * share) / total, now=f"{job.candidate.name}, {job.name}, {epoch}")
+def _described_network(network: Network) -> str:
+    # The form of convolutions is chosen by the device, and changes no more than rounding. A result
+    # is the same on all, called by the form of a CPU.
+    return repr(network.module).replace("convolution = 'lax'", "convolution = 'patches'")
 
 
 def _described(on: str, images: np.ndarray) -> str:

@@ -1,8 +1,10 @@
 """Judges distilled sets side by side, from their files to a table."""
 
+import contextlib
+import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -10,12 +12,13 @@ from ml_collections import ConfigDict
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.judging import cross_architecture, fair_scores, sets, tables
 from dpd_jax.judging.fair_scores import FairScores
-from dpd_jax.judging.jobs import Bench
-from dpd_jax.judging.results import Results, Row
+from dpd_jax.judging.jobs import Bench, Job
+from dpd_jax.judging.results import Row
 from dpd_jax.networks import Network
 from dpd_jax.presets import protocols
-from dpd_jax.runs import completion, console, run_data
+from dpd_jax.runs import completion, console, run_data, shared_work
 from dpd_jax.runs.experiment import Experiment
+from dpd_jax.runs.shared_work import ShareOut
 from dpd_jax.storage import atomic, locks
 from dpd_jax.storage.distilled_set import DistilledSet
 
@@ -97,31 +100,59 @@ def prepare(
 
 
 def across(
-    compared: Comparison, folder: pathlib.Path, cache: pathlib.Path, *, whole: bool
+    compared: Comparison,
+    folder: pathlib.Path,
+    cache: pathlib.Path,
+    *,
+    whole: bool,
+    share_out: ShareOut = shared_work.alone,
 ) -> tuple[list[Row], str]:
-    """Trains every network on everything that is compared; the rows, and the table in Markdown."""
-    with locks.alone(folder, "--workdir"):
-        bench = _bench(compared, folder, cache)
+    """Trains every network on everything that is compared; the rows, and the table in Markdown.
+
+    Several processes may do the same: each network is trained by one of them. With `share_out`
+    this process does the work that others leave.
+    """
+    with _bench(compared, folder, cache, ["networks", whole]) as bench:
         candidates = cross_architecture.compared(compared.sets, bench, whole=whole)
-        rows = cross_architecture.judge(candidates, compared.networks, bench)
+        jobs = cross_architecture.jobs(candidates, compared.networks, bench)
+        share_out(lambda: _missing(jobs, bench))
+        rows = cross_architecture.judge(jobs, bench)
         caption = tables.caption(compared.experiment, compared.protocol)
         title = f"{compared.experiment.data_name}: test accuracy"
         return rows, cross_architecture.save(folder, rows, caption, title)
 
 
 def scores(
-    compared: Comparison, folder: pathlib.Path, cache: pathlib.Path
+    compared: Comparison,
+    folder: pathlib.Path,
+    cache: pathlib.Path,
+    *,
+    share_out: ShareOut = shared_work.alone,
 ) -> tuple[list[FairScores], str]:
-    """Scores every set on every network; the scores, and scores.md."""
-    with locks.alone(folder, "--workdir"):
-        bench = _bench(compared, folder, cache)
-        found = fair_scores.score(compared.sets, compared.networks, bench)
+    """Scores every set on every network; the scores, and scores.md. Otherwise as `across`."""
+    with _bench(compared, folder, cache, ["scores"]) as bench:
+        trials = fair_scores.trials(compared.sets, compared.networks, bench)
+        share_out(lambda: _missing(fair_scores.jobs(trials, bench), bench))
+        found = fair_scores.score(trials, bench)
         caption = tables.caption(compared.experiment, compared.protocol)
         text = fair_scores.markdown(found, f"{caption} {fair_scores.caption(bench)}")
         atomic.write_text(folder / "scores.md", text)
         return found, text
 
 
-def _bench(compared: Comparison, folder: pathlib.Path, cache: pathlib.Path) -> Bench:
-    stored = Results(folder / "results.json")
-    return Bench(compared.experiment, compared.dataset, stored, cache / "judging")
+@contextlib.contextmanager
+def _bench(
+    compared: Comparison, folder: pathlib.Path, cache: pathlib.Path, asked: list
+) -> Iterator[Bench]:
+    """A bench in a folder, from which other commands are kept out."""
+    experiment, protocol, sets, networks, _ = compared
+    digests = {name: made.provenance["sha256"] for name, made in sets.items()}
+    about = [*asked, experiment.config.to_json_best_effort(), protocol, digests, list(networks)]
+    command = json.dumps(about)
+    with locks.together(folder, "--workdir", command):
+        yield Bench(experiment, compared.dataset, folder, cache / "judging", command)
+
+
+def _missing(jobs: Sequence[Job], bench: Bench) -> int:
+    """How many networks are still to be trained."""
+    return sum(len(bench.missing(job)) for job in jobs)

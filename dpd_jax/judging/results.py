@@ -3,12 +3,12 @@
 import hashlib
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dpd_jax.errors import UserError
-from dpd_jax.storage import atomic
+from dpd_jax.storage.shared_json import SharedJson
 
 
 class Row(NamedTuple):
@@ -38,19 +38,21 @@ class Row(NamedTuple):
 
 
 class Results:
-    """A JSON file: settings and accuracies of each candidate with each network."""
+    """A JSON file: settings and accuracies of each candidate with each network.
 
-    def __init__(self, path: pathlib.Path):
-        """Raises UserError if the file is there and cannot be read."""
-        self.path = path
-        self._rows: dict[str, dict] = {}
-        if path.is_file():
-            try:
-                self._rows = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise UserError(
-                    f"{path} is damaged ({error}). Delete it, and its networks are trained again."
-                ) from None
+    Several processes may add to it. An accuracy that is still missing is null.
+    """
+
+    def __init__(self, path: pathlib.Path, flag: str = "--workdir"):
+        """Messages call the folder by its `flag`. Raises UserError if the file is damaged."""
+        self._file = SharedJson(path, flag)
+        self._file.read()
+
+    def missing(self, settings: dict[str, Any], count: int) -> list[int]:
+        """The numbers below `count` of the networks that are not stored under these settings."""
+        found = self.accuracies(settings)[:count]
+        gaps = [number for number, accuracy in enumerate(found) if accuracy is None]
+        return gaps + list(range(len(found), count))
 
     def accuracies(self, settings: dict[str, Any]) -> list[float]:
         """What is stored under these settings, in the order of the networks."""
@@ -61,16 +63,30 @@ class Results:
         row = self._row(settings)
         return list(row.get("best", row["accuracies"]))
 
-    def add(self, settings: dict[str, Any], accuracy: float, best: float | None = None) -> None:
-        """Stores the next network's accuracy, and the best of its tests if there were several."""
-        row = self._rows.setdefault(key(settings), self._row(settings))
-        row["accuracies"].append(accuracy)
-        if best is not None:
-            row.setdefault("best", []).append(best)
-        atomic.write_text(self.path, json.dumps(self._rows, indent=1) + "\n")
+    def add(
+        self,
+        settings: dict[str, Any],
+        first: int,
+        accuracies: Sequence[float],
+        best: Sequence[float] = (),
+    ) -> None:
+        """Stores the accuracies of the networks `first`, first + 1, ...
+
+        `best` are the best of their tests, if there were several.
+        """
+        with self._file.changed() as rows:
+            row = rows.setdefault(key(settings), {"settings": settings, "accuracies": []})
+            _put(row["accuracies"], first, accuracies)
+            if best:
+                _put(row.setdefault("best", []), first, best)
 
     def _row(self, settings: dict[str, Any]) -> dict[str, Any]:
-        return self._rows.get(key(settings), {"settings": settings, "accuracies": []})
+        return self._file.read().get(key(settings), {"accuracies": []})
+
+
+def _put(stored: list[float | None], first: int, values: Sequence[float]) -> None:
+    stored += [None] * (first + len(values) - len(stored))
+    stored[first : first + len(values)] = values
 
 
 def key(settings: dict[str, Any]) -> str:

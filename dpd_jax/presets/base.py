@@ -192,13 +192,15 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         inclusive=True,  # False: T itself is excluded, as in the released programs and DDPP
     )
     config.matching = dict(
-        # DPD: share of the weights left out of the loss, the largest differences first; 0 = none.
+        # DPD: share of the weights left out of the loss; 0 = none.
         # With objective "gradient": share of the rows (output units) of all gradients.
         pruning_rate=_required(float),
+        # Which differences are left out: DPD's "largest", the "smallest" (PAD as released), or
+        # "random" weights.
+        pruned="largest",
         metric="absolute",  # the difference by which pruning ranks
-        masks=(),  # what else is left out: "depth", "loss", "ratio"
+        masks=(),  # what else is left out: "depth", "ratio"
         depth_ratio=0.0,  # "depth" (PAD): share of the weights, shallow first
-        loss_ratio=0.0,  # "loss" (PAD as released): share of the weights, smallest first
         # "ratio" (DDPP): weights of student and expert, one of which is below 0.1 of the other.
         ratio_epsilon=0.1,
         # Points its paper leaves open. Signs: True reads the rule as it is printed, so that
@@ -293,11 +295,16 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
 def upgrade(config: dict) -> dict:
     """A stored config dictionary of an earlier version in today's form; others are unchanged.
 
-    Until version 0.2 the pruning rate was read where `matching.masks` named
-    "difference". Today a rate above 0 prunes.
+    Until version 0.2 the pruning rate was read where `matching.masks` named "difference". Today a
+    rate above 0 prunes. There was a mask "loss" with a share of its own, which is today's pruning
+    of the smallest differences.
     """
-    matching = config.get("matching", {})
-    if "difference" not in matching.get("masks", ()):
+    matching = dict(config.get("matching", {}))
+    masks = matching.get("masks", ())
+    left = [mask for mask in masks if mask not in ("difference", "loss")]
+    if "loss_ratio" not in matching and len(left) == len(masks):
         return config
-    masks = [mask for mask in matching["masks"] if mask != "difference"]
-    return config | {"matching": matching | {"masks": type(matching["masks"])(masks)}}
+    share = matching.pop("loss_ratio", 0.0)
+    if "loss" in masks:
+        matching |= {"pruned": "smallest", "pruning_rate": share}
+    return config | {"matching": matching | {"masks": type(masks)(left)}}

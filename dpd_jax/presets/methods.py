@@ -71,7 +71,7 @@ _DDPP = _MTT | {
 }
 # DATM on experts that see easy images first and finally lose the easiest (FIEX), without shallow
 # weights in the loss (FIEM). Its released program selects differently:
-#     matching.masks=('loss',) depth_ratio=0 loss_ratio=<see published.PAD>
+#     matching.masks=() depth_ratio=0 pruned=smallest pruning_rate=<see published.PAD>
 #     data_schedule.removal_epochs=(40,60) removal_ratios=(0.1,0.2)
 _PAD: Changes = {
     "data_schedule": {"kind": "easy_to_hard"},

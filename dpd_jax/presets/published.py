@@ -168,9 +168,9 @@ _AST = _MTT | {
 # match come earlier; at IPC 50 all but one, except for CIFAR-100. All other values are DATM's.
 #
 # The configs of its released program have DATM's start epochs and batches, and other ratios
-# (for the mask "loss"): CIFAR-10 0, 0.5, 0.25, 0.5, 0.5 at IPC 1, 10, 50, 500, 1000; CIFAR-100
-# 0.5, 0.5, 0, 0.5 at 1, 10, 50, 100; Tiny ImageNet 0.5. Besides, M = 3 for CIFAR-10 IPC 50,
-# T = 20 and T+ = 30 for CIFAR-100 IPC 1, T = 60, T+ = 70 and I = 200 for CIFAR-10 IPC 500.
+# (of the smallest differences): CIFAR-10 0, 0.5, 0.25, 0.5, 0.5 at IPC 1, 10, 50, 500, 1000;
+# CIFAR-100 0.5, 0.5, 0, 0.5 at 1, 10, 50, 100; Tiny ImageNet 0.5. Besides, M = 3 for CIFAR-10
+# IPC 50, T = 20 and T+ = 30 for CIFAR-100 IPC 1, T = 60, T+ = 70 and I = 200 for CIFAR-10 IPC 500.
 _PAD = {
     #                               IR AEE alpha  N   M  T-   T  T+    I     B  lr_y  lr_img
     ("cifar10", 1):        _pad_row(.75, 20, 0.0,  80, 2,  0,  4,  4,   0,   10,  5,   100),

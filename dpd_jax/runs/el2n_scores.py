@@ -104,6 +104,7 @@ def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> Non
             measure,
             lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
             folder=paths[0].parent,
+            flag="--experts_dir",
             at_once=at_once,
             settings=json.dumps(provenance, sort_keys=True),
         )

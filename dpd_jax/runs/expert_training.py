@@ -159,6 +159,7 @@ def _train(
             train,
             lambda still: bar.to(epochs_done(still), now="waiting for other processes"),
             folder=store.directory,
+            flag="--experts_dir",
             at_once=experiment.config.experts.at_once,
             settings=json.dumps(store.provenance, sort_keys=True),
         )

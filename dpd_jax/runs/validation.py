@@ -16,7 +16,6 @@ from dpd_jax.presets import fields
 # Fields of `matching` that only one mask reads, and their value where that mask is not in use.
 _READ_BY = {
     "depth_ratio": ("depth", 0.0),
-    "loss_ratio": ("loss", 0.0),
     "ratio_epsilon": ("ratio", 0.1),
     "ratio_signed": ("ratio", True),
     "ratio_keep_zeros": ("ratio", True),
@@ -169,7 +168,9 @@ def unread(config: ConfigDict) -> dict[str, float | str | bool]:
         for name, (mask, neutral) in _READ_BY.items()
         if mask not in config.matching.masks
     }
-    return found if config.matching.pruning_rate else found | {"matching.metric": "absolute"}
+    if not config.matching.pruning_rate:
+        found |= {"matching.metric": "absolute", "matching.pruned": "largest"}
+    return found
 
 
 def _check_tuple(field: str, value: tuple) -> None:
@@ -232,7 +233,7 @@ def _check_matching(matching: ConfigDict) -> None:
                 f"it, and matching.masks = {masks}. Add the mask, "
                 f'--config.matching.masks="{(*masks, mask)}", or set matching.{name}={neutral}.'
             )
-    shares = {name: matching[name] for name in ("pruning_rate", "depth_ratio", "loss_ratio")}
+    shares = {name: matching[name] for name in ("pruning_rate", "depth_ratio")}
     if round(sum(shares.values()), 6) >= 1:
         values = ", ".join(f"matching.{name} = {share}" for name, share in shares.items() if share)
         raise UserError(

@@ -11,6 +11,7 @@ pruning.png      share of pruned weights by layer (dpd_jax/plots/pruning_map.py;
 tensorboard/     metrics.jsonl as events, if asked for
 report.json      accuracy, baseline, seconds, memory
 report.html      the same with pictures and config, in one file
+failed.txt       why a sweep could not do the run
 .lock            keeps other processes out       (dpd_jax/storage/locks.py)
 
 The set and the pictures are there from the first checkpoint, the reports at the end.

@@ -16,7 +16,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"  # AMD's driver reads it too.
 _WAIT = 0.5  # seconds
 
 
-def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> None:
+def run(command: Sequence[str], devices: str, progress: Callable[[], object]) -> str:
     """Runs a command in one process for each device, until all have ended.
 
     A process sees one GPU. On a CPU the processes share the cores among themselves. This process
@@ -27,10 +27,14 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
       devices: their number, or "all" that are visible.
       progress: called twice a second.
 
+    Returns:
+      What is to be said of processes that were killed, whose work the others have done; "" if none
+      was.
+
     Raises:
       KeyboardInterrupt: after Ctrl-C or SIGTERM, when the processes have ended.
-      UserError: if there are fewer devices, or a process failed; then with its message, after the
-        others have ended.
+      UserError: if there are fewer devices, or a process ended with an error message, or all were
+        killed; after all have ended.
     """
     platform, present = _present()
     count = present if devices == "all" else int(devices) if devices.isdecimal() else 0
@@ -64,10 +68,24 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             progress()
             time.sleep(_WAIT)
         progress()
-        for process, log in started:
-            if process.returncode:
-                text = log.read_text(encoding="utf-8", errors="replace")
-                raise UserError(_message(text, process.returncode))
+        texts = [log.read_text(encoding="utf-8", errors="replace") for _, log in started]
+        failed = [
+            (text, process.returncode)
+            for (process, _), text in zip(started, texts, strict=True)
+            if process.returncode
+        ]
+        for text, _ in failed:
+            _, found, message = text.rpartition("\nerror: ")
+            if found:
+                raise UserError(message.strip())
+        if not failed:
+            return ""
+        text, status = failed[0]
+        lines = "\n".join(text.strip().splitlines()[-12:])
+        ended = f"a process ended with status {status}:\n{lines}"
+        if len(failed) == count:
+            raise UserError(ended)
+        return f"{ended}\nThe other processes have done its work."
 
 
 def _stop(number, frame):
@@ -95,10 +113,3 @@ def _end(process: subprocess.Popen) -> None:
     if process.poll() is None:
         process.terminate()
     process.wait()
-
-
-def _message(log: str, status: int) -> str:
-    """The error message in the output of a command, or the end of the output."""
-    _, found, message = log.rpartition("\nerror: ")
-    lines = "\n".join(log.strip().splitlines()[-12:])
-    return message.strip() if found else f"a process ended with status {status}:\n{lines}"

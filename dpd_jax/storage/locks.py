@@ -7,8 +7,10 @@ Elsewhere filelock uses the existence of a file instead, and warns.
 import contextlib
 import hashlib
 import pathlib
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import filelock
 
@@ -16,9 +18,10 @@ from dpd_jax.errors import UserError
 
 # Two files, because a run may keep its experts in its own folder.
 _ALONE, _IN_TURN = ".lock", ".queue.lock"
-
-
 _CLAIM = ".claim"
+_POLL = 0.1  # seconds
+
+Name = TypeVar("Name", int, str)  # Of a piece of work.
 
 
 class Busy(UserError):
@@ -46,6 +49,14 @@ def alone(folder: pathlib.Path, flag: str) -> Iterator[None]:
         yield
 
 
+def free(folder: pathlib.Path) -> bool:
+    """Whether nobody has locked a folder by `alone`; also if it cannot be locked."""
+    try:
+        return not (folder / _ALONE).exists() or not _in_use(folder / _ALONE)
+    except OSError:
+        return True
+
+
 @contextlib.contextmanager
 def in_turn(
     folder: pathlib.Path, flag: str, work: str, waiting: Callable[[str], AbstractContextManager]
@@ -63,48 +74,56 @@ def in_turn(
         yield
 
 
+def briefly(folder: pathlib.Path, flag: str) -> AbstractContextManager:
+    """As `in_turn`, for work that takes no time worth a message."""
+    return in_turn(folder, flag, "", contextlib.nullcontext)
+
+
 @contextlib.contextmanager
 def claimed(
-    folder: pathlib.Path, flag: str, numbers: Iterable[int], most: int, settings: str
-) -> Iterator[list[int]]:
-    """Locks up to `most` of the numbered pieces of work in a folder, during the block.
+    folder: pathlib.Path, flag: str, names: Iterable[Name], most: int, settings: str
+) -> Iterator[list[Name]]:
+    """Locks up to `most` of the named pieces of work in a folder, during the block.
 
-    Yields the numbers, without those that other processes have locked. `settings` is all that
-    determines the work besides its number.
+    Yields the names, without those that other processes have locked. `settings` is all that
+    determines the work besides its name.
 
     Raises:
       Busy: if another process works in the folder with other settings.
       UserError: if the folder cannot be made or locked.
     """
-    mine = hashlib.sha256(settings.encode()).hexdigest()[:16]
-    held: dict[int, filelock.BaseFileLock] = {}
-
-    def alter() -> AbstractContextManager:
+    mine = f"{_CLAIM}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}-"
+    held: dict[Name, filelock.BaseFileLock] = {}
+    try:
         # One process at a time makes and removes claims, so that none locks a file that another
         # one removes.
-        return in_turn(folder, flag, "claiming work", contextlib.nullcontext)
-
-    try:
-        with alter():
+        with briefly(folder, flag):
             for path in folder.glob(f"{_CLAIM}-*"):
-                if mine not in path.name and _in_use(path):
+                if not _in_use(path):  # Left by a process that was killed.
+                    path.unlink(missing_ok=True)
+                elif not path.name.startswith(mine):
                     raise Busy(
                         f"another process is at work in {folder} with other settings. Name another "
                         f"folder with {flag}."
                     )
-            for number in numbers:
+            for name in names:
                 if len(held) == most:
                     break
                 with contextlib.suppress(filelock.Timeout):
-                    path = folder / f"{_CLAIM}-{mine}-{number}.lock"
-                    held[number] = _acquired(path, flag, blocking=False)
+                    path = folder / f"{mine}{name}.lock"
+                    held[name] = _acquired(path, flag, blocking=False)
         yield list(held)
     finally:
         if held:
-            with alter():
+            with briefly(folder, flag):
                 for lock in held.values():
                     pathlib.Path(lock.lock_file).unlink(missing_ok=True)
                     lock.release()
+
+
+def together(folder: pathlib.Path, flag: str, settings: str) -> AbstractContextManager:
+    """Keeps processes with other settings out of a folder during the block, as `claimed`."""
+    return claimed(folder, flag, [uuid.uuid4().hex], 1, settings)
 
 
 def _in_use(path: pathlib.Path) -> bool:
@@ -124,7 +143,7 @@ def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFil
             path.parent.mkdir(parents=True, exist_ok=True)
             # The process that held the lock may remove an empty folder at this moment.
             with contextlib.suppress(FileNotFoundError):
-                lock.acquire(blocking=blocking, poll_interval=0.5)
+                lock.acquire(blocking=blocking, poll_interval=_POLL)
         except filelock.Timeout:
             raise
         except OSError as error:

@@ -5,19 +5,18 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-import jax
 from ml_collections import ConfigDict
 
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.judging import candidates, cross_architecture
+from dpd_jax.judging import candidates, cross_architecture, work
 from dpd_jax.judging.jobs import Bench
-from dpd_jax.judging.results import Results, Row
+from dpd_jax.judging.results import Row
 from dpd_jax.judging.search import run as search_run
 from dpd_jax.runs import console, identity
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
-from dpd_jax.storage import atomic, distilled_set, locks
+from dpd_jax.storage import atomic, distilled_set
 from dpd_jax.storage.distilled_set import DistilledSet
 from dpd_jax.sweeps import network_table
 from dpd_jax.sweeps.grid import CONFIG
@@ -45,7 +44,7 @@ def on_networks(
     """Trains the networks of a sweep file on every finished set, as far as they are missing.
 
     Writes networks/results.json after each network, at last networks.md and networks.csv, and
-    prints the first. If another process is at it, this one waits, and trains what is missing then.
+    prints the first. Other processes may do the same: each network is trained by one of them.
 
     Args:
       runs: those that are finished.
@@ -61,13 +60,10 @@ def on_networks(
     failures: dict[str, str] = {}
     rows: dict[str, list[Row]] = {}
     console.say(f"\n{len(runs)} sets on {', '.join(file.networks)}")
-    place = folder / "networks"
-    with locks.in_turn(place, "--workdir", "judging sets", console.note):
-        results = Results(place / "results.json")
-        for group in _groups(runs):
-            experiment = group[0].setting.experiment
-            bench = Bench(experiment, read(experiment.config), results, cache)
-            rows |= _train(bench, group, file.networks, failures)
+    for group in _groups(runs):
+        experiment = group[0].setting.experiment
+        bench = Bench(experiment, read(experiment.config), folder / "networks", cache)
+        rows |= _train(bench, group, file.networks, failures)
     table = [(run, rows[run.label]) for run in runs if run.label in rows]
     if not table:
         return failures
@@ -123,21 +119,15 @@ def _train(
 ) -> dict[str, list[Row]]:
     """The rows of each run of a group, by its label; adds the sets that cannot be judged."""
     judges = cross_architecture.judges(names, bench.experiment)
-    found: dict[str, list[Row]] = {}
+    sets = _read_sets(group, failures)
+    found: dict[str, list[Row]] = {label: [] for label in sets}
     jobs = [
         bench.job(candidates.of_set(label, made, bench.experiment), name, network)
-        for label, made in _read_sets(group, failures).items()
+        for label, made in sets.items()
         for name, network in judges.items()
     ]
-    seconds = bench.forecast(jobs)
-    for job in jobs:
-        rows = found.setdefault(job.candidate.name, [])
-        try:
-            rows += bench.run([job], seconds, "judge")
-        except UserError as error:
-            failures[f"{job.candidate.name} on {job.name}"] = str(error)
-        except jax.errors.JaxRuntimeError as error:  # Most likely out of memory.
-            failures[f"{job.candidate.name} on {job.name}"] = str(error).partition("\n")[0]
+    for row in work.run(jobs, bench, work.forecast(jobs, bench), "judge", failures):
+        found[row.candidate].append(row)
     return found
 
 

@@ -4,6 +4,7 @@ Each setting and seed is an ordinary run in its own folder. Settings with the sa
 expert training share their experts. Several processes may work on one sweep.
 """
 
+import contextlib
 import pathlib
 import statistics
 import time
@@ -17,11 +18,14 @@ from dpd_jax.runs import console, identity, report
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
-from dpd_jax.storage import locks
+from dpd_jax.storage import atomic, locks
 from dpd_jax.sweeps import plot
 from dpd_jax.sweeps import table as table_lib
 from dpd_jax.sweeps.grid import Setting
 from dpd_jax.sweeps.sweep_file import SweepFile
+
+_FAILED = "failed.txt"  # In the folder of a run.
+_WAIT = 1.0  # seconds
 
 
 class Run(NamedTuple):
@@ -80,6 +84,9 @@ def go(
 ) -> None:
     """Runs everything that is not finished. After each run it updates the table and the plot.
 
+    Runs of other processes are waited for, and taken over if these are killed. What has failed
+    elsewhere since the beginning is not tried again.
+
     Args:
       runs: from `plan_runs`.
       folder: of the table.
@@ -92,43 +99,52 @@ def go(
     Raises:
       UserError: at the end, if a run or a judgement failed. All others have been executed.
     """
-    failures: dict[str, str] = {}
-    elsewhere = 0
+    begin = time.time()
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = [run for run in runs if not run.finished]
-    if len(waiting) < len(runs):
-        console.say(f"{len(runs) - len(waiting)} of them are finished already.")
+    left = [run for run in runs if not run.finished]
+    if len(left) < len(runs):
+        console.say(f"{len(runs) - len(left)} of them are finished already.")
+    failures: dict[str, str] = {}
     _write(runs, folder, failures, line, file)
     seconds: dict[str, list[float]] = {}
-    for number, run in enumerate(waiting):
-        done = len(runs) - len(waiting) + number
-        left = time_left(seconds, waiting[number:])
-        console.say(f"\n[run {done + 1} of {len(runs)}{left}] {run.label}")
+    done = len(runs) - len(left)
+    while left:
+        run = _next(left, runs)
+        left = [other for other in left if other is not run]
+        done += 1
+        about = time_left(seconds, [run, *left])
+        console.say(f"\n[run {done} of {len(runs)}{about}] {run.label}")
         start = time.monotonic()
         run.workdir.note("command", line)
         if run.finished:
             console.say("finished by another process in the meantime.")
             continue
+        if failure := _failure(run, begin):
+            console.say(f"it failed in another process: {failure}")
+            failures[run.label] = failure
+            continue
         try:
             run_one(run.experiment, run.workdir, shared)
         except locks.Busy:
-            console.say("skipped, because another process works on it.")
-            elsewhere += 1
+            console.say("put off, because another process works on it.")
+            left.append(run)
+            done -= 1
+            time.sleep(_WAIT)  # It may be another folder of the run that is in use.
             continue
         except UserError as error:
             failures[run.label] = str(error)
         except jax.errors.JaxRuntimeError as error:  # Most likely out of memory.
             failures[run.label] = str(error).partition("\n")[0]
+        _note_failure(run, failures.get(run.label, ""))
         if run.label in failures:
             console.say(f"this run failed, the sweep goes on: {failures[run.label]}")
         elif result := report.load(run.workdir):
             console.say(table_lib.sentence(result))
         seconds.setdefault(run.setting.name, []).append(time.monotonic() - start)
         _write(runs, folder, failures, line, file)
+    _write(runs, folder, failures, line, file)
     console.result((folder / "table.md").read_text(encoding="utf-8").rstrip())
     console.say(f"{folder / 'table.md'}, table.csv, plot.png")
-    if elsewhere:
-        console.say(f"other processes work on {elsewhere} of the runs and will add their results.")
     finished = [run for run in runs if run.finished]
     unjudged = judge(finished) if finished else {}
     reasons = "\n".join(f"  {label}: {reason}" for label, reason in (failures | unjudged).items())
@@ -139,6 +155,41 @@ def go(
         )
     if unjudged:
         raise UserError(f"not all sets could be judged:\n{reasons}")
+
+
+def _next(left: list[Run], runs: list[Run]) -> Run:
+    """The first run that no other process works on; waits for one."""
+
+    def found() -> Run | None:
+        free = (run for run in left if run.finished or locks.free(run.workdir.path))
+        return next(free, None)
+
+    if run := found():
+        return run
+    with console.Bar("runs", len(runs)) as bar:
+        while not (run := found()):
+            bar.to(sum(run.finished for run in runs), now="waiting for other processes")
+            time.sleep(_WAIT)
+    return run
+
+
+def _note_failure(run: Run, reason: str) -> None:
+    """Leaves the reason for other processes, or removes an older one if it is ""."""
+    file = run.workdir.path / _FAILED
+    if not reason:
+        file.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(OSError, UserError):  # The disk may be what has failed.
+        atomic.write_text(file, f"{reason}\n")
+
+
+def _failure(run: Run, begin: float) -> str:
+    """Why the run failed in another process after the time `begin`; "" if it did not."""
+    file = run.workdir.path / _FAILED
+    try:
+        return file.read_text(encoding="utf-8").rstrip() if file.stat().st_mtime > begin else ""
+    except FileNotFoundError:
+        return ""
 
 
 def time_left(seconds: dict[str, list[float]], waiting: list[Run]) -> str:

@@ -11,7 +11,7 @@ from tests.golden.torch_layout import close, to_ours, to_theirs
 
 VARIANTS = {
     "dpd": dict(pruning_rate=0.1),
-    "pad_low25": dict(masks=("loss",), loss_ratio=0.25),
+    "pad_low25": dict(pruning_rate=0.25, pruned="smallest"),
     "pad_depth25": dict(masks=("depth",), depth_ratio=0.25),
     "ddpp_signed": dict(masks=("ratio",), ratio_signed=True),
     "ddpp_abs": dict(masks=("ratio",), ratio_signed=False),

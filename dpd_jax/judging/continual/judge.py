@@ -97,11 +97,7 @@ class Judge:
         if not all(task.done for task in tasks):
             return [self._num_networks] * len(tasks)
         sets = [task.distilled_set() for task in tasks]
-        stored = [
-            len(self._results.accuracies(self._settings(task, sets[: task.step + 1])))
-            for task in tasks
-        ]
-        return [max(self._num_networks - count, 0) for count in stored]
+        return [len(self._missing(self._settings(task, sets[: task.step + 1]))) for task in tasks]
 
     def total(self, tasks: Sequence[Task]) -> int:
         """The number of networks, trained or not, of one class order."""
@@ -142,7 +138,7 @@ class Judge:
             num_classes = self._experiment.config.num_classes
             labels.append(over_all_classes(made.label_logits, task.classes, num_classes))
             settings = self._settings(task, sets)
-            if len(self._results.accuracies(settings)) < self._num_networks:
+            if self._missing(settings):
                 tested = np.isin(self._dataset.test_labels, seen)
                 test = sets[0].to_model_space(self._dataset.test_images[tested])
                 arrays = np.concatenate(images), np.concatenate(labels), test
@@ -158,7 +154,7 @@ class Judge:
         experiment = self._experiment
         root = jax.random.fold_in(jax.random.key(task.order), keys.EVALUATION)
         root = jax.random.fold_in(root, task.step)
-        for number in range(len(self._results.accuracies(settings)), self._num_networks):
+        for number in self._missing(settings):
             done = task.step * self._num_networks + number
             found = evaluate.evaluate(
                 experiment.network,
@@ -175,7 +171,11 @@ class Judge:
                 test_batch=experiment.config.evaluate.test_batch,
                 progress=functools.partial(_tell, progress, done, task),
             )
-            self._results.add(settings, float(found.accuracies[0]))
+            self._results.add(settings, number, found.accuracies.tolist())
+
+    def _missing(self, settings: dict[str, Any]) -> list[int]:
+        """The numbers of the networks that the results lack."""
+        return self._results.missing(settings, self._num_networks)
 
     def _settings(self, task: Task, sets: Sequence[DistilledSet]) -> dict[str, Any]:
         """All that determines the accuracies on the sets so far, and is stored with them."""

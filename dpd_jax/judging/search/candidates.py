@@ -60,8 +60,8 @@ class Candidate(NamedTuple):
 
 def candidates(
     sets: dict[str, DistilledSet], data: RunData, experiment: Experiment, seeds: int
-) -> tuple[tuple[np.ndarray, np.ndarray], list[Candidate]]:
-    """The pool of images with their label logits, and the candidates, the reference first.
+) -> tuple[Callable[[], tuple[np.ndarray, np.ndarray]], list[Candidate]]:
+    """What makes the pool of images with their label logits; the candidates, the reference first.
 
     Args:
       sets: name -> distilled set; all of one size.
@@ -137,11 +137,14 @@ def candidates(
         identity = f"{name}, {ipc} per class"
         rate = config.real_learning_rate
         found.append(Candidate(name, identity, orders, rate, on_set, *own, seeds))
-    hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
-    pool = (
-        np.concatenate([*(each.images for each in sets.values()), data.train[:]]),
-        np.concatenate([*(each.label_logits for each in sets.values()), hard]),
-    )
+
+    def pool() -> tuple[np.ndarray, np.ndarray]:
+        hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
+        return (
+            np.concatenate([*(each.images for each in sets.values()), data.train[:]]),
+            np.concatenate([*(each.label_logits for each in sets.values()), hard]),
+        )
+
     return pool, found
 
 

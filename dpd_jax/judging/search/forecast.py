@@ -1,6 +1,5 @@
 """The forecast of an architecture search, timed on this machine."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from dpd_jax.runs.forecast import long
 
 
 def forecast(trainer: Trainer, work: Sequence[Group]) -> list[float]:
-    """Prints the cost of the missing networks; returns the seconds of each group.
+    """Prints the cost of some groups; returns the seconds of each.
 
     For each protocol, an epoch of the first and of the last network shape is timed. A straight line
     over the operations of a network gives the others. All shapes compile one program per protocol.
@@ -21,7 +20,9 @@ def forecast(trainer: Trainer, work: Sequence[Group]) -> list[float]:
         return []
     costs = np.zeros(len(work))
     compiled = 0.0
-    operations = np.array([_operations(group) for group in work], float)
+    by_network = {group.network: group for group in work}
+    known = {network: _operations(group) for network, group in by_network.items()}
+    operations = np.array([known[group.network] for group in work], float)
     protocols = list(dict.fromkeys(group.candidate.protocol for group in work))
     with console.Bar("forecast", len(protocols), unit=" protocols") as bar:
         for done, protocol in enumerate(protocols):
@@ -33,12 +34,11 @@ def forecast(trainer: Trainer, work: Sequence[Group]) -> list[float]:
             bar.to(done + 1)
             compiled += len({work[i].network for i in own}) * (compiling + other) / 2
             epoch = np.interp(operations[own], operations[[first, last]], [cheap, dear])
-            calls = [math.ceil(len(work[i].missing) / trainer.at_once) for i in own]
-            costs[own] = epoch * protocol.epochs * calls
+            costs[own] = epoch * protocol.epochs
     console.say("forecast, timed on this machine:")
     for name in dict.fromkeys(group.candidate.name for group in work):
         own = [i for i, group in enumerate(work) if group.candidate.name == name]
-        count = sum(len(work[i].missing) for i in own)
+        count = sum(len(work[i].members) for i in own)
         epochs = work[own[0]].candidate.protocol.epochs
         console.say(f"  {name}: {count} networks, {epochs:,} epochs: {long(costs[own].sum())}")
     console.say(f"  compilation: {long(compiled)}")
@@ -48,7 +48,7 @@ def forecast(trainer: Trainer, work: Sequence[Group]) -> list[float]:
 
 def _operations(group: Group) -> int:
     """Of a forward pass of one image by a network of the group's shape."""
-    network, one = group.network, group.missing[0][0]
+    network, one = group.network, group.members[0][0]
     plain = networks.create(
         "convnet",
         image_shape=network.image_shape,

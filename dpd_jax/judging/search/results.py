@@ -1,6 +1,5 @@
 """results.json of an architecture search: what every trained network reached."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from dpd_jax.errors import UserError
-from dpd_jax.storage import atomic, provenance
+from dpd_jax.storage import provenance
+from dpd_jax.storage.shared_json import SharedJson
 
 
 class SearchResults:
-    """The accuracies of the networks trained so far; each addition is written at once."""
+    """The accuracies of the networks trained so far; each addition is written at once.
+
+    Several processes may add to it. An accuracy that is still missing is null.
+    """
 
     def __init__(self, path: pathlib.Path, settings: dict[str, Any]):
         """Opens the file, or begins it at the first addition.
@@ -24,14 +27,14 @@ class SearchResults:
         Raises:
           UserError: if the file is damaged, or is that of other settings.
         """
-        self._path = path
-        self._stored: dict[str, Any] = {"settings": provenance.as_json(settings), "candidates": {}}
-        if not path.is_file():
+        self._file = SharedJson(path, "--workdir")
+        self._settings = provenance.as_json(settings)
+        if not (stored := self._file.read()):
             return
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            other = list(provenance.differences(stored["settings"], self._stored["settings"]))
-        except (ValueError, KeyError, TypeError) as error:
+            other = list(provenance.differences(stored["settings"], self._settings))
+            _ = stored["candidates"]
+        except (KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is damaged ({error!r}). Delete it, and its networks are trained again."
             ) from None
@@ -40,29 +43,38 @@ class SearchResults:
                 f"{path} is of another search ({'; '.join(other)}). Its networks are kept. Name "
                 "another --workdir, or continue with its own settings."
             )
-        self._stored = stored
 
-    def accuracies(self, candidate: str, architecture: str) -> list[float]:
-        """Those of the networks 0, 1, ... of an architecture on a candidate (its identity)."""
-        return list(self._of(candidate)["accuracies"].get(architecture, []))
+    def networks(self) -> set[tuple[str, str, int]]:
+        """Those that are stored: candidate (its identity), architecture and number."""
+        return {
+            (candidate, architecture, number)
+            for candidate, entry in self._file.read().get("candidates", {}).items()
+            for architecture, found in entry["accuracies"].items()
+            for number, accuracy in enumerate(found)
+            if accuracy is not None
+        }
 
     def seconds(self, candidate: str) -> float:
-        """Seconds spent on a candidate's networks, compilation included."""
+        """Seconds spent on a candidate's networks by all processes, compilation included."""
         return self._of(candidate)["seconds"]
 
-    def add(self, candidate: str, found: Sequence[tuple[str, float]], seconds: float) -> None:
-        """Appends the accuracies [(architecture, accuracy)] of networks trained in `seconds`."""
-        entry = self._of(candidate)
-        for architecture, accuracy in found:
-            entry["accuracies"].setdefault(architecture, []).append(accuracy)
-        entry["seconds"] = round(entry["seconds"] + seconds, 3)
-        self._stored["candidates"][candidate] = entry
-        atomic.write_text(self._path, json.dumps(self._stored) + "\n")
+    def add(self, candidate: str, found: Sequence[tuple[str, int, float]], seconds: float) -> None:
+        """Stores networks trained in `seconds`: each its architecture, number and accuracy."""
+        with self._file.changed() as stored:
+            stored.setdefault("settings", self._settings)
+            empty = {"seconds": 0.0, "accuracies": {}}
+            entry = stored.setdefault("candidates", {}).setdefault(candidate, empty)
+            for architecture, number, accuracy in found:
+                own = entry["accuracies"].setdefault(architecture, [])
+                own += [None] * (number + 1 - len(own))
+                own[number] = accuracy
+            entry["seconds"] = round(entry["seconds"] + seconds, 3)
 
     def array(self, candidate: str, architectures: Sequence[str], networks: int) -> np.ndarray:
         """Accuracies [networks, architectures]; all must have been trained."""
-        rows = [self.accuracies(candidate, name)[:networks] for name in architectures]
-        return np.array(rows).T
+        found = self._of(candidate)["accuracies"]
+        return np.array([found[name][:networks] for name in architectures]).T
 
     def _of(self, candidate: str) -> dict[str, Any]:
-        return self._stored["candidates"].get(candidate, {"seconds": 0.0, "accuracies": {}})
+        stored = self._file.read().get("candidates", {})
+        return stored.get(candidate, {"seconds": 0.0, "accuracies": {}})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +16,10 @@ from dpd_jax.judging.search import space as space_lib
 from dpd_jax.judging.search import table, training
 from dpd_jax.judging.search.candidates import Candidate
 from dpd_jax.judging.search.results import SearchResults
-from dpd_jax.runs import console, keys
+from dpd_jax.runs import console, keys, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
+from dpd_jax.runs.shared_work import ShareOut
 from dpd_jax.storage import atomic, locks
 from dpd_jax.storage.distilled_set import DistilledSet
 
@@ -30,8 +32,12 @@ def run(
     *,
     space: str,
     seeds: int,
+    share_out: ShareOut = shared_work.alone,
 ) -> str:
     """Trains what is missing, and writes the results; returns the table as text.
+
+    Several processes may do the same: each network is trained by one of them. With `share_out`
+    this process does the work that others leave.
 
     Args:
       experiment: gives `search`, the training protocol, the augmentation and the seed.
@@ -40,16 +46,19 @@ def run(
       folder: of the files.
       space: a name in `space_lib.SPACES`.
       seeds: networks of each architecture on each set.
+      share_out: counts networks side by side as one piece of work.
 
     Raises:
-      UserError: if the folder holds another search or is in use, or as
+      UserError: if the folder holds another search or is in use by one, or as
         `candidates_lib.candidates`.
     """
-    with locks.alone(folder, "--workdir"):
-        return _run(experiment, data, sets, folder, space, seeds)
+    digests = {name: made.provenance["sha256"] for name, made in sets.items()}
+    command = json.dumps([experiment.config.to_json_best_effort(), digests, space, seeds])
+    with locks.together(folder, "--workdir", command):
+        return _run(experiment, data, sets, folder, space, seeds, command, share_out)
 
 
-def _run(experiment, data, sets, folder, space, seeds) -> str:
+def _run(experiment, data, sets, folder, space, seeds, command: str, share_out: ShareOut) -> str:
     config = experiment.config
     stem_padding, shape = config.network.stem_padding, tuple(config.image_shape)
     every = space_lib.space(space)
@@ -69,18 +78,20 @@ def _run(experiment, data, sets, folder, space, seeds) -> str:
         method=config.network.convolution,
         precision=config.network.precision,
     )
-    trainer = training.Trainer(
-        jnp.asarray(pool[0]),
-        jnp.asarray(pool[1]),
-        experiment.augmentation,
-        jax.random.fold_in(jax.random.key(config.seed), keys.ARCHITECTURE_SEARCH),
-        config.search.at_once,
-        config.evaluate.test_batch,
-    )
-    work = training.groups(families, candidates, results)
-    if work:
-        costs = forecast_lib.forecast(trainer, work)
-        training.search(trainer, work, costs, results)
+    work = training.groups(families, candidates, config.search.at_once)
+    share_out(lambda: len(training.missing(work, results)))
+    if left := training.missing(work, results):
+        images, label_logits = map(jnp.asarray, pool())
+        trainer = training.Trainer(
+            images,
+            label_logits,
+            experiment.augmentation,
+            jax.random.fold_in(jax.random.key(config.seed), keys.ARCHITECTURE_SEARCH),
+            config.evaluate.test_batch,
+        )
+        seconds = forecast_lib.forecast(trainer, list(left.values()))
+        by_place = dict(zip(left, seconds, strict=True))
+        training.search(trainer, work, by_place, results, folder, command)
     names = [one.name for one in fitting]
     searches = f"{space}; mean ± std over {seeds} searches, of one network per architecture each"
     return _write(experiment, searches, names, candidates, results, folder)

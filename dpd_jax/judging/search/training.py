@@ -2,8 +2,9 @@
 
 import functools
 import itertools
+import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,18 +17,18 @@ from dpd_jax.judging.search.candidates import Candidate
 from dpd_jax.judging.search.results import SearchResults
 from dpd_jax.judging.search.space import Architecture
 from dpd_jax.networks import Network
-from dpd_jax.runs import console
+from dpd_jax.runs import console, shared_work
 
 # Folded into the key of a network, of which `evaluate.init` splits off the streams 0 and 1.
 _ORDERS = 2
 
 
 class Group(NamedTuple):
-    """Networks of one shape on one candidate that are still to be trained."""
+    """Networks of one shape on one candidate that train side by side."""
 
     network: Network
     candidate: Candidate
-    missing: list[tuple[Architecture, int]]  # with the number of the network
+    members: list[tuple[Architecture, int]]  # with the number of the network
 
 
 class Trainer(NamedTuple):
@@ -38,7 +39,6 @@ class Trainer(NamedTuple):
         set, then the training images. One pool lets candidates share compiled programs.
       augmentation: of all training.
       root: key; network i uses `fold_in(root, i)`, whatever its architecture and candidate.
-      at_once: networks trained side by side; speed only, up to rounding.
       test_batch: images tested at a time; speed only.
     """
 
@@ -46,30 +46,28 @@ class Trainer(NamedTuple):
     label_logits: jax.Array
     augmentation: Augmentation
     root: jax.Array
-    at_once: int
     test_batch: int
 
-    def train(self, group: Group, members: Sequence[tuple[Architecture, int]]) -> list[float]:
-        """Trains these networks of a group side by side; returns their accuracies."""
-        epochs, state, orders = self._start(group, members)
+    def train(self, group: Group) -> list[float]:
+        """Trains the networks of a group side by side; returns their accuracies."""
+        epochs, state, orders = self._start(group)
         chunk, total = evaluate.epochs_a_call(group.candidate.protocol), orders.shape[-2]
         for begin in range(0, total, chunk):
             # The last call may have too few epochs; those beyond the protocol's do nothing.
             rows = jnp.minimum(jnp.arange(begin, begin + chunk), total - 1)
             state, _ = self._call(epochs, state, jnp.take(orders, rows, -2), group.candidate)
         accuracies = []
-        for i in range(len(members)):
+        for i in range(len(group.members)):
             trained = (state.params, state.stats)
-            if len(members) > 1:
+            if len(group.members) > 1:
                 trained = jax.tree.map(lambda x, i=i: x[i], trained)
             tested = (group.candidate.images, group.candidate.labels)
             accuracies.append(evaluate.accuracy(group.network, *trained, *tested, self.test_batch))
         return accuracies
 
     def seconds(self, group: Group) -> tuple[float, float]:
-        """Seconds of compilation, and of one epoch of as many networks as train side by side."""
-        members = group.missing[: self.at_once]
-        epochs, state, orders = self._start(group, members)
+        """Seconds of compilation, and of one epoch of a group."""
+        epochs, state, orders = self._start(group)
         protocol = group.candidate.protocol
         chunk = evaluate.epochs_a_call(protocol)
         orders = jnp.take(orders, jnp.zeros(chunk, jnp.int32), -2)
@@ -83,9 +81,9 @@ class Trainer(NamedTuple):
                 break  # Long enough to be timed once.
         return max(taken[0] - taken[1], 0.0), taken[-1]
 
-    def _start(self, group, members) -> tuple[Callable, EvalState, jax.Array]:
+    def _start(self, group: Group) -> tuple[Callable, EvalState, jax.Array]:
         """The compiled function, fresh networks, and the order of their images."""
-        network, candidate = group.network, group.candidate
+        network, candidate, members = group
         folded = jax.vmap(jax.random.fold_in, (None, 0))
         own = folded(self.root, jnp.array([number for _, number in members]))
         orders = [candidate.orders(jax.random.fold_in(key, _ORDERS)) for key in own]
@@ -114,42 +112,69 @@ class Trainer(NamedTuple):
 def groups(
     families: Sequence[tuple[Network, list[Architecture]]],
     candidates: Sequence[Candidate],
-    results: SearchResults,
+    at_once: int,
 ) -> list[Group]:
-    """What is still to be trained, shape by shape."""
+    """All networks of a search, shape by shape, in groups of up to `at_once`."""
     found = []
-    for (network, members), candidate in itertools.product(families, candidates):
-        # By number: a network's accuracy is appended to those of the smaller numbers.
-        missing = [
-            (architecture, number)
-            for number in range(candidate.networks)
-            for architecture in members
-            if number >= len(results.accuracies(candidate.identity, architecture.name))
-        ]
-        if missing:
-            found.append(Group(network, candidate, missing))
+    for (network, shape), candidate in itertools.product(families, candidates):
+        members = list(itertools.product(range(candidate.networks), shape))
+        for first in range(0, len(members), at_once):
+            own = [(architecture, number) for number, architecture in members[first:][:at_once]]
+            found.append(Group(network, candidate, own))
     return found
 
 
-def search(trainer: Trainer, work: Sequence[Group], costs: Sequence[float], results) -> None:
+def missing(work: Sequence[Group], results: SearchResults) -> dict[int, Group]:
+    """The groups of `work` with the networks that are still to be trained, by their places."""
+    stored, found = results.networks(), {}
+    for place, group in enumerate(work):
+        identity = group.candidate.identity
+        left = [one for one in group.members if (identity, one[0].name, one[1]) not in stored]
+        if left:
+            found[place] = group._replace(members=left)
+    return found
+
+
+def search(
+    trainer: Trainer,
+    work: Sequence[Group],
+    seconds: Mapping[int, float],
+    results: SearchResults,
+    folder: pathlib.Path,
+    settings: str,
+) -> None:
     """Trains all that is missing and stores every network.
+
+    Other processes may do the same: each group is trained by one of them.
 
     Args:
       trainer: trains.
-      work: the groups, with their forecast seconds `costs`.
-      results: the store (SearchResults).
+      work: the groups.
+      seconds: the forecast of those with missing networks, by their place in `work`.
+      results: the store.
+      folder: of the search, in which other processes have the same `settings`.
     """
-    total, done = sum(costs), 0.0
+
+    def show(now: str) -> None:
+        left = sum(seconds[place] for place in missing(work, results))
+        bar.to(1 - left / sum(seconds.values()), now=now)
+
+    def train(places: list[int]) -> None:
+        group = missing(work, results)[places[0]]
+        show(f"{group.candidate.name}, {group.members[0][0].name}")
+        start = time.monotonic()
+        accuracies = trainer.train(group)
+        found = [(a.name, n, x) for (a, n), x in zip(group.members, accuracies, strict=True)]
+        results.add(group.candidate.identity, found, time.monotonic() - start)
+
     with console.Bar("search", 1.0) as bar:
-        for group, cost in zip(work, costs, strict=True):
-            candidate, missing = group.candidate, group.missing
-            for first in range(0, len(missing), trainer.at_once):
-                members = missing[first : first + trainer.at_once]
-                bar.to(done / total, now=f"{candidate.name}, {members[0][0].name}")
-                start = time.monotonic()
-                accuracies = trainer.train(group, members)
-                names = [architecture.name for architecture, _ in members]
-                found = list(zip(names, accuracies, strict=True))
-                results.add(candidate.identity, found, time.monotonic() - start)
-                done += cost * len(members) / len(missing)
+        shared_work.share(
+            lambda: list(missing(work, results)),
+            train,
+            lambda _: show("waiting for other processes"),
+            folder=folder,
+            flag="--workdir",
+            at_once=1,
+            settings=settings,
+        )
         bar.to(1.0)
