@@ -107,7 +107,7 @@ class Student:
         return self.alignment.matched_steps(self.syn_steps)
 
     def augments_ahead(self, shape: tuple[int, ...]) -> bool:
-        """Whether the batches, whose images are [N, b, h, w, c], are augmented ahead of the steps."""
+        """Whether batches, whose images are [N, b, h, w, c], are augmented ahead of the steps."""
         if self.augment == "auto":
             return _launches_matter(shape)
         return self.augment == "ahead"
