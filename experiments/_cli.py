@@ -136,6 +136,7 @@ def start_processes(missing: Callable[[], int]) -> None:
     command += [_NO_DEVICES, f"--cache_dir={cache_dir()}"]
     with console.Bar("all devices", total) as bar:
         note = workers.run(command, DEVICES.value, lambda: bar.to(total - missing()))
+        bar.to(total)
     if note:
         console.say(note)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import evaluate, experts, synthetic
-from dpd_jax.datasets.model_images import ModelImages, on_device
+from dpd_jax.datasets.model_images import DeviceImages, ModelImages
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
@@ -69,7 +69,7 @@ def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
 
 def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> float:
     """Seconds of one training step of `at_once` experts side by side."""
-    images, labels = on_device(data.train), jnp.asarray(data.dataset.train_labels)
+    images, labels = data.on_device(experiment.config)
     epoch, inputs = expert_epoch(experiment, images, labels, _EXPERT_STEPS, at_once)
     epoch.lower(*inputs).compile()
     rows = inputs[3].shape[-2]
@@ -157,7 +157,11 @@ def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metri
 
 
 def expert_epoch(
-    experiment: Experiment, images: jax.Array, labels: jax.Array, steps: int, at_once: int
+    experiment: Experiment,
+    images: jax.Array | DeviceImages,
+    labels: jax.Array,
+    steps: int,
+    at_once: int,
 ) -> tuple[Any, tuple]:
     """A compiled expert epoch and its arguments; only its first `steps` batches hold images."""
     size = min(experiment.recipe.batch_size, len(images))
