@@ -88,13 +88,15 @@ def run(
     *reads: flags.FlagHolder,
     needs_config: bool = True,
     config_of: Callable[[list[str]], str] = lambda argv: "",
+    starts_others: Callable[[], bool] = lambda: False,
 ) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
     --help shows the flags that `main` reads: --config and --data_dir if it needs a config,
     --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
     --config where it is not typed; "" if that is for the user to type.
-    With --devices this process only starts others and shows the result: it runs on the CPU.
+    With --devices, or if `starts_others`, this process only starts others and shows the result: it
+    runs on the CPU.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -107,7 +109,7 @@ def run(
         takes_devices=any(flag is DEVICES for flag in reads),
         config_of=config_of,
     )
-    app.run(lambda argv: _guarded(main), flags_parser=parse)
+    app.run(lambda argv: _guarded(main, starts_others), flags_parser=parse)
 
 
 def share_out(missing: Callable[[], int]) -> None:
@@ -363,11 +365,11 @@ def _start_backend() -> None:
         ) from error
 
 
-def _guarded(main: Callable[[], None]) -> None:
+def _guarded(main: Callable[[], None], starts_others: Callable[[], bool]) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.use_compilation_cache(cache_dir() / "compiled")
     try:
-        if DEVICES.value:
+        if DEVICES.value or starts_others():
             jax.config.update("jax_platforms", "cpu")  # Takes no memory of the others' devices.
         _start_backend()
         main()

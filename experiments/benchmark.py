@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def _battery() -> None:
-    """Runs the battery. Starts no device, whose memory is for the parts."""
+    """Runs the battery."""
     for name in PARTS.value:
         check_choice("--parts", name, battery.SHARES)
     for name in GRADIENT.value:
@@ -185,5 +185,5 @@ if __name__ == "__main__":
         main,
         _cli.EXPERTS_DIR,
         config_of=lambda argv: "" if _cli.typed(argv, "battery") is None else "cifar10_ipc1",
-        starts_device=lambda: not BATTERY.value,
+        starts_others=lambda: BATTERY.value,
     )
