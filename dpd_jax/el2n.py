@@ -6,6 +6,7 @@ program does not compute it: it contains orders by GraNd scores.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import chex
 import jax
@@ -29,7 +30,7 @@ def measure(
     network: Network,
     recipe: Recipe,
     augmentation: Augmentation,
-    images: jax.Array,
+    images: Any,
     labels: jax.Array,
     keys: jax.Array,
     epochs: tuple[int, ...],
@@ -39,7 +40,7 @@ def measure(
 
     Args:
       network, recipe, augmentation: what is trained, and how.
-      images, labels: the training set, float32 [n, h, w, c] in model space and int [n].
+      images, labels: the training set, as for `experts.train_many`.
       keys: one key per network [j].
       epochs: the epochs after which the images, not augmented, are scored.
       batch_size: images scored at a time; speed only.

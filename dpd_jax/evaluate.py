@@ -295,7 +295,8 @@ def evaluate(
 
     Args:
       network, protocol, augmentation: what is trained, and how.
-      images, label_logits: the set, [n, h, w, c] in model space and [n, k].
+      images, label_logits: the set, [n, h, w, c] in model space and [n, k]. Images may also be a
+        pytree that is read as `images[rows]`, like `model_images.DeviceImages`.
       learning_rate: before the drop; the papers use the learned step size.
       test_images, test_labels: [m, h, w, c] in model space and int [m].
       key: randomness; network i uses `fold_in(key, i)`.
@@ -315,7 +316,7 @@ def evaluate(
     check_range("evaluate.at_once", at_once, "[1, inf)")
     chex.assert_shape(test_images, (None, *network.image_shape))
     chex.assert_shape(test_labels, (len(test_images),))
-    images, label_logits = jnp.asarray(images), jnp.asarray(label_logits)
+    images, label_logits = jax.tree.map(jnp.asarray, (images, label_logits))
     results = []
 
     def report(begin: int, count: int, share: float, text: str) -> None:

@@ -249,7 +249,7 @@ def train_many(
     network: Network,
     recipe: Recipe,
     augmentation: Augmentation,
-    images: jax.Array,
+    images: Any,
     labels: jax.Array,
     keys: jax.Array,
     epochs: int,
@@ -260,7 +260,8 @@ def train_many(
 
     Args:
       network, recipe, augmentation: what is trained, and how.
-      images, labels: the training set, float32 [n, h, w, c] in model space and int [n].
+      images, labels: the training set, float32 [n, h, w, c] in model space and int [n]. Images may
+        also be a pytree that is read as `images[rows]`, like `model_images.DeviceImages`.
       keys: one key per expert [k].
       epochs: how many.
       seen: epoch, from 0 -> its images: int32 [n], each its own index or -1
@@ -271,7 +272,7 @@ def train_many(
       (epoch, weights [k, P], mean training loss [k]) for epoch 0, the first weights with loss
       None, to `epochs`. The arrays may still be in computation.
     """
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    images, labels = jax.tree.map(jnp.asarray, (images, labels))
     chex.assert_rank([images, keys], [4, 1])
     chex.assert_shape(labels, (len(images),))
     several = len(keys) > 1

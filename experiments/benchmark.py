@@ -111,6 +111,12 @@ def main() -> None:
     console.result(f"{_cli.line()}\n{device.name()}\n{product}\n\n{table}")
 
 
+def _leave_devices_alone() -> None:
+    """The battery runs on the CPU: the memory of devices is for its parts."""
+    if BATTERY.value:
+        jax.config.update("jax_platforms", "cpu")
+
+
 def _battery() -> None:
     """Runs the battery."""
     for name in PARTS.value:
@@ -185,5 +191,5 @@ if __name__ == "__main__":
         main,
         _cli.EXPERTS_DIR,
         config_of=lambda argv: "" if _cli.typed(argv, "battery") is None else "cifar10_ipc1",
-        starts_others=lambda: BATTERY.value,
+        prepare=_leave_devices_alone,
     )

@@ -137,7 +137,8 @@ def rows(table: str) -> dict[str, list[str]]:
 
 def test_every_data_set_and_size_is_there():
     fashion = [f"fashion_mnist_ipc{i}" for i in (1, 10, 50)]
-    assert sorted([*PAPER, *LARGE, *fashion, "digits_ipc1", "digits_ipc10"]) == FILES
+    others = ["digits_ipc1", "digits_ipc10", "imagenette_ipc1"]
+    assert sorted([*PAPER, *LARGE, *fashion, *others]) == FILES
 
 
 @pytest.mark.parametrize("presets", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
@@ -249,6 +250,24 @@ def test_mtt_has_its_authors_values():
             "distill.threshold": 0,
         }
         assert_values(flat(load(name, "mtt")), expected, name)
+
+
+def test_imagenette_has_the_values_of_mtts_program():
+    """Its README's command for ImageNet subsets; AST gives no others."""
+    for method in ("mtt", "ast"):
+        expected = {
+            "image_shape": (128, 128, 3),
+            "network.depth": 5,
+            "data.preprocessing": "per_channel",
+            "student.syn_steps": 20,
+            "student.batch_syn": 10,
+            "curriculum.expert_epochs": 2,
+            "curriculum.max_start_epoch": 10,
+            "distill.lr_img": 1000,
+            "distill.lr_lr": 1e-6,
+            "synthetic.step_size": 0.01,
+        }
+        assert_values(flat(load("imagenette_ipc1", method)), expected, method)
 
 
 def test_pad_has_its_table_9_and_is_datm_otherwise():

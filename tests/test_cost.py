@@ -90,7 +90,8 @@ def test_a_run_does_not_compile_the_timed_programs_again(caplog):
     assert cost.step_seconds(experiment, compiled=True) > 0
     images = np.zeros((IMAGES, 8, 8, 1), np.float32)
     dataset = types.SimpleNamespace(train_labels=np.zeros(IMAGES, np.int32))
-    data = types.SimpleNamespace(train=images, test=images, dataset=dataset)
+    data = types.SimpleNamespace(test=images, dataset=dataset)
+    data.on_device = lambda config: (images, dataset.train_labels)
     assert cost.expert_step_seconds(experiment, data, 1) > 0
 
     # At least two weight vectors and the images; the step donates its state.

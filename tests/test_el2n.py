@@ -59,10 +59,12 @@ class Setting:
         config = digits_ipc1.get_config("pad")
         config.data_schedule.update(changes)
         self.experiment = Experiment.from_config(config)
+        images, labels = np.zeros((10, 8, 8, 1), np.float32), np.repeat([0, 1], 5)
         self.data = types.SimpleNamespace(
-            train=np.zeros((10, 8, 8, 1), np.float32),
-            dataset=types.SimpleNamespace(train_labels=np.repeat([0, 1], 5)),
+            train=images,
+            dataset=types.SimpleNamespace(train_labels=labels),
             fingerprint="of these ten",
+            on_device=lambda config: (images, labels),
         )
         self.provenance = expert_training.provenance(self.experiment, self.data)
         self.trained = []

@@ -20,6 +20,7 @@ from dpd_jax.interchange import (
     safetensors_file,
 )
 from dpd_jax.presets import files
+from dpd_jax.storage import distilled_set
 from dpd_jax.synthetic import hard_labels
 from tests.test_distilled_set import NAMES, made
 
@@ -100,13 +101,17 @@ def test_parquet(tmp_path):
     assert json.loads((tmp_path / "provenance.json").read_text()) == ours.provenance
 
 
-def test_the_snippet_of_the_card_reads_the_set_with_datasets(tmp_path, monkeypatch):
+@pytest.mark.parametrize("large", [False, True])
+def test_the_snippet_of_the_card_reads_the_set_with_datasets(large, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     ours, folder = made("zca"), tmp_path / "set"
+    monkeypatch.setattr(distilled_set, "_INSIDE_BYTES", 0 if large else 40e6)
     parquet_dataset.write(folder, ours, quiet)
+    assert len(list(folder.glob("whitening-*.npy"))) == large
+    assert ((folder / "preprocessing.npz").stat().st_size < ours.matrix.nbytes) == large
     snippet = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S)[1]
     names: dict = {}
     exec(snippet.replace("FOLDER", str(folder)), names)

@@ -57,9 +57,11 @@ def test_forgetting_is_counted_from_epoch_to_epoch(method, chosen, monkeypatch):
     config = digits_ipc1.get_config(method)
     config.synthetic.label_epoch = 3
     labels = np.arange(30) // 3
+    images = np.zeros((30, 8, 8, 1), np.float32)
     data = types.SimpleNamespace(
-        train=np.zeros((30, 8, 8, 1), np.float32),
+        train=images,
         dataset=types.SimpleNamespace(train_labels=labels),
+        on_device=lambda config: (images, labels),
     )
 
     def predict(epoch, images):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from dpd_jax.datasets import aligned
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
@@ -109,7 +110,7 @@ def decode(
     Raises:
       UserError: for the first image that is damaged.
     """
-    out = np.empty((len(items), *shape), np.uint8)
+    out = aligned.empty((len(items), *shape))
     # Pillow decodes without Python's lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         try:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpd_jax.data_schedule import rank_within_class
-from dpd_jax.datasets import labels, npz, own
+from dpd_jax.datasets import aligned, labels, npz, own
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
@@ -132,7 +132,8 @@ def subset(dataset: Dataset, *, train_per_class: int, test_images: int, seed: in
     if train_per_class:
         keep = labels.random_rank(dataset.train_labels, (seed, 0)) < train_per_class
         dataset = dataset._replace(
-            train_images=dataset.train_images[keep], train_labels=dataset.train_labels[keep]
+            train_images=aligned.chosen(dataset.train_images, keep),
+            train_labels=dataset.train_labels[keep],
         )
     if test_images:
         if test_images > len(dataset.test_labels):
@@ -165,7 +166,7 @@ def of_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
     train, test = place[dataset.train_labels], place[dataset.test_labels]
     return Dataset(
         dataset.name,
-        dataset.train_images[train >= 0],
+        aligned.chosen(dataset.train_images, train >= 0),
         train[train >= 0],
         dataset.test_images[test >= 0],
         test[test >= 0],

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dpd_jax.datasets import builders
+from dpd_jax.datasets import aligned, builders
 from dpd_jax.datasets.progress import Progress
 from dpd_jax.errors import UserError
 
@@ -50,7 +50,7 @@ def read(
         images, labels = np.empty(0, np.uint8), np.empty(len(source), np.int32)
         for i, (image, label) in enumerate(_records(source, keys, where)):
             if i == 0:
-                images = np.empty((len(source), *image.shape), np.uint8)
+                images = aligned.empty((len(source), *image.shape))
             if image.shape != images.shape[1:]:
                 raise UserError(
                     f"image {i} of {where} has shape {image.shape}, the first has "

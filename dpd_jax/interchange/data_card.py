@@ -5,18 +5,21 @@ import shlex
 from typing import Any
 
 from dpd_jax.presets import files
+from dpd_jax.storage import distilled_set
 from dpd_jax.storage.distilled_set import DistilledSet
 
+_IMAGENET = (
+    "other",
+    "Its images are ImageNet's, which are for non-commercial research and education.",
+)
 # Data set -> its licence as the Hub calls it, and in words.
 _LICENCES = {
     "cifar10": ("unknown", "Its authors name no licence; they ask to cite Krizhevsky (2009)."),
     "cifar100": ("unknown", "Its authors name no licence; they ask to cite Krizhevsky (2009)."),
     "digits": ("cc-by-4.0", "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits)."),
     "fashion_mnist": ("mit", "MIT (Zalando SE)."),
-    "tiny_imagenet": (
-        "other",
-        "Its images are ImageNet's, which are for non-commercial research and education.",
-    ),
+    "imagenette": _IMAGENET,
+    "tiny_imagenet": _IMAGENET,
 }
 _UNKNOWN = ("unknown", "Not known here. Ask whoever published it before you publish this set.")
 
@@ -57,13 +60,15 @@ from datasets import load_dataset
 
 d = load_dataset("FOLDER", split="train").with_format("numpy")
 images = d["values"][:].reshape(-1, {sizes})
-p = np.load("FOLDER/preprocessing.npz")
-
+p = dict(np.load("FOLDER/preprocessing.npz"))
+{large}
 
 def to_model(x):  # uint8 [m, {sizes}]
     groups = x.reshape(len(x), -1, p["mean"].size) / 255
     return ((groups - p["mean"]) @ p["matrix"]).reshape(x.shape)
 ```
+"""
+_LARGE = """p["matrix"] = np.load(f"FOLDER/{p['matrix']}")
 """
 
 
@@ -91,6 +96,7 @@ def text(distilled: DistilledSet) -> str:
         preprocessing=_preprocessing(source, distilled),
         shape=" x ".join(map(str, shape)),
         sizes=", ".join(map(str, shape)),
+        large=_LARGE if distilled_set.is_large(distilled.matrix) else "",
     )
 
 

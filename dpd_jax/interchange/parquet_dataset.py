@@ -2,7 +2,8 @@
 
 data/train.parquet    image (PNG), label (class), values (float32, model space, h w c in a
                       row), label_logits (float32)
-preprocessing.npz     mean, matrix, step_size, as in distilled.npz
+preprocessing.npz     mean, matrix, step_size, as in distilled.npz; a large matrix is the file
+                      whitening-<hash>.npy, and `matrix` its name
 README.md             the data card
 provenance.json       all that is known about how the set was made
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dpd_jax.interchange import data_card, extras, picture_folder
-from dpd_jax.storage import atomic
+from dpd_jax.storage import atomic, distilled_set
 from dpd_jax.storage.distilled_set import DistilledSet
 
 
@@ -55,13 +56,12 @@ def write(folder: pathlib.Path, distilled: DistilledSet, progress: Callable[[flo
     file = io.BytesIO()
     parquet.write_table(table, file)
     atomic.write_bytes(folder / "data" / "train.parquet", file.getvalue())
-    atomic.write_arrays(
-        folder / "preprocessing.npz",
-        {
-            "mean": distilled.mean,
-            "matrix": distilled.matrix,
-            "step_size": np.float32(distilled.step_size),
-        },
-    )
+    path = folder / "preprocessing.npz"
+    arrays = {
+        "mean": distilled.mean,
+        "matrix": distilled_set.stored_matrix(path, distilled.matrix),
+        "step_size": np.float32(distilled.step_size),
+    }
+    atomic.write_arrays(path, arrays)
     atomic.write_text(folder / "provenance.json", json.dumps(distilled.provenance, indent=2) + "\n")
     atomic.write_text(folder / "README.md", data_card.text(distilled))

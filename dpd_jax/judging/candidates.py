@@ -6,16 +6,20 @@ import hashlib
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import synthetic
+from dpd_jax.datasets import model_images
 from dpd_jax.datasets.labels import validation_part
 from dpd_jax.datasets.loading import Dataset
+from dpd_jax.datasets.model_images import DeviceImages
 from dpd_jax.runs import keys
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage.distilled_set import DistilledSet
 
-Images = tuple[np.ndarray, np.ndarray]  # [n, h, w, c] in model space, label logits [n, k]
+# [n, h, w, c] in model space, label logits [n, k]
+Images = tuple[np.ndarray | jax.Array | DeviceImages, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,18 +30,29 @@ class Space:
       name: "zca" or "per_channel".
       digest: a hash of its mean and matrix.
       enter: raw images, uint8 [m, h, w, c] -> float32 [m, h, w, c].
+      affine: its mean [g] and matrix [g, g].
     """
 
     name: str
     digest: str
     enter: Callable[[np.ndarray], np.ndarray]
+    affine: tuple[np.ndarray, np.ndarray]
 
     @classmethod
     def of(cls, made: DistilledSet) -> "Space":
         digest = hashlib.sha256(made.mean.tobytes() + made.matrix.tobytes()).hexdigest()[:16]
         channels = made.images.shape[-1]
         name = "per_channel" if made.mean.size == channels else "zca"
-        return cls(name, digest, made.to_model_space)
+        return cls(name, digest, made.to_model_space, (made.mean, made.matrix))
+
+    def on_device(self, images: np.ndarray, form: str) -> jax.Array | DeviceImages:
+        """Raw images on the device, float32 or bytes as `model_images.stay_bytes` says."""
+        if not model_images.stay_bytes(images.shape, form):
+            return jnp.asarray(self.enter(images))
+        mean, matrix = self.affine
+        factors = np.diagonal(matrix)
+        diagonal = self.name == "per_channel" and np.array_equal(matrix, np.diag(factors))
+        return DeviceImages.of(mean, factors if diagonal else matrix, images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +164,8 @@ def whole(space: Space, dataset: Dataset, experiment: Experiment) -> Candidate:
 
     @functools.cache
     def images() -> Images:
-        return space.enter(dataset.train_images), _hard(dataset.train_labels, config.num_classes)
+        entered = space.on_device(dataset.train_images, config.data.device_images)
+        return entered, _hard(dataset.train_labels, config.num_classes)
 
     return Candidate(
         "whole training set",

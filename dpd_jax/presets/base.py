@@ -68,6 +68,10 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         # the training images.
         mean=(),
         std=(),
+        # Training images on the device: "float32", in model space; "bytes", which enter it batch by
+        # batch; "auto" = float32 up to 1 GB, or an eighth of an accelerator's memory. No other
+        # result but for rounding with "zca".
+        device_images="auto",
     )
     config.network = dict(
         name="convnet",

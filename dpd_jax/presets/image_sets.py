@@ -32,6 +32,21 @@ TINY_IMAGENET = {
     "network": {"depth": 4},
 }
 
+# Ten classes of ImageNet, in a folder of the user's.
+IMAGENETTE = {
+    "num_classes": 10,
+    "image_shape": (128, 128, 3),
+    "data": {
+        "name": "imagenette",
+        "source": "images",
+        "test_split": "val",
+        "preprocessing": "per_channel",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+    },
+    "network": {"depth": 5},
+}
+
 # No paper runs DPD or DATM on Fashion-MNIST. Its configs take all other values from CIFAR-10.
 FASHION_MNIST = {
     "num_classes": 10,

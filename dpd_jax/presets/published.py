@@ -2,11 +2,10 @@
 
 Every config starts from its row of DPD, if there is one. No paper uses Fashion-MNIST:
 its rows are CIFAR-10's of the same IPC without ZCA. A data set without a row keeps the
-values of its config file. Two published rows have no config file, because no
+values of its config file. One published row has no config file, because no
 builder provides ImageNet:
 
                                                   N  M  T+    B  lr_img  lr_lr
-    MTT, subsets at 128 x 128, depth 5, IPC 1    20  2  10   10    1000   1e-6
     TESLA, ImageNet-1K at 64 x 64, depth 4, 1    10  3  10  100   10000   1e-4
 
 MTT's released program, and those based on it, draw start epochs strictly below T+;
@@ -111,7 +110,7 @@ _DPD["cifar10", 1]["distill.threshold"] = 1.1  # DATM
 # Cazenavette et al. 2022, "Dataset Distillation by Matching Training Trajectories": the
 # values that its author published later. Where they say "full", B is the number of synthetic
 # images. CIFAR-10 IPC 10: some lists give lr_img = 1e5. The author calls it a typing error; 100
-# works.
+# works. The row of ImageNette is that of the program's README for ImageNet subsets.
 _MTT = {
     #                                                 N   M  T+    B   lr_img  lr_lr  alpha
     ("cifar10", 1):        _mtt_row("zca",           50,  2,  2,   10,    100,  1e-7,  0.01),
@@ -123,6 +122,7 @@ _MTT = {
     ("tiny_imagenet", 1):  _mtt_row("per_channel",   10,  2, 10,  200,  10000,  1e-4,  0.01),
     ("tiny_imagenet", 10): _mtt_row("per_channel",   20,  2, 40,  200,  10000,  1e-4,  0.01),
     ("tiny_imagenet", 50): _mtt_row("per_channel",   20,  2, 40,  300,  10000,  1e-4,  0.01),
+    ("imagenette", 1):     _mtt_row("per_channel",   20,  2, 10,   10,   1000,  1e-6,  0.01),
 }
 
 # Cui et al. 2023, "Scaling Up Dataset Distillation to ImageNet-1K with Constant Memory":

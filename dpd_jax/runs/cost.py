@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import evaluate, experts, synthetic
-from dpd_jax.datasets.model_images import ModelImages, on_device
+from dpd_jax.datasets.model_images import DeviceImages, ModelImages
 from dpd_jax.distill import DistillState, Metrics
 from dpd_jax.evaluate import EvalState
 from dpd_jax.experts import ExpertState
@@ -37,13 +37,9 @@ def step_bytes(experiment: Experiment) -> int:
     With several devices it is a program with the segments of one device, or with chunks as
     large as its share of the batch.
     """
-    config, student = experiment.config.copy_and_resolve_references(), experiment.student
-    config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)
-    share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
-    chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
-    one_device = experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
-    program: Any = one_device.outer_step()  # Jitted, because it uses one device.
-    inputs = step_inputs(one_device, experiment.num_images)
+    alone = on_one_device(experiment)
+    program: Any = alone.outer_step()  # Jitted, because it uses one device.
+    inputs = step_inputs(alone, experiment.num_images)
     memory = program.lower(*inputs).compile().memory_analysis()
     return (
         memory.argument_size_in_bytes
@@ -51,6 +47,15 @@ def step_bytes(experiment: Experiment) -> int:
         - memory.alias_size_in_bytes
         + memory.temp_size_in_bytes
     )
+
+
+def on_one_device(experiment: Experiment) -> Experiment:
+    """The experiment with the part of an outer step that one of its devices has."""
+    config, student = experiment.config.copy_and_resolve_references(), experiment.student
+    config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)
+    share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
+    chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
+    return experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
 
 
 def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
@@ -64,7 +69,7 @@ def step_seconds(experiment: Experiment, *, compiled: bool) -> float:
 
 def expert_step_seconds(experiment: Experiment, data: RunData, at_once: int) -> float:
     """Seconds of one training step of `at_once` experts side by side."""
-    images, labels = on_device(data.train), jnp.asarray(data.dataset.train_labels)
+    images, labels = data.on_device(experiment.config)
     epoch, inputs = expert_epoch(experiment, images, labels, _EXPERT_STEPS, at_once)
     epoch.lower(*inputs).compile()
     rows = inputs[3].shape[-2]
@@ -152,7 +157,11 @@ def repeated_step(program: Callable, state, segments, key) -> Callable[[], Metri
 
 
 def expert_epoch(
-    experiment: Experiment, images: jax.Array, labels: jax.Array, steps: int, at_once: int
+    experiment: Experiment,
+    images: jax.Array | DeviceImages,
+    labels: jax.Array,
+    steps: int,
+    at_once: int,
 ) -> tuple[Any, tuple]:
     """A compiled expert epoch and its arguments; only its first `steps` batches hold images."""
     size = min(experiment.recipe.batch_size, len(images))

@@ -19,7 +19,6 @@ import numpy as np
 
 from dpd_jax import el2n
 from dpd_jax.data_schedule import rank_within_class
-from dpd_jax.datasets.model_images import on_device
 from dpd_jax.runs import console, keys, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -65,14 +64,14 @@ def scores(
     return np.mean([found[i] for i in range(len(paths))], axis=0, dtype=np.float64)
 
 
-def _measure(experiment, data, lacking, missing, paths, provenance: dict) -> None:
+def _measure(
+    experiment: Experiment, data: RunData, lacking, missing, paths, provenance: dict
+) -> None:
     """Measures the missing networks in groups of `experts.at_once`; writes each group's scores."""
     config, at_once = experiment.config.data_schedule, experiment.config.experts.at_once
     root = jax.random.fold_in(jax.random.key(experiment.config.experts.seed), keys.EL2N)
     epochs = tuple(config.score_epochs)
-    inputs = functools.cache(
-        lambda: (on_device(data.train), jnp.asarray(data.dataset.train_labels))
-    )
+    inputs = functools.cache(lambda: data.on_device(experiment.config))
 
     def epochs_done(still: list[int]) -> int:
         return (len(lacking) - len(still)) * max(epochs)

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import evaluate, experts
-from dpd_jax.datasets.model_images import on_device
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, el2n_scores, shared_work
 from dpd_jax.runs.experiment import Experiment
@@ -123,9 +122,7 @@ def _train(
     root = jax.random.key(experiment.config.experts.seed)
     # Before the bar, because the scores have a bar of their own.
     seen = el2n_scores.seen(experiment, data, store.directory, provenance(experiment, data))
-    inputs = functools.cache(
-        lambda: (on_device(data.train), jnp.asarray(data.dataset.train_labels))
-    )
+    inputs = functools.cache(lambda: data.on_device(experiment.config))
 
     def epochs_done(still: list[int]) -> int:
         return (len(lacking) - len(still)) * last

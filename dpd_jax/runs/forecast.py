@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import jax.numpy as jnp
 
+from dpd_jax.datasets.model_images import stay_bytes
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, cost, expert_training
 from dpd_jax.runs.experiment import Experiment
@@ -82,6 +83,12 @@ def _forecast_experts(experiment, data, store: TrajectoryStore, missing, epochs)
         f"{gigabytes(size)} more in {store.directory}"
         + ("" if size < free else f", WHERE ONLY {gigabytes(free)} ARE FREE")
     )
+    if stay_bytes(data.train.shape, experiment.config.data.device_images):
+        pixels = math.prod(data.train.shape)
+        console.say(
+            f"  images     {gigabytes(pixels)} on the device, as bytes (data.device_images), which "
+            f"enter model space batch by batch; in float32 {gigabytes(4 * pixels)}"
+        )
     return steps * seconds
 
 
@@ -99,6 +106,8 @@ def _forecast_steps(experiment: Experiment, steps: int) -> float:
     name = experiment.objective.name + " matching"
     if experiment.objective.matches_trajectories:
         name = gradient_name(experiment.student)
+    if jax.process_count() > 1:  # The others cannot take part yet.
+        experiment = cost.on_one_device(experiment)
     one_device = experiment.config.distill.devices == experiment.student.batch_devices == 1
     try:
         size = f" holds {gigabytes(cost.step_bytes(experiment))}" if one_device else ""

@@ -16,6 +16,7 @@ from dpd_jax.storage.provenance import as_json
 
 # Fields that change speed, memory or logging, but no result.
 _NO_RESULT = (
+    "data.device_images",
     "distill.log_every",
     "distill.checkpoint_every",
     "distill.cache_gigabytes",

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import coreset, synthetic
-from dpd_jax.datasets.model_images import on_device
 from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
@@ -82,7 +81,7 @@ def _real_indices(experiment, data, store, used, key) -> tuple[np.ndarray, int |
         return synthetic.real_indices(key, *wanted), None
 
     if config.synthetic.init == "correct":
-        images = functools.cache(lambda: on_device(data.train))
+        images = functools.cache(lambda: data.on_device(config)[0])
 
         @functools.cache
         def predictions(place: int) -> np.ndarray:
@@ -130,7 +129,8 @@ def _by_forgetting(experiment, data, store, expert, key) -> np.ndarray:
     """
     config, labels = experiment.config, data.dataset.train_labels
     epochs = experiment.epochs_of_forgetting
-    images, correct = on_device(data.train), np.zeros((len(epochs), len(labels)), bool)
+    images, _ = data.on_device(config)
+    correct = np.zeros((len(epochs), len(labels)), bool)
     with console.Bar("forgetting", len(epochs), unit=" epochs") as bar:
         for row, epoch in enumerate(epochs):
             (params,) = store.read(expert, [epoch])

@@ -7,13 +7,14 @@ import pathlib
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from dpd_jax.datasets import loading, own, whitening
+from dpd_jax.datasets import aligned, loading, model_images, own, whitening
 from dpd_jax.datasets.labels import validation_part
 from dpd_jax.datasets.loading import Dataset
-from dpd_jax.datasets.model_images import ModelImages
+from dpd_jax.datasets.model_images import DeviceImages, ModelImages
 from dpd_jax.datasets.whitening import Preprocessing
 from dpd_jax.errors import UserError
 from dpd_jax.runs import console, keys
@@ -43,6 +44,11 @@ class RunData:
     def train(self) -> ModelImages:
         """The training images [n, h, w, c], brought into model space as they are read."""
         return ModelImages(self.preprocessing, self.dataset.train_images)
+
+    def on_device(self, config: ConfigDict) -> tuple[jax.Array | DeviceImages, jax.Array]:
+        """The training images, as `data.device_images` says, and their labels, on the device."""
+        images = model_images.on_device(self.train, config.data.device_images)
+        return images, jnp.asarray(self.dataset.train_labels)
 
     @functools.cached_property
     def test(self) -> np.ndarray:
@@ -136,7 +142,8 @@ def _without_validation(
         return dataset, (images[:0], labels[:0])
     key = jax.random.fold_in(jax.random.key(config.data.seed), keys.VALIDATION)
     held = validation_part(labels, config.data.validation_share, key)
-    rest = dataset._replace(train_images=images[~held], train_labels=labels[~held])
+    kept = aligned.chosen(images, ~held)
+    rest = dataset._replace(train_images=kept, train_labels=labels[~held])
     return rest, (images[held], labels[held])
 
 

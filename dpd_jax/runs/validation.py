@@ -10,6 +10,7 @@ import math
 from ml_collections import ConfigDict
 
 from dpd_jax import optimizers
+from dpd_jax.datasets import model_images
 from dpd_jax.errors import UserError, check_choice, check_range
 from dpd_jax.presets import fields
 
@@ -35,6 +36,7 @@ _CHOICES = {
     "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS),
     "synthetic.cluster_by": ("features", "logits"),
     "data.preprocessing": ("zca", "per_channel"),
+    "data.device_images": model_images.FORMS,
     "data_schedule.kind": ("all", "easy_to_hard"),
 }
 _RANGES = {

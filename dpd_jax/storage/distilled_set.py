@@ -131,13 +131,11 @@ def write(path: pathlib.Path, distilled: DistilledSet) -> None:
         "step_size": np.float32(distilled.step_size),
         "class_names": np.array(distilled.class_names, np.str_),
     }
-    outside = distilled.matrix.nbytes > _INSIDE_BYTES
-    if outside:
-        arrays["matrix"] = np.array(_write_beside(path, distilled.matrix))
+    arrays["matrix"] = stored_matrix(path, distilled.matrix)
     provenance = distilled.provenance | {"sha256": _digest(arrays)}
     arrays |= {
         "provenance": np.array(json.dumps(provenance)),
-        "format": np.int32(_FORMATS[outside]),
+        "format": np.int32(_FORMATS[is_large(distilled.matrix)]),
     }
     # Not compressed: a whitening matrix would not become much smaller.
     atomic.write_arrays(path, arrays)
@@ -194,13 +192,26 @@ def read(path: pathlib.Path) -> DistilledSet:
     return DistilledSet(**{name: arrays[name] for name in DistilledSet._fields} | others)
 
 
-def _write_beside(path: pathlib.Path, matrix: np.ndarray) -> str:
-    """Writes a matrix into the folder of a set, if it is not there; the name of its file."""
+def is_large(matrix: np.ndarray) -> bool:
+    """Whether a matrix is a file of its own."""
+    return matrix.nbytes > _INSIDE_BYTES
+
+
+def stored_matrix(path: pathlib.Path, matrix: np.ndarray) -> np.ndarray:
+    """What the file at `path` holds of a matrix: itself, or the name of a file if it is large.
+
+    That file is written beside `path`, unless it is there.
+
+    Raises:
+      UserError: if the disk is full.
+    """
+    if not is_large(matrix):
+        return matrix
     file = path.with_name(_name(matrix))
     if not file.is_file():
         fill = functools.partial(np.save, arr=matrix)
         atomic.write_whole(file, fill, num_bytes=matrix.nbytes)
-    return file.name
+    return np.array(file.name)
 
 
 def _read_beside(path: pathlib.Path, name: str) -> np.ndarray:

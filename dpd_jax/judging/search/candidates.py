@@ -23,7 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dpd_jax import synthetic
+from dpd_jax.datasets import model_images
 from dpd_jax.datasets.labels import validation_part
+from dpd_jax.datasets.model_images import JoinedImages
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Protocol
 from dpd_jax.runs import keys
@@ -32,6 +34,9 @@ from dpd_jax.runs.run_data import RunData
 from dpd_jax.storage.distilled_set import DistilledSet
 
 REFERENCE = "whole training set"
+
+# The images of a search, [p, h, w, c] in model space, and their label logits [p, k].
+Pool = tuple[jax.Array | JoinedImages, jax.Array]
 
 
 class Candidate(NamedTuple):
@@ -60,7 +65,7 @@ class Candidate(NamedTuple):
 
 def candidates(
     sets: dict[str, DistilledSet], data: RunData, experiment: Experiment, seeds: int
-) -> tuple[Callable[[], tuple[np.ndarray, np.ndarray]], list[Candidate]]:
+) -> tuple[Callable[[], Pool], list[Candidate]]:
     """What makes the pool of images with their label logits; the candidates, the reference first.
 
     Args:
@@ -138,12 +143,12 @@ def candidates(
         rate = config.real_learning_rate
         found.append(Candidate(name, identity, orders, rate, on_set, *own, seeds))
 
-    def pool() -> tuple[np.ndarray, np.ndarray]:
+    def pool() -> Pool:
         hard = np.asarray(synthetic.hard_labels(labels, experiment.config.num_classes))
-        return (
-            np.concatenate([*(each.images for each in sets.values()), data.train[:]]),
-            np.concatenate([*(each.label_logits for each in sets.values()), hard]),
-        )
+        images = np.concatenate([each.images for each in sets.values()])
+        logits = np.concatenate([*(each.label_logits for each in sets.values()), hard])
+        real, _ = data.on_device(experiment.config)
+        return model_images.joined(images, real), jnp.asarray(logits)
 
     return pool, found
 

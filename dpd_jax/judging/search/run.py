@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from dpd_jax.judging.search import candidates as candidates_lib
 from dpd_jax.judging.search import forecast as forecast_lib
@@ -81,7 +80,7 @@ def _run(experiment, data, sets, folder, space, seeds, command: str, share_out: 
     work = training.groups(families, candidates, config.search.at_once)
     share_out(lambda: len(training.missing(work, results)))
     if left := training.missing(work, results):
-        images, label_logits = map(jnp.asarray, pool())
+        images, label_logits = pool()
         trainer = training.Trainer(
             images,
             label_logits,

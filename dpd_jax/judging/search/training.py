@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from dpd_jax import evaluate
 from dpd_jax.augment import Augmentation
+from dpd_jax.datasets.model_images import JoinedImages
 from dpd_jax.evaluate import EvalState
 from dpd_jax.judging.search.candidates import Candidate
 from dpd_jax.judging.search.results import SearchResults
@@ -42,7 +43,7 @@ class Trainer(NamedTuple):
       test_batch: images tested at a time; speed only.
     """
 
-    images: jax.Array
+    images: jax.Array | JoinedImages
     label_logits: jax.Array
     augmentation: Augmentation
     root: jax.Array
