@@ -111,8 +111,14 @@ def main() -> None:
     console.result(f"{_cli.line()}\n{device.name()}\n{product}\n\n{table}")
 
 
+def _leave_devices_alone() -> None:
+    """The battery runs on the CPU: the memory of devices is for its parts."""
+    if BATTERY.value:
+        jax.config.update("jax_platforms", "cpu")
+
+
 def _battery() -> None:
-    """Runs the battery. Starts no device, whose memory is for the parts."""
+    """Runs the battery."""
     for name in PARTS.value:
         check_choice("--parts", name, battery.SHARES)
     for name in GRADIENT.value:
@@ -185,5 +191,5 @@ if __name__ == "__main__":
         main,
         _cli.EXPERTS_DIR,
         config_of=lambda argv: "" if _cli.typed(argv, "battery") is None else "cifar10_ipc1",
-        starts_device=lambda: not BATTERY.value,
+        prepare=_leave_devices_alone,
     )
