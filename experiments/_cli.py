@@ -27,6 +27,8 @@ from dpd_jax.presets import fields, files
 from dpd_jax.runs import completion, console, identity, sources, workers
 from dpd_jax.sweeps import grid
 
+from . import _arguments
+
 # What was typed before the name of a command: as a part of the installed package this folder is
 # reached by `dpd`.
 PROGRAM = "dpd " if __package__ == "dpd_jax.experiments" else "python -m experiments."
@@ -224,35 +226,9 @@ def fail(message: str, status: int = 2) -> None:
     sys.exit(status)
 
 
-def typed(argv: list[str], name: str) -> str | None:
-    """The text of the flag --name among arguments that are not parsed yet; None if it is absent.
-
-    A config may also be the first argument, without --config=.
-    """
-    if name == "config" and argv[1:] and not argv[1].startswith("-"):
-        return argv[1]
-    for place, argument in enumerate(argv):
-        flag, equals, value = argument.partition("=")
-        if flag in (f"--{name}", f"-{name}"):
-            return value if equals else "".join(argv[place + 1 :][:1])
-    return None
-
-
-def arguments_without(*names: str) -> list[str]:
-    """What was typed after the command, without these flags and their values."""
-    kept, skipped = [], False
-    for argument in sys.argv[1:]:
-        flag, equals, _ = argument.partition("=")
-        name = flag.lstrip("-").removeprefix("no") if flag.startswith("-") else ""
-        if not skipped and name not in names:
-            kept.append(argument)
-        skipped = not skipped and name in names and not equals and not flags.FLAGS[name].boolean
-    return kept
-
-
 def config_is_given() -> bool:
     """Whether --config is typed, and not given by `config_of` in `run`."""
-    return typed(sys.argv, "config") is not None
+    return _arguments.typed(sys.argv, "config") is not None
 
 
 def _parse(
@@ -264,13 +240,13 @@ def _parse(
     config_of: Callable,
 ) -> list[str]:
     try:
-        if typed(argv, "config") is None and (name := config_of(argv)):
+        if _arguments.typed(argv, "config") is None and (name := config_of(argv)):
             argv = [argv[0], f"--config={name}", *argv[1:]]
-        rest = flags.FLAGS(_with_config_file(argv) if takes_config else argv)
+        rest = flags.FLAGS(_arguments.with_config(argv) if takes_config else argv)
         if DEVICES.value and not takes_devices:
             raise UserError("this command has no --devices; --help lists the flags.")
         if CONFIG.value is not None:
-            _refuse_labels(*given_config())
+            _arguments.refuse_labels(*given_config())
         elif needs_config:
             raise _no_config()
     except UserError as error:
@@ -278,9 +254,9 @@ def _parse(
     except SystemExit:  # absl ends --help with status 1.
         sys.exit(0)
     except flags.UnrecognizedFlagError as error:
-        fail(_unknown_flag(error, flags.FLAGS["config"].value))
+        fail(_arguments.unknown_flag(error, flags.FLAGS["config"].value))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        fail(_flag_message(error))
+        fail(_arguments.flag_message(error))
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; every option is a flag, --name=value (see --help).")
     return rest
@@ -291,26 +267,6 @@ def _no_config() -> UserError:
         "no --config given. Name an experiment, e.g. --config=digits_ipc1; known are "
         f"{', '.join(files.names())}."
     )
-
-
-def _with_config_file(argv: list[str]) -> list[str]:
-    """The arguments with the path of the config file in place of its name.
-
-    The config may be the first argument, without --config=. The file is read once here, because
-    ml_collections reports errors in it late or never.
-    """
-    found = list(argv)
-    if argv[1:] and not argv[1].startswith("-"):
-        found[1] = f"--config={argv[1]}"
-    for place, argument in enumerate(found):
-        name, equals, value = argument.partition("=")
-        if name in ("--config", "-config"):
-            at, given = (place, value) if equals else (place + 1, "".join(found[place + 1 :][:1]))
-            files.load_config(given)
-            found[at : at + 1] = [
-                name + equals + files.find(given) if equals else files.find(given)
-            ]
-    return found
 
 
 def given_config() -> tuple[str, dict[str, Any]]:
@@ -333,37 +289,6 @@ def sweep_base(known: dict[str, Description]) -> grid.Base:
         lambda arg: parse(f"{path}:{arg}"),
         lambda config: completion.complete(config, DATA_DIR.value, known),
     )
-
-
-def _refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:
-    """Refuses flags for the two fields that only report what was chosen after the colon."""
-    for field, word in (("method", overrides.get("method")), ("reduced", "small")):
-        if field in overrides:
-            raise UserError(
-                f"--config.{field} would change only the name of the run. Choose a method, or the "
-                f"reduction for small machines, after a colon: "
-                f"--config={file.partition(':')[0]}:{word}."
-            )
-
-
-def _unknown_flag(error: flags.UnrecognizedFlagError, config: ConfigDict | None) -> str:
-    """A message that suggests flags with a similar name and fields of the config."""
-    name = error.flagname
-    near = str(error).partition("Did you mean: ")[2].removesuffix(" ?").split(", ")
-    same = fields.alike(name, config) if config else []
-    near += [f"config.{field}" for field in ([name] if name in same else same)]
-    meant = " or ".join(f"--{found}" for found in dict.fromkeys(near) if found)
-    hint = f"Did you mean {meant}?" if meant else "--help lists the flags."
-    return f"there is no flag --{name}. {hint}"
-
-
-def _flag_message(error: Exception) -> str:
-    """The message of a flag error; ml_collections names the nearest field in it."""
-    text = str(error.args[0] if error.args else error).replace("\\n", " ").replace("\\'", "'")
-    _, near, rest = text.partition("Did you mean")
-    if near and text.startswith("'"):  # From ml_collections; absl names the flag itself.
-        return f"the config has no such field. {near}{rest.rstrip(chr(39))}"
-    return "the flags: " + " ".join(text.split())
 
 
 def _start_backend() -> None:

@@ -55,7 +55,7 @@ from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.workdir import versions, write_json
 from dpd_jax.student import GRADIENTS
 
-from . import _cli
+from . import _arguments, _cli
 
 WHAT = flags.DEFINE_list("what", list(WORKS), "The works to time.")
 GRADIENT = flags.DEFINE_list("gradient", list(GRADIENTS), "distill_step: the gradient modes.")
@@ -190,6 +190,6 @@ if __name__ == "__main__":
     _cli.run(
         main,
         _cli.EXPERTS_DIR,
-        config_of=lambda argv: "" if _cli.typed(argv, "battery") is None else "cifar10_ipc1",
+        config_of=lambda argv: "" if _arguments.typed(argv, "battery") is None else "cifar10_ipc1",
         prepare=_leave_devices_alone,
     )

@@ -21,7 +21,7 @@ from dpd_jax.runs.hosts import Group
 from dpd_jax.runs.sources import Sources
 from dpd_jax.runs.workdir import Workdir
 
-from . import _cli
+from . import _arguments, _cli
 
 TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Write the metrics as TensorBoard events, too, into WORKDIR/tensorboard."
@@ -45,7 +45,7 @@ def join() -> None:
         return
     config = _cli.config()
     if not report.finished(Workdir(_path(config), config), config):
-        rest = _cli.arguments_without("hosts", "workdir", "tensorboard")
+        rest = _arguments.without("hosts", "workdir", "tensorboard")
         command = [sys.executable, "-m", f"{__package__}.train_experts", *rest]
         if status := workers.alone(command):
             sys.exit(status)

@@ -30,7 +30,7 @@ from dpd_jax.sweeps import judged, runner, sweep_file
 from dpd_jax.sweeps.runner import Run
 from dpd_jax.sweeps.sweep_file import SweepFile
 
-from . import _cli
+from . import _arguments, _cli
 
 OVER = flags.DEFINE_multi_string(
     "over",
@@ -152,7 +152,7 @@ def _default_folder(known: dict[str, Description]) -> pathlib.Path:
 
 def _config_of_file(argv: list[str]) -> str:
     """The config that a sweep file gives; "" if there is none."""
-    value = _cli.typed(argv, "sweep")
+    value = _arguments.typed(argv, "sweep")
     return sweep_file.config_of(value) if value else ""
 
 

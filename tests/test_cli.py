@@ -13,7 +13,7 @@ from configs import cifar10_ipc1, digits_ipc1
 from dpd_jax.errors import UserError
 from dpd_jax.presets import files
 from dpd_jax.sweeps import sweep_file
-from experiments import _cli
+from experiments import _arguments, _cli
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
@@ -60,9 +60,9 @@ def test_tables_of_papers_share_a_default_folder():
 
 
 def test_a_flag_is_found_before_flags_are_parsed():
-    assert _cli.typed(["command", "--sweep=a:small", "--sweeps=b"], "sweep") == "a:small"
-    assert _cli.typed(["command", "-sweep", "a"], "sweep") == "a"
-    assert _cli.typed(["command", "--config.ipc=1"], "config") is None
+    assert _arguments.typed(["command", "--sweep=a:small", "--sweeps=b"], "sweep") == "a:small"
+    assert _arguments.typed(["command", "-sweep", "a"], "sweep") == "a"
+    assert _arguments.typed(["command", "--config.ipc=1"], "config") is None
     assert sweep_file.config_of("dpd_table4:small") == "cifar10_ipc1:small"
     assert sweep_file.config_of("methods:small") == "", "left to --config"
 
@@ -75,10 +75,14 @@ def test_a_default_folder_has_the_name_of_data_that_the_file_leaves_open():
 def test_a_config_is_found_by_its_name_or_its_path():
     for name in ("digits_ipc1", "configs/digits_ipc1", "configs/digits_ipc1.py"):
         assert files.find(f"{name}:mtt") == "configs/digits_ipc1.py:mtt"
-    argv = ["distill", "--config", "digits_ipc1:small", "--config.seed=1"]
-    assert _cli._with_config_file(argv)[1:3] == ["--config", "configs/digits_ipc1.py:small"]
+    argv = ["distill", "--config.seed=1", "--config", "digits_ipc1:small", "--seeds=2"]
+    assert _arguments.with_config(argv)[1:] == [
+        "--config=configs/digits_ipc1.py:small",
+        "--config.seed=1",
+        "--seeds=2",
+    ]
     for argument in ("--config=digits_ipc1", "digits_ipc1", "configs/digits_ipc1.py"):
-        assert _cli._with_config_file(["x", argument, "--config.seed=1"])[1:] == [
+        assert _arguments.with_config(["x", argument, "--config.seed=1"])[1:] == [
             "--config=configs/digits_ipc1.py",
             "--config.seed=1",
         ]
@@ -148,8 +152,8 @@ def test_long_names_are_cut_and_differ():
 )
 def test_fields_that_only_report_are_refused(overrides, instead):
     with pytest.raises(UserError, match=f"--config=c.py{instead}"):
-        _cli._refuse_labels("c.py:mtt", overrides)
-    _cli._refuse_labels("c.py:mtt", {"seed": 1})
+        _arguments.refuse_labels("c.py:mtt", overrides)
+    _arguments.refuse_labels("c.py:mtt", {"seed": 1})
 
 
 @pytest.mark.parametrize(
@@ -164,10 +168,10 @@ def test_fields_that_only_report_are_refused(overrides, instead):
 )
 def test_an_unknown_flag_may_be_a_field_of_the_config(name, near, expected):
     error = flags.UnrecognizedFlagError(name, suggestions=near)
-    message = _cli._unknown_flag(error, digits_ipc1.get_config())
+    message = _arguments.unknown_flag(error, digits_ipc1.get_config())
     for text in expected:
         assert text in message
-    assert "config." not in _cli._unknown_flag(error, None)
+    assert "config." not in _arguments.unknown_flag(error, None)
 
 
 COMMANDS = [
