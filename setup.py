@@ -67,5 +67,7 @@ setuptools.setup(
         "safetensors": ["safetensors>=0.4"],
         # Metrics as events, with --tensorboard.
         "tensorboard": ["tensorboardX>=2.6"],
+        # experiments.on_ray.
+        "ray": ["ray>=2.40"],
     },
 )

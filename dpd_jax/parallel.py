@@ -3,8 +3,8 @@
 The papers use one segment per step. With K segments the gradient is the mean over K independent
 draws of expert and start epoch. This is another estimator with less noise, so K is a setting like
 a batch size. The number of devices does not change it. After `jax.distributed.initialize` the
-devices of all processes can share the segments: every process reads all of them, computes those of
-its devices, and gets the mean.
+devices of all processes can share the work: every process reads all segments, computes the part of
+its devices, and gets the mean. The set is then that of the first process.
 
 Alternatively the devices share a batch that does not fit one device, as the released programs do
 with DataParallel. Each device then computes the whole outer step, but only its share of the
@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from dpd_jax.errors import UserError
 
@@ -45,9 +46,7 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
             f"distill.segments = {num_segments} must be a positive multiple of distill.devices = "
             f"{num_devices}: the devices share the segments equally."
         )
-    everywhere = num_devices == jax.device_count()
-    if not everywhere:
-        _check_present("distill.devices", num_devices)
+    devices = _devices("distill.devices", num_devices)
 
     def average(shared: Any, segments: Any) -> Any:
         if jax.tree.leaves(segments)[0].shape[0] == 1:
@@ -59,9 +58,11 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
         return average
 
     def average_over_devices(shared: Any, own_segments: Any) -> Any:
-        return jax.lax.pmean(average(shared, own_segments), "device")
+        mean, unravel = ravel_pytree(average(of_first(shared), own_segments))
+        # One vector: the order in which a CPU sums several arrays may differ between processes.
+        return unravel(jax.lax.pmean(mean, "device"))
 
-    devices = jax.devices() if everywhere else jax.local_devices()[:num_devices]
+    of_first = _of_first_process(devices, "device")
     mapped = jax.pmap(
         average_over_devices, "device", in_axes=(None, 0), out_axes=None, devices=devices
     )
@@ -74,10 +75,7 @@ def mean_over_segments(function: Callable, num_segments: int, num_devices: int) 
             return x.reshape(num_devices, -1, *x.shape[1:])[own[0] : own[-1] + 1]
 
         # pmap refuses arrays that lie elsewhere, such as keys made of the last step's results.
-        mean = mapped(shared, jax.device_put(jax.tree.map(split, segments), sharding))
-        if len(own) == num_devices:
-            return mean
-        return jax.tree.map(lambda x: x.addressable_data(0), mean)  # As of this process alone.
+        return _local(mapped(shared, jax.device_put(jax.tree.map(split, segments), sharding)))
 
     return split_and_average
 
@@ -87,16 +85,18 @@ def sharing_rows(function: Callable, num_devices: int) -> Callable:
 
     The result must be called outside of jit. Raises UserError if there are fewer than D devices.
     """
-    _check_present("student.batch_devices", num_devices)
+    devices = _devices("student.batch_devices", num_devices)
+    of_first = _of_first_process(devices, _ROWS)
     mapped = jax.pmap(
-        lambda _, shared, segments: function(shared, segments),
+        lambda _, shared, segments: function(of_first(shared), segments),
         _ROWS,
         in_axes=(0, None, None),
         out_axes=None,
-        devices=jax.local_devices()[:num_devices],
+        devices=devices,
     )
     # All devices have the same arguments; pmap finds their number in the additional array.
-    return lambda shared, segments: mapped(jnp.arange(num_devices), shared, segments)
+    own = jnp.arange(sum(at.process_index == jax.process_index() for at in devices))
+    return lambda shared, segments: _local(mapped(own, shared, segments))
 
 
 def over_rows(function: Callable, num_devices: int) -> Callable:
@@ -140,9 +140,31 @@ def over_rows(function: Callable, num_devices: int) -> Callable:
     return summed
 
 
-def _check_present(field: str, num_devices: int) -> None:
+def _devices(field: str, num_devices: int) -> list[jax.Device]:
+    """The devices of all processes if there are so many, else some of this process."""
+    if num_devices == jax.device_count():
+        return jax.devices()
     if num_devices > jax.local_device_count():
         raise UserError(
             f"{field} = {num_devices}, but this machine has {jax.local_device_count()} devices: "
             f"{jax.local_devices()[:4]}."
         )
+    return jax.local_devices()[:num_devices]
+
+
+def _of_first_process(devices: list[jax.Device], axis: str) -> Callable[[Any], Any]:
+    """Replaces a tree, inside a `pmap`, by that of the first device if processes share the work."""
+    if len({device.process_index for device in devices}) == 1:
+        return lambda tree: tree
+
+    def replace(tree: Any) -> Any:
+        vector, unravel = ravel_pytree(tree)
+        here = jax.lax.axis_index(axis) == 0
+        return unravel(jax.lax.psum(jnp.where(here, vector, jnp.zeros_like(vector)), axis))
+
+    return replace
+
+
+def _local(tree: Any) -> Any:
+    """The results of a `pmap` of several processes, as arrays of this process."""
+    return jax.tree.map(lambda x: x if x.is_fully_addressable else x.addressable_data(0), tree)

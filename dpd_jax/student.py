@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import chex
 import jax
@@ -35,10 +36,9 @@ from dpd_jax.synthetic import SyntheticSet
 
 GRADIENTS = ("exact", "nested", "unroll", "tesla")
 AUGMENTS = ("auto", "step", "ahead")
-_AHEAD_BYTES = 40e6  # of the augmented batches of all steps; all families take 25 times as much
+_SMALL_BYTES = 40e6  # of the batches of all steps; augmented ahead they take 25 times as much
 
 _DSA = Augmentation()
-_NO_AUGMENTATION = Augmentation(families=())
 _NO_ALIGNMENT = Alignment(expert_epochs=1, max_start_epoch=0)  # Neither number is used.
 
 
@@ -52,14 +52,16 @@ class Student:
         set.
       momentum: heavy-ball momentum; 0 in every paper, 0.9 in AST's released program.
       gradient: one of `GRADIENTS`.
-      unroll: scan steps that XLA compiles as one (speed only).
+      unroll: steps in one iteration of XLA's loop (speed only); 0 is 2 on GPUs where the batches
+        are small, as for "auto" below, and 1 otherwise. Two steps start fewer kernels than twice
+        one.
       chunk: images in one microbatch, to save memory; 0 = the whole batch. The result is the same
         up to rounding, unless the network normalises over the batch.
       batch_devices: devices that share each batch (see `parallel.sharing_rows`).
       augment: when batches are augmented, from the same draws: in each "step", or all "ahead" of
         the steps, which takes memory. A step has a branch for each family of DSA, at which a GPU
-        waits for the host; "ahead" has none. "auto" is "ahead" on GPUs if the batches take at most
-        40 MB, and "step" otherwise.
+        waits for the host; "ahead" has none. "auto" is "ahead" on GPUs where the batches are
+        small: at most 40 MB for all steps. "step" otherwise.
       augmentation: DSA, drawn for each step.
       alignment: AST's ways to keep the student near its expert.
 
@@ -71,7 +73,7 @@ class Student:
     batch_syn: int
     momentum: float = 0.0
     gradient: str = "exact"
-    unroll: int = 1
+    unroll: int = 0
     chunk: int = 0
     batch_devices: int = 1
     augment: str = "auto"
@@ -81,8 +83,9 @@ class Student:
     def __post_init__(self):
         check_choice("student.gradient", self.gradient, GRADIENTS)
         check_choice("student.augment", self.augment, AUGMENTS)
-        for name in ("syn_steps", "batch_syn", "unroll", "batch_devices"):
+        for name in ("syn_steps", "batch_syn", "batch_devices"):
             check_range(f"student.{name}", getattr(self, name), "[1, inf)")
+        check_range("student.unroll", self.unroll, "[0, inf)", "; 0 suits the device")
         check_range("student.chunk", self.chunk, "[0, inf)", "; 0 is the whole batch")
         check_range("student.momentum", self.momentum, "[0, 1)")
         if self.batch_devices > 1 and self.gradient == "unroll":
@@ -103,11 +106,20 @@ class Student:
         """The steps after which the student is matched with its expert; the last is N."""
         return self.alignment.matched_steps(self.syn_steps)
 
-    def augments_ahead(self, batches: jax.Array, image_shape: tuple[int, ...]) -> bool:
-        """Whether batches int32 [N, b] of images (h, w, c) are augmented ahead of the steps."""
-        if self.augment == "auto" and jax.default_backend() == "gpu":
-            return 4 * batches.size * math.prod(image_shape) <= _AHEAD_BYTES
+    def augments_ahead(self, shape: tuple[int, ...]) -> bool:
+        """Whether batches, whose images are [N, b, h, w, c], are augmented ahead of the steps."""
+        if self.augment == "auto":
+            return _launches_matter(shape)
         return self.augment == "ahead"
+
+    def steps_a_loop(self, shape: tuple[int, ...]) -> int:
+        """Steps in one iteration of the loop over batches, whose images are [N, b, h, w, c]."""
+        return self.unroll or (2 if _launches_matter(shape) else 1)
+
+
+def _launches_matter(shape: tuple[int, ...]) -> bool:
+    """Whether a GPU trains on batches so small that it waits for the host between kernels."""
+    return 4 * math.prod(shape) <= _SMALL_BYTES and jax.default_backend() == "gpu"
 
 
 def batches(key: jax.Array, num_images: int, batch_syn: int, syn_steps: int) -> jax.Array:
@@ -147,41 +159,70 @@ def soft_cross_entropy(logits: jax.Array, label_logits: jax.Array) -> jax.Array:
     return optax.softmax_cross_entropy(logits, jax.nn.softmax(label_logits))
 
 
+class Choice(NamedTuple):
+    """How the batch of a step follows from the set; all steps have a leading axis N.
+
+    Attributes:
+      rows: images of the batch, int32 [b]; -1 is padding.
+      key: raw data of the augmentation key. It is no typed key because the backward pass uses it
+        again on purpose, which JAX's check of key reuse would report.
+      scale: factor on the loss (AST's balance; 1 otherwise), a scalar.
+    """
+
+    rows: jax.Array
+    key: jax.Array
+    scale: jax.Array
+
+
+class Batch(NamedTuple):
+    """A batch, augmented: images [b, h, w, c], logits of labels [b, k], weights in the loss [b]."""
+
+    images: jax.Array
+    labels: jax.Array
+    weights: jax.Array
+
+
+def chosen(
+    images: jax.Array, labels: jax.Array, choice: Choice, augmentation: Augmentation
+) -> Batch:
+    """The batch of a step, of images [n, h, w, c] and their labels [n, k]."""
+    valid = (choice.rows >= 0).astype(images.dtype)
+    rows = jnp.maximum(choice.rows, 0)
+    augmented = augment(jax.random.wrap_key_data(choice.key), images[rows], augmentation)
+    return Batch(augmented, labels[rows], choice.scale * valid / jnp.sum(valid))
+
+
 def inner_loss(
     params: jax.Array,
     images: jax.Array,
     labels: jax.Array,
-    index: jax.Array,
-    key: jax.Array,
-    scale: jax.Array,
+    weights: jax.Array | None,
+    choice: Choice | None,
     *,
     network: Network,
     student: Student,
 ) -> jax.Array:
-    """The loss of one student step: mean soft cross entropy on an augmented batch.
+    """The loss of one student step: the weighted sum of soft cross entropies of a batch.
 
     Args:
       params: weights [P].
-      images, labels: the whole synthetic set, [n, h, w, c] and logits [n, k].
-      index: images of the batch, int32 [b]; -1 is padding.
-      key: raw data of the augmentation key. It is no typed key because the backward pass uses it
-        again on purpose, which JAX's check of key reuse would report.
-      scale: factor on the loss (AST's balance; 1 otherwise), a scalar.
+      images, labels: the batch, [b, h, w, c] and logits [b, k]; with a choice the whole synthetic
+        set, [n, ...].
+      weights: of the batch's images in the sum, [b]; None with a choice.
+      choice: how the batch follows from the set; None if the batch itself is given.
       network, student: what is trained, and how.
     """
-    valid = (index >= 0).astype(images.dtype)
-    rows = jnp.maximum(index, 0)
-    augmented = augment(jax.random.wrap_key_data(key), images[rows], student.augmentation)
+    if choice is not None:
+        images, labels, weights = chosen(images, labels, choice, student.augmentation)
 
     def weighted(params, images, labels, weights):
         return jnp.sum(weights * soft_cross_entropy(network.apply(params, images), labels))
 
-    weights = scale * valid / jnp.sum(valid)
-    if 0 < student.chunk < len(index):
+    if 0 < student.chunk < len(images):
         weighted = in_microbatches(weighted, student.chunk)
     if student.batch_devices > 1:
         weighted = parallel.over_rows(weighted, student.batch_devices)
-    return weighted(params, augmented, labels[rows], weights)
+    return weighted(params, images, labels, weights)
 
 
 _dot = functools.partial(jnp.vdot, precision=jax.lax.Precision.HIGHEST)
@@ -190,8 +231,8 @@ _dot = functools.partial(jnp.vdot, precision=jax.lax.Precision.HIGHEST)
 def _plain(loss: Callable, momentum: float) -> Callable:
     """One SGD step, differentiated by JAX."""
 
-    def step(params, velocity, synthetic, index, key, scale):
-        gradient = jax.grad(loss)(params, synthetic.images, synthetic.labels, index, key, scale)
+    def step(params, velocity, synthetic, weights, choice):
+        gradient = jax.grad(loss)(params, synthetic.images, synthetic.labels, weights, choice)
         velocity = momentum * velocity + gradient if momentum else gradient
         params = params - synthetic.step_size * velocity
         return params, (velocity if momentum else jnp.zeros_like(velocity[:0]))
@@ -219,16 +260,16 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
         return plain(*inputs), inputs
 
     def backward(inputs, cotangents):
-        params, velocity, synthetic, index, key, scale = inputs
+        params, velocity, synthetic, weights, choice = inputs
         to_params, to_velocity = cotangents
         if momentum:
             direction, factor = to_velocity - synthetic.step_size * to_params, 1.0
         else:
             direction, factor = to_params, -synthetic.step_size
 
-        def whole(weights):
+        def whole(params):
             return jax.value_and_grad(loss, argnums=(0, 1, 2))(
-                weights, synthetic.images, synthetic.labels, index, key, scale
+                params, synthetic.images, synthetic.labels, weights, choice
             )
 
         (_, (gradient, _, _)), (along, seconds) = jax.jvp(whole, (params,), (direction,))
@@ -236,12 +277,11 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
         # <g, direction> is the derivative of the loss: without momentum g is not needed.
         moved = _dot(momentum * velocity + gradient, to_params) if momentum else along
         back_velocity = momentum * direction if momentum else jnp.zeros_like(velocity)
-        # The scale is a constant of the segment and needs no gradient.
+        # The weights of the images are constants and need no gradient.
         return (
             to_params + curvature if through_weights else to_params,
             back_velocity,
             SyntheticSet(to_images, to_labels, -moved),
-            None,
             None,
             None,
         )
@@ -250,44 +290,31 @@ def _second_order(loss: Callable, momentum: float, through_weights: bool) -> Cal
     return step
 
 
-def _scan(step: Callable, carry, synthetic, scale, xs, unroll: int):
-    def body(carry, x):
-        index, key, *batch = x
-        own = synthetic
-        if batch:  # Augmented ahead.
-            own = SyntheticSet(images=batch[0], labels=batch[1], step_size=synthetic.step_size)
-        return step(*carry, own, index, key, scale), None
+def _scan(step: Callable, carry, synthetic, steps: Choice | Batch, unroll: int):
+    def body(carry, one):
+        if isinstance(one, Choice):
+            return step(*carry, synthetic, None, one), None
+        own = SyntheticSet(one.images, one.labels, synthetic.step_size)
+        return step(*carry, own, one.weights, None), None
 
-    return jax.lax.scan(body, carry, xs, unroll=unroll)[0]
+    return jax.lax.scan(body, carry, steps, unroll=unroll)[0]
 
 
-def _nested_scan(step: Callable, carry, synthetic, scale, xs, unroll: int):
+def _nested_scan(step: Callable, carry, synthetic, steps: Choice | Batch, unroll: int):
     """`_scan` in about sqrt(N) parts, of which only the first weights are kept."""
-    steps = xs[0].shape[0]
-    length = math.isqrt(steps)
-    whole = steps // length * length
+    count = len(steps[0])
+    length = math.isqrt(count)
+    whole = count // length * length
 
     @jax.checkpoint
-    def run(carry, xs):
-        return _scan(step, carry, synthetic, scale, xs, unroll)
+    def run(carry, part):
+        return _scan(step, carry, synthetic, part, unroll)
 
-    grouped = jax.tree.map(lambda x: x[:whole].reshape(-1, length, *x.shape[1:]), xs)
+    grouped = jax.tree.map(lambda x: x[:whole].reshape(-1, length, *x.shape[1:]), steps)
     carry = jax.lax.scan(lambda c, x: (run(c, x), None), carry, grouped)[0]
-    if whole < steps:
-        carry = run(carry, jax.tree.map(lambda x: x[whole:], xs))
+    if whole < count:
+        carry = run(carry, jax.tree.map(lambda x: x[whole:], steps))
     return carry
-
-
-def _augmented(synthetic, index, keys, augmentation) -> tuple[jax.Array, ...]:
-    """The batch of every step as a set of its own: (index [N, b], keys, images, labels)."""
-    rows = jnp.maximum(index, 0)
-    images = jax.vmap(
-        lambda key, rows: augment(
-            jax.random.wrap_key_data(key), synthetic.images[rows], augmentation
-        )
-    )(keys, rows)
-    places = jnp.broadcast_to(jnp.arange(index.shape[1]), index.shape)
-    return jnp.where(index < 0, -1, places), keys, images, synthetic.labels[rows]
 
 
 def train(
@@ -320,22 +347,25 @@ def train(
     chex.assert_shape(synthetic.labels, (len(synthetic.images), network.num_classes))
     chex.assert_rank([synthetic.step_size, scale, index], [0, 0, 2])
     chex.assert_shape([index[:, 0], keys], (matched_steps[-1],))
-    steps: tuple[jax.Array, ...] = (index, jax.random.key_data(keys))
-    if student.augments_ahead(index, network.image_shape):
-        steps = _augmented(synthetic, index, steps[1], student.augmentation)
-        student = dataclasses.replace(student, augmentation=_NO_AUGMENTATION)
+    choice = Choice(index, jax.random.key_data(keys), jnp.broadcast_to(scale, keys.shape))
+    steps: Choice | Batch = choice
+    shape = (*index.shape, *network.image_shape)
+    if student.augments_ahead(shape):
+        ahead = functools.partial(chosen, augmentation=student.augmentation)
+        steps = jax.vmap(ahead, (None, None, 0))(synthetic.images, synthetic.labels, choice)
     loss = functools.partial(inner_loss, network=network, student=student)
     if student.gradient == "unroll":
         step = _plain(loss, student.momentum)
     else:
         step = _second_order(loss, student.momentum, student.gradient != "tesla")
+    unroll = student.steps_a_loop(shape)
     scan = _nested_scan if student.gradient == "nested" else _scan
     # Without momentum the velocity is empty, so that it takes no memory.
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))
     matched, first = [], 0
     for last in matched_steps:
         part = jax.tree.map(lambda x, begin=first, end=last: x[begin:end], steps)
-        carry = scan(step, carry, synthetic, scale, part, student.unroll)
+        carry = scan(step, carry, synthetic, part, unroll)
         matched.append(carry[0])
         first = last
     return jnp.stack(matched)

@@ -88,6 +88,8 @@ def run(
     *reads: flags.FlagHolder,
     needs_config: bool = True,
     config_of: Callable[[list[str]], str] = lambda argv: "",
+    prepare: Callable[[], None] = lambda: None,
+    starts_device: bool = True,
 ) -> None:
     """Parses the flags, runs `main` and turns mistakes into messages and exit statuses.
 
@@ -95,6 +97,7 @@ def run(
     --cache_dir, `reads` and its module's. `config_of` gives, from all arguments, the value of
     --config where it is not typed; "" if that is for the user to type.
     With --devices this process only starts others and shows the result: it runs on the CPU.
+    JAX starts its device after `prepare`, if `starts_device`, and before `main`.
     """
     for flag in (*([CONFIG, DATA_DIR] if needs_config else []), CACHE_DIR, *reads):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
@@ -107,7 +110,7 @@ def run(
         takes_devices=any(flag is DEVICES for flag in reads),
         config_of=config_of,
     )
-    app.run(lambda argv: _guarded(main), flags_parser=parse)
+    app.run(lambda argv: _guarded(main, prepare, starts_device), flags_parser=parse)
 
 
 def share_out(missing: Callable[[], int]) -> None:
@@ -133,6 +136,7 @@ def start_processes(missing: Callable[[], int]) -> None:
     command += [_NO_DEVICES, f"--cache_dir={cache_dir()}"]
     with console.Bar("all devices", total) as bar:
         note = workers.run(command, DEVICES.value, lambda: bar.to(total - missing()))
+        bar.to(total)
     if note:
         console.say(note)
 
@@ -232,6 +236,18 @@ def typed(argv: list[str], name: str) -> str | None:
         if flag in (f"--{name}", f"-{name}"):
             return value if equals else "".join(argv[place + 1 :][:1])
     return None
+
+
+def arguments_without(*names: str) -> list[str]:
+    """What was typed after the command, without these flags and their values."""
+    kept, skipped = [], False
+    for argument in sys.argv[1:]:
+        flag, equals, _ = argument.partition("=")
+        name = flag.lstrip("-").removeprefix("no") if flag.startswith("-") else ""
+        if not skipped and name not in names:
+            kept.append(argument)
+        skipped = not skipped and name in names and not equals and not flags.FLAGS[name].boolean
+    return kept
 
 
 def config_is_given() -> bool:
@@ -363,13 +379,15 @@ def _start_backend() -> None:
         ) from error
 
 
-def _guarded(main: Callable[[], None]) -> None:
+def _guarded(main: Callable[[], None], prepare: Callable[[], None], starts_device: bool) -> None:
     logging.set_verbosity(logging.ERROR)
     compilation.use_compilation_cache(cache_dir() / "compiled")
     try:
         if DEVICES.value:
             jax.config.update("jax_platforms", "cpu")  # Takes no memory of the others' devices.
-        _start_backend()
+        prepare()
+        if starts_device:
+            _start_backend()
         main()
     except UserError as error:
         fail(str(error))

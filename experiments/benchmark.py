@@ -27,20 +27,32 @@ Each has a row in the table and an object in FILE, with at least
                      does during the step before; host_share_cached: from memory
     noise            the range of the middle four fifths of the product's rates, over their median
     error            the reason if there are no seconds
+
+    python -m experiments.benchmark --config=configs/cifar10_ipc1.py:datm --plan=h100
+
+shows what XLA makes of the outer step on a GPU that need not be there (docs/devices.md).
+
+    python -m experiments.benchmark --battery --json=FILE --minutes=60 --data_dir=FOLDER
+
+shows what this device can do: tests of the numbers, outer steps of CIFAR-10 and CIFAR-100 (beside
+PyTorch's, if it is installed), experts, and whole runs of CIFAR-10 with one image per class. The
+same command goes on with what has not finished. FILE without its ending is the folder of the runs.
+With --config it is all about that config.
 """
 
 import pathlib
+import sys
 
 import jax
 from absl import flags
 
-from dpd_jax.benchmarks import device, timing
+from dpd_jax.benchmarks import battery, device, parts, plan, timing
 from dpd_jax.benchmarks import table as table_lib
 from dpd_jax.benchmarks.cases import WORKS, Sweep
 from dpd_jax.errors import UserError, check_choice
 from dpd_jax.runs import console
 from dpd_jax.runs.experiment import Experiment
-from dpd_jax.runs.workdir import write_json
+from dpd_jax.runs.workdir import versions, write_json
 from dpd_jax.student import GRADIENTS
 
 from . import _cli
@@ -53,18 +65,37 @@ STEPS = flags.DEFINE_list(
 BATCH = flags.DEFINE_list(
     "batch", None, "distill_step: synthetic images a student step (default: the config's)."
 )
-JSON = flags.DEFINE_string("json", None, "The file for the figures.")
+JSON = flags.DEFINE_string(
+    "json", None, "The file for the figures (--battery: runs/battery.json if none is named)."
+)
+PLAN = flags.DEFINE_string(
+    "plan",
+    None,
+    "Times nothing, but compiles the config's outer step for this GPU (h100), without having one, "
+    "and counts its kernels.",
+)
+BATTERY = flags.DEFINE_bool("battery", False, "Does all that shows what this device can do.")
+MINUTES = flags.DEFINE_float(
+    "minutes", 0.0, "--battery: the time for all of it; 0 = that of its parts.", lower_bound=0.0
+)
+PARTS = flags.DEFINE_list("parts", list(battery.SHARES), "--battery: what it does.")
 
 
 def main() -> None:
+    if BATTERY.value:
+        _battery()
+        return
     experiment = Experiment.from_config(_cli.config())
     choices = sweep(experiment)
-    path = JSON.value and pathlib.Path(JSON.value).expanduser()
-    if path:  # Checked before anything is measured.
-        if path.is_dir():
-            raise UserError(f"--json={path} is a folder; name a file for the figures.")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path = _json_file()
     jax.config.update("jax_enable_compilation_cache", False)  # Compilation is timed too.
+    if PLAN.value:
+        with console.note(f"compiling an outer step for {PLAN.value}"):
+            planned = plan.outer_step(experiment.config, PLAN.value)
+        if path:
+            write_json(path, [planned])
+        console.result(f"{_cli.line()}\n{plan.text(planned)}")
+        return
     product = device.float32_product()
     rows = []
     for what in dict.fromkeys(WHAT.value):
@@ -78,6 +109,55 @@ def main() -> None:
                 write_json(path, rows)
     table = table_lib.text(rows)
     console.result(f"{_cli.line()}\n{device.name()}\n{product}\n\n{table}")
+
+
+def _leave_devices_alone() -> None:
+    """The battery runs on the CPU: the memory of devices is for its parts."""
+    if BATTERY.value:
+        jax.config.update("jax_platforms", "cpu")
+
+
+def _battery() -> None:
+    """Runs the battery."""
+    for name in PARTS.value:
+        check_choice("--parts", name, battery.SHARES)
+    for name in GRADIENT.value:
+        check_choice("--gradient", name, GRADIENTS)
+    config, (given, _) = _cli.config(), _cli.given_config()
+    file, typed = given.partition(":")[0], _cli.config_is_given()
+    own = [parts.Case(pathlib.Path(file).stem, given, config.student.syn_steps)]
+    path = _json_file() or pathlib.Path("runs/battery.json")
+    folder = path.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = [f"--cache_dir={_cli.cache_dir()}"]
+    shared += [f"--data_dir={_cli.DATA_DIR.value}"] if _cli.DATA_DIR.value else []
+    settings = parts.Settings(
+        package=str(__package__),
+        folder=folder,
+        tests=pathlib.Path(__file__).parents[1] / "tests",
+        config=file,
+        reduction="small" if config.reduced else "",
+        cases=own if typed else parts.CASES,
+        gradients=",".join(GRADIENT.value),
+        with_torch=not typed,
+        flags=[each for each in sys.argv[1:] if each.startswith("--config.")] + shared,
+        run_flags=[f"--experts_dir={_cli.EXPERTS_DIR.value}"],
+    )
+    chosen = [part for part in parts.make(settings) if part.kind in PARTS.value]
+    about = {"device": device.name_elsewhere(), "versions": versions(), "command": _cli.line()}
+    console.say(f"{about['device']}: {len(chosen)} parts -> {path}, {folder}")
+    results = battery.run(chosen, path, about, MINUTES.value)
+    console.result(f"{_cli.line()}\n{about['device']}\n\n{battery.markdown(results)}")
+
+
+def _json_file() -> pathlib.Path | None:
+    """The file of --json, checked before anything is measured."""
+    path = JSON.value and pathlib.Path(JSON.value).expanduser()
+    if path:
+        if path.is_dir():
+            raise UserError(f"--json={path} is a folder; name a file for the figures.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def sweep(experiment: Experiment) -> Sweep:
@@ -107,4 +187,9 @@ def _finished(row: dict) -> dict:
 
 
 if __name__ == "__main__":
-    _cli.run(main)
+    _cli.run(
+        main,
+        _cli.EXPERTS_DIR,
+        config_of=lambda argv: "" if _cli.typed(argv, "battery") is None else "cifar10_ipc1",
+        prepare=_leave_devices_alone,
+    )

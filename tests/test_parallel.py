@@ -28,10 +28,23 @@ def gradient(weights, segment):
     return jax.grad(lambda w: jnp.sum(jnp.tanh(segment["x"] @ w) ** 2))(weights)
 
 one = parallel.mean_over_segments(gradient, 8, 1)(weights, segments)
+given = weights * (jax.process_index() == 0)  # Those of the first process count.
 for devices in (8, 4, 2):
-    mean = parallel.mean_over_segments(gradient, 8, devices)(weights, segments)
+    shared = given if devices == 8 else weights
+    mean = parallel.mean_over_segments(gradient, 8, devices)(shared, segments)
     np.testing.assert_allclose(mean, one, rtol=1e-5, atol=1e-7)
     jax.jit(lambda a, b: a + b)(mean, one).block_until_ready()  # Mixes with local arrays.
+
+def rows(weights, rows, row_weights):
+    return jnp.sum(row_weights * jnp.sum(jnp.tanh(rows @ weights) ** 2, -1))
+
+def of_rows(weights, segment):
+    summed = parallel.over_rows(rows, 8)
+    return jax.grad(summed)(weights, segment["x"], jnp.arange(8.0))
+
+mean = parallel.sharing_rows(of_rows, 8)(given, segments)
+one = jax.grad(rows)(weights, segments["x"], jnp.arange(8.0))
+np.testing.assert_allclose(mean, one, rtol=0, atol=1e-5 * np.abs(one).max())
 try:
     parallel.mean_over_segments(gradient, 18, 6)
 except UserError as error:

@@ -1,5 +1,7 @@
 """The student's loop and its gradient, on a network small enough for finite differences."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,16 +103,18 @@ def test_batches_augmented_ahead_are_the_same_without_a_branch(mode, momentum):
 
 
 @pytest.mark.parametrize(
-    "platform, steps, ahead", [("cpu", 1, False), ("gpu", 80, True), ("gpu", 9000, False)]
+    "platform, steps, ahead, unrolled",
+    [("cpu", 1, False, 1), ("gpu", 80, True, 2), ("gpu", 9000, False, 1)],
 )
-def test_batches_are_augmented_ahead_on_gpus_where_memory_allows(
-    monkeypatch, platform, steps, ahead
+def test_on_gpus_small_batches_are_augmented_ahead_of_a_loop_of_two_steps(
+    monkeypatch, platform, steps, ahead, unrolled
 ):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    index = np.zeros((steps, 10), np.int32)
-    assert (
-        student_lib.Student(syn_steps=80, batch_syn=10).augments_ahead(index, (32, 32, 3)) == ahead
-    )
+    shape = (steps, 10, 32, 32, 3)
+    student = student_lib.Student(syn_steps=80, batch_syn=10)
+    assert student.augments_ahead(shape) == ahead
+    assert student.steps_a_loop(shape) == unrolled
+    assert dataclasses.replace(student, unroll=3).steps_a_loop(shape) == 3
 
 
 def test_exact_gradient_is_that_of_finite_differences():
@@ -147,8 +151,9 @@ def test_tesla_is_the_unroll_with_constant_weights_inside():
 
     @jax.jit  # Each step by itself: all six in one program take long to compile.
     def step_gradient(params, images, labels, rows, key):
+        choice = student_lib.Choice(rows, key, jnp.ones(()))
         return jax.grad(student_lib.inner_loss)(
-            params, images, labels, rows, key, jnp.ones(()), network=net, student=student
+            params, images, labels, None, choice, network=net, student=student
         )
 
     def slow(syn):

@@ -1,5 +1,7 @@
 """The device that JAX uses: its name, its free memory, its matrix product, its compiler."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dpd_jax.benchmarks.timing import Product
+from dpd_jax.errors import UserError
 from dpd_jax.runs import machine
 
 # [rows, inner] x [inner, columns]: on a CPU the product of a student step (10 images, 16x16 maps,
@@ -47,6 +50,15 @@ def name() -> str:
     if device.platform == "cpu":
         return machine.processor()
     return f"{jax.local_device_count()} x {device.device_kind}"
+
+
+def name_elsewhere() -> str:
+    """The name as another process sees it, so that this one starts no device."""
+    program = f"from {__name__} import name; print(name())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"JAX cannot start a device here: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout.strip().splitlines()[-1]
 
 
 def free_memory_bytes() -> int | None:

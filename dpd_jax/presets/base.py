@@ -155,7 +155,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         batch_syn=_required(int),  # synthetic images per step; at most all
         momentum=0.0,
         gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
-        unroll=1,  # steps per compiled loop iteration; changes speed only
+        unroll=0,  # steps in an iteration of XLA's loop; 0 = as suits the device. Speed only
         chunk=0,  # images per network call, to save memory; 0 = the whole batch
         batch_devices=1,  # devices that share each batch, to save memory
         # When batches are augmented: in each "step", or all "ahead", without the branches at which

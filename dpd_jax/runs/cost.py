@@ -37,13 +37,9 @@ def step_bytes(experiment: Experiment) -> int:
     With several devices it is a program with the segments of one device, or with chunks as
     large as its share of the batch.
     """
-    config, student = experiment.config.copy_and_resolve_references(), experiment.student
-    config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)
-    share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
-    chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
-    one_device = experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
-    program: Any = one_device.outer_step()  # Jitted, because it uses one device.
-    inputs = step_inputs(one_device, experiment.num_images)
+    alone = on_one_device(experiment)
+    program: Any = alone.outer_step()  # Jitted, because it uses one device.
+    inputs = step_inputs(alone, experiment.num_images)
     memory = program.lower(*inputs).compile().memory_analysis()
     return (
         memory.argument_size_in_bytes
@@ -51,6 +47,15 @@ def step_bytes(experiment: Experiment) -> int:
         - memory.alias_size_in_bytes
         + memory.temp_size_in_bytes
     )
+
+
+def on_one_device(experiment: Experiment) -> Experiment:
+    """The experiment with the part of an outer step that one of its devices has."""
+    config, student = experiment.config.copy_and_resolve_references(), experiment.student
+    config.distill.update(segments=config.distill.segments // config.distill.devices, devices=1)
+    share = math.ceil(min(student.batch_syn, experiment.num_images) / student.batch_devices)
+    chunk = student.chunk if student.batch_devices == 1 else min(student.chunk or share, share)
+    return experiment._replace(config=config).with_student(batch_devices=1, chunk=chunk)
 
 
 def step_seconds(experiment: Experiment, *, compiled: bool) -> float:

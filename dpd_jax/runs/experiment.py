@@ -106,17 +106,23 @@ class Experiment(NamedTuple):
 
     def outer_step(self) -> Callable:
         """The compiled outer step (see `distill.make_step`)."""
-        config = self.config
-        return _make_step(
+        guard, weight = self.guard, sum(self.student.alignment.weights)
+        if not self.objective.matches_trajectories:
+            # This loss is a sum over classes, and not relative to that of a student at its start.
+            guard, weight = dataclasses.replace(guard, max_loss=math.inf), 1.0
+        whole = self.config.distill.devices == self.student.batch_devices == 1
+        return _make_step(self.gradient(), self.outer, guard, weight, whole)
+
+    def gradient(self) -> Callable:
+        """The gradient of an outer step, a `distill.Gradient`."""
+        return _make_gradient(
             self.network,
             self.objective,
             self.student,
             self.matching,
-            self.outer,
-            self.guard,
-            ipc=config.ipc,
-            segments=config.distill.segments,
-            devices=config.distill.devices,
+            ipc=self.config.ipc,
+            segments=self.config.distill.segments,
+            devices=self.config.distill.devices,
         )
 
     def first_state(self, initial: SyntheticSet) -> DistillState:
@@ -175,26 +181,20 @@ class Experiment(NamedTuple):
 
 # Runs of one process share compiled steps: the runs of a sweep often differ only in the seed.
 @functools.lru_cache(maxsize=16)
-def _make_step(
-    network, objective, student, matching, outer, guard, *, ipc, segments, devices
-) -> Callable:
-    if not objective.matches_trajectories:
-        module = {"gradient": gradient_matching, "distribution": distribution_matching}
-        make_gradient = module[objective.name].make_gradient
-        gradient = make_gradient(network, objective, student, matching, ipc=ipc)
-        # This loss is a sum over classes, and not relative to that of a student at its start.
-        unlimited = dataclasses.replace(guard, max_loss=math.inf)
-        return distill.make_step(gradient, outer, unlimited)
-    gradient = trajectory_matching.make_gradient(
-        network, student, matching, segments=segments, devices=devices
-    )
-    return distill.make_step(
-        gradient,
-        outer,
-        guard,
-        total_weight=sum(student.alignment.weights),
-        whole=devices == student.batch_devices == 1,
-    )
+def _make_step(gradient, outer, guard, total_weight: float, whole: bool) -> Callable:
+    return distill.make_step(gradient, outer, guard, total_weight=total_weight, whole=whole)
+
+
+@functools.lru_cache(maxsize=16)
+def _make_gradient(
+    network, objective, student, matching, *, ipc, segments, devices
+) -> distill.Gradient:
+    if objective.matches_trajectories:
+        return trajectory_matching.make_gradient(
+            network, student, matching, segments=segments, devices=devices
+        )
+    module = {"gradient": gradient_matching, "distribution": distribution_matching}[objective.name]
+    return module.make_gradient(network, objective, student, matching, ipc=ipc)
 
 
 def _only(kind, node: ConfigDict, **others):

@@ -106,6 +106,8 @@ def _forecast_steps(experiment: Experiment, steps: int) -> float:
     name = experiment.objective.name + " matching"
     if experiment.objective.matches_trajectories:
         name = gradient_name(experiment.student)
+    if jax.process_count() > 1:  # The others cannot take part yet.
+        experiment = cost.on_one_device(experiment)
     one_device = experiment.config.distill.devices == experiment.student.batch_devices == 1
     try:
         size = f" holds {gigabytes(cost.step_bytes(experiment))}" if one_device else ""

@@ -22,6 +22,8 @@ _NO_RESULT = (
     "distill.cache_gigabytes",
     "distill.memory_gigabytes",
     "matching.ranking",
+    "student.augment",
+    "student.unroll",
     "experts.at_once",
     "evaluate.at_once",
     "evaluate.every",

@@ -5,8 +5,6 @@ A run that was stopped continues where it was. `workdir` lists the files of a ru
 
 import contextlib
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +19,9 @@ from dpd_jax.evaluate import Evaluation
 from dpd_jax.runs import (
     console,
     expert_training,
+    follower,
     initialization,
+    interruption,
     keys,
     pictures,
     read_ahead,
@@ -30,6 +30,7 @@ from dpd_jax.runs import (
 )
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.forecast import choose_gradient, forecast, steps_left
+from dpd_jax.runs.hosts import Group
 from dpd_jax.runs.read_ahead import Reader
 from dpd_jax.runs.real_reader import RealReader
 from dpd_jax.runs.segment_reader import SegmentReader
@@ -41,12 +42,19 @@ from dpd_jax.synthetic import SyntheticSet
 
 
 def run(
-    experiment: Experiment, workdir: Workdir, sources: Sources, *, evaluated: bool = True
+    experiment: Experiment,
+    workdir: Workdir,
+    sources: Sources,
+    *,
+    evaluated: bool = True,
+    group: Group | None = None,
 ) -> None:
     """Does the missing work of a run.
 
-    With `evaluated=False` it ends with distilled.npz, without a forecast and without a report:
-    the set is a part of something larger, which is forecast and judged as a whole.
+    The other processes of a `group` take part in the outer steps (`follower.follow`); the experts
+    must be there then. With `evaluated=False` the run ends with distilled.npz, without a forecast
+    and without a report: the set is a part of something larger, which is forecast and judged as a
+    whole.
 
     Raises:
       UserError: for invalid data, experts or workdir, or if the guard stops the run;
@@ -57,10 +65,12 @@ def run(
         # Another process may have finished it before this one had the lock.
         finished = report.complete if evaluated else report.distilled
         if not finished(workdir, experiment.config):
-            _run(experiment, workdir, sources, evaluated)
+            _run(experiment, workdir, sources, evaluated, group or Group())
 
 
-def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: bool) -> None:
+def _run(
+    experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: bool, group: Group
+) -> None:
     config = experiment.config
     experiment.outer_step()  # Refuses devices that are not there, before data is read.
     data = sources.data(config)
@@ -75,6 +85,11 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
     seconds = {"forecast": time.monotonic() - start}
     start = time.monotonic()
     trained = len(expert_training.missing(experiment, store))
+    if trained and group.open:
+        raise UserError(
+            f"{trained} experts are missing in {store.directory}. Train them first, with "
+            "experiments.train_experts."
+        )
     used = expert_training.provide(experiment, data, store, epochs)
     seconds["experts"] = time.monotonic() - start
     if used:
@@ -89,6 +104,9 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
     )
     reader = _reader(experiment, data, store, used, jax.random.fold_in(root, keys.SEGMENTS))
     workdir.begin()
+    first = workdir.checkpoints.latest() or 0
+    if group.tell({"plan": follower.plan(experiment, store, first)}):
+        raise KeyboardInterrupt
 
     def write(step: int, result: SyntheticSet) -> None:
         report.save(experiment, data, workdir, initial, result, step)
@@ -104,9 +122,10 @@ def _run(experiment: Experiment, workdir: Workdir, sources: Sources, evaluated: 
 
     with Watcher(write, draw) as watcher:
         key = jax.random.fold_in(root, keys.STEPS)
-        loop = Loop(experiment, workdir, reader, key, watcher, validate)
+        loop = Loop(experiment, workdir, reader, key, watcher, validate, group)
         state, seconds["distill"] = loop.run(initial.synthetic)
         if evaluated and not loop.stop_reason:
+            group.end("finished")  # The others need not wait for the evaluation.
             report.finish(experiment, data, workdir, initial, state, seconds)
             return
         watcher.show(int(state.step), state.average)
@@ -151,14 +170,19 @@ class Loop:
         key: jax.Array,
         watcher: Watcher,
         validate: Callable[[SyntheticSet, Callable[[float, str], None]], Evaluation],
+        group: Group,
     ):
-        """`watcher` is offered the set of each checkpoint, `validate` evaluates on the way."""
+        """`watcher` is offered the set of each checkpoint, `validate` evaluates on the way.
+
+        The other processes of the `group` take part in each step.
+        """
         self._experiment = experiment
         self._workdir = workdir
         self._reader = reader
         self._key = key
         self._watcher = watcher
         self._validate = validate
+        self._group = group
         self._step = experiment.outer_step()
         self._clock = Clock()
         self._reported, self._undone = 0, 0  # The last printed trouble; the number of undone steps.
@@ -180,12 +204,14 @@ class Loop:
 
         total = max(first, config.iterations)
         bar = console.Bar("distil", total, unit=" steps", initial=first)
-        with bar, _interruptible() as asked:
+        with bar, interruption.noted() as asked:
             if every and not first:
                 self._workdir.log(0, {"seconds": 0.0} | self._validated(bar, state))
             # The metrics of a step are read while the next step runs, but before a checkpoint.
             previous: tuple[int, Metrics, dict[str, Any]] | None = None
             for step, inputs in read_ahead.between(self._reader.read, first, config.iterations):
+                if self._group.tell({"step": step}):
+                    asked.set()
                 state, metrics = self._step(state, inputs, self._key)
                 if previous:
                     self._watch(bar, *previous)
@@ -271,22 +297,3 @@ class Loop:
                 f"stopped at step {step}: {metrics.idle} steps in a row changed nothing, since "
                 f"{reason}. The last good set is {self._workdir.path / 'distilled.npz'}."
             )
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second one raises KeyboardInterrupt."""
-    asked = threading.Event()
-
-    def handle(number, frame):
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        console.say("\nstopping after this step (press Ctrl-C again to stop at once) ...")
-
-    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

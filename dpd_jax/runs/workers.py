@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dpd_jax.errors import UserError
 
@@ -49,7 +49,7 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
         raise UserError(f"--devices={devices}, but there are {most} {kind} here. Lower it.")
     visible = os.environ[_VISIBLE].split(",") if os.environ.get(_VISIBLE) else None
     with tempfile.TemporaryDirectory(prefix="dpd_jax-") as folder, contextlib.ExitStack() as stack:
-        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _stop))
+        stack.enter_context(stoppable())
         started = []
         for place in range(count):
             log = pathlib.Path(folder) / f"{place}.log"
@@ -68,28 +68,53 @@ def run(command: Sequence[str], devices: str, progress: Callable[[], object]) ->
             progress()
             time.sleep(_WAIT)
         progress()
-        texts = [log.read_text(encoding="utf-8", errors="replace") for _, log in started]
-        failed = [
-            (text, process.returncode)
-            for (process, _), text in zip(started, texts, strict=True)
-            if process.returncode
-        ]
-        for text, _ in failed:
-            _, found, message = text.rpartition("\nerror: ")
-            if found:
-                raise UserError(message.strip())
-        if not failed:
-            return ""
-        text, status = failed[0]
-        lines = "\n".join(text.strip().splitlines()[-12:])
-        ended = f"a process ended with status {status}:\n{lines}"
-        if len(failed) == count:
-            raise UserError(ended)
-        return f"{ended}\nThe other processes have done its work."
+        return outcome(
+            (process.returncode, log.read_text(encoding="utf-8", errors="replace"))
+            for process, log in started
+        )
 
 
-def _stop(number, frame):
-    raise KeyboardInterrupt
+def outcome(ended: Iterable[tuple[int, str]]) -> str:
+    """Returns, and raises, what `run` does, from the exit status and the output of each process."""
+    ended = list(ended)
+    failed = [(status, text) for status, text in ended if status]
+    for _, text in failed:
+        _, found, message = text.rpartition("\nerror: ")
+        if found:
+            raise UserError(message.strip())
+    if not failed:
+        return ""
+    status, text = failed[0]
+    lines = "\n".join(text.strip().splitlines()[-12:])
+    reason = f"a process ended with status {status}:\n{lines}"
+    if len(failed) == len(ended):
+        raise UserError(reason)
+    return f"{reason}\nThe other processes have done its work."
+
+
+def alone(command: Sequence[str]) -> int:
+    """Runs a command in one process, which prints to stderr; returns its exit status.
+
+    Raises KeyboardInterrupt after Ctrl-C or SIGTERM, when the process has ended.
+    """
+    with stoppable(), contextlib.ExitStack() as stack:
+        process = subprocess.Popen(command, stdout=sys.stderr)
+        stack.callback(_end, process)
+        return process.wait()
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt during the block, as Ctrl-C does."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _present() -> tuple[str, int]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from orbax import checkpoint as orbax
 from orbax.checkpoint import v1 as ocp
 
 from dpd_jax.errors import UserError
-from dpd_jax.storage.trajectories import quiet
+from dpd_jax.storage import orbax_calls
 
 
 class Checkpoints:
@@ -17,36 +18,35 @@ class Checkpoints:
 
     def __init__(self, path: pathlib.Path):
         self._path = path.absolute()
-        self._checkpointer: Any = None
+        self._manager: orbax.CheckpointManager | None = None
 
-    def _open(self):
-        if self._checkpointer is None:
-            self._checkpointer = ocp.training.Checkpointer(
+    def _open(self) -> orbax.CheckpointManager:
+        if self._manager is None:
+            self._manager = orbax_calls.manager(
                 self._path,
                 preservation_policy=ocp.training.preservation_policies.LatestN(2),
                 cleanup_tmp_directories=True,
             )
-        return self._checkpointer
+        return self._manager
 
     def save(self, step: int, state: Any) -> None:
         """Writes a tree of arrays in the background; `finish` waits for it."""
         # Copies: the next step donates the buffers.
         arrays = {name: np.array(leaf) for name, leaf in _named(state).items()}
         metadata = {"arrays_crc32": _checksum(arrays)}
-        self._open().save_async(step, arrays, force=True, custom_metadata=metadata)
+        self._open().save(
+            step, args=orbax_calls.arguments(arrays), force=True, custom_metadata=metadata
+        )
 
     def finish(self) -> None:
         """Returns when everything saved is on disk."""
-        if self._checkpointer is not None:
-            self._checkpointer.close()
-            self._checkpointer = None
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
 
     def latest(self) -> int | None:
         """The step of the newest complete checkpoint."""
-        if not self._path.is_dir():
-            return None
-        found = self._open().latest
-        return None if found is None else found.step
+        return self._open().latest_step() if self._path.is_dir() else None
 
     def load(self, step: int, like: Any) -> Any:
         """The state at `step`, in the structure of `like`.
@@ -57,10 +57,8 @@ class Checkpoints:
         """
         path, expected = self._path / str(step), _named(like)
         arrays: dict[str, np.ndarray] = {}
-        context = ocp.Context()
-        context.pytree.loading.partial_load = True
         try:
-            with quiet(), context:
+            with orbax_calls.quiet(), orbax_calls.reading():
                 # One by one: if several arrays are damaged, Orbax's threads print tracebacks.
                 for name, leaf in expected.items():
                     arrays |= ocp.load(path, {name: np.empty_like(leaf)})

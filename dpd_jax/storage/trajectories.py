@@ -14,15 +14,12 @@ Therefore expert.json holds checksums, epochs and file sizes. They are not Orbax
 metadata, because reading those opens every array.
 """
 
-import contextlib
-import gc
 import json
-import logging
 import pathlib
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -30,6 +27,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from dpd_jax.errors import UserError, check_choice
+from dpd_jax.storage import orbax_calls
 from dpd_jax.storage.provenance import as_json, differences
 
 STORAGE = ("float32", "float16", "bfloat16")
@@ -115,11 +113,9 @@ class TrajectoryStore:
         for name, size in metadata.files.items():
             if not (file := self.path(expert) / name).is_file() or file.stat().st_size != size:
                 raise self._damaged(expert, f"{name} is cut short or missing")
-        context = ocp.Context()
-        context.pytree.loading.partial_load = True
         wanted = {_name(epoch): np.empty(metadata.num_params, self._dtype) for epoch in epochs}
         try:
-            with quiet(), context:
+            with orbax_calls.quiet(), orbax_calls.reading():
                 arrays = ocp.load(self.path(expert), wanted)
         except Exception as error:  # Orbax and TensorStore raise many types for broken files.
             raise self._damaged(expert, error) from error
@@ -159,7 +155,7 @@ class TrajectoryStore:
             # Checked first: TensorStore's threads print tracebacks if the disk is full.
             if (free := shutil.disk_usage(self.directory).free) < needed:
                 raise OSError(f"it needs {needed:,} bytes, but {free:,} are free")
-            with quiet():
+            with orbax_calls.quiet():
                 ocp.save(fresh, {_name(epoch): array for epoch, array in arrays.items()})
             files = [path for path in fresh.rglob("*") if path.is_file()]
             metadata = {
@@ -255,26 +251,6 @@ def spans(numbers: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     return ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in runs)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Drops Orbax's log lines during one call: broken files also raise errors."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
-
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio", "root")]
-    for logger in loggers:
-        logger.addFilter(keep)
-    try:
-        yield
-    except Exception:
-        gc.collect()  # Failed tasks of Orbax write to the log when they are collected.
-        raise
-    finally:
-        for logger in loggers:
-            logger.removeFilter(keep)
 
 
 def _name(epoch: int) -> str:
