@@ -36,7 +36,7 @@ class Space:
     name: str
     digest: str
     enter: Callable[[np.ndarray], np.ndarray]
-    affine: tuple[np.ndarray, np.ndarray]
+    affine: tuple[np.ndarray, np.ndarray] = dataclasses.field(compare=False)  # `digest` tells
 
     @classmethod
     def of(cls, made: DistilledSet) -> "Space":
