@@ -186,10 +186,10 @@ def _finished(row: dict) -> dict:
     return row
 
 
+def _config_of(argv: list[str]) -> str:
+    """The battery's config."""
+    return "" if _arguments.typed(argv, "battery") is None else "cifar10_ipc1"
+
+
 if __name__ == "__main__":
-    _cli.run(
-        main,
-        _cli.EXPERTS_DIR,
-        config_of=lambda argv: "" if _arguments.typed(argv, "battery") is None else "cifar10_ipc1",
-        prepare=_leave_devices_alone,
-    )
+    _cli.run(main, _cli.EXPERTS_DIR, config_of=_config_of, prepare=_leave_devices_alone)

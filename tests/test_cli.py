@@ -187,4 +187,7 @@ def test_help_shows_every_flag_that_a_command_reads(path):
         read.add("_cli.DEVICES")
     shown = re.search(r"_cli\.run\(\s*main(.*?)\)\n", source, re.DOTALL)[1]
     flags = {name for name in re.split(r",\s*", shown) if name and "=" not in name}
+    if "needs_config=False" not in shown:
+        flags.add("_cli.DATA_DIR")  # Always shown beside --config.
+        read.add("_cli.DATA_DIR")
     assert flags - {"_cli.CONFIG"} == read

@@ -1,6 +1,7 @@
 """The ImageNette config on made-up pictures: from a folder of JPEG files to a judged set."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import dpd_jax
@@ -20,6 +21,7 @@ def write_pictures(folder):
                 Image.fromarray(pixels).save(folder / split / name / f"{name}_{i}.JPEG")
 
 
+@pytest.mark.slow
 def test_a_reduced_run(tmp_path):
     write_pictures(tmp_path / "imagenette2-160")
     config = dpd_jax.load_config("configs/imagenette_ipc1.py:mtt")
@@ -38,4 +40,6 @@ def test_a_reduced_run(tmp_path):
     assert len(made.mean) == 3, "a mean and a deviation per channel"
     assert (tmp_path / "run" / "distilled.npz").stat().st_size < 10e6
     assert 0 <= run.report()["accuracy"]["mean"] <= 1
-    np.testing.assert_allclose(made.to_model_space(made.pictures), made.images, atol=0.01)
+    inside = (made.pictures > 0) & (made.pictures < 255)  # Others may be cut off.
+    seen = made.to_model_space(made.pictures)
+    np.testing.assert_allclose(seen[inside], made.images[inside], atol=0.01)
