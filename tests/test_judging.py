@@ -314,6 +314,12 @@ def test_sets_that_are_not_the_configs(tmp_path):
     found = sets.read([path], experiment().config)
     assert list(found) == ["run"]
     assert list(sets.read([path, path], experiment().config)) == [str(path)]
+    others = [tmp_path / name / "run" / "distilled.npz" for name in ("a", "b")]
+    for other in others:
+        other.parent.mkdir(parents=True)
+        distilled_set.write(other, made())
+    assert list(sets.read(others, experiment().config)) == ["a", "b"]
+    assert list(sets.read([path, others[0]], experiment().config)) == [str(path), str(others[0])]
     with pytest.raises(UserError, match=r"images of shape \(4, 4, 1\) for 2 classes.*\(8, 8, 1\)"):
         sets.read([path], digits_ipc1.get_config())
     with pytest.raises(UserError, match="classes of run are dark, bright; those of toys are 0, 1"):

@@ -1,6 +1,6 @@
 """The distilled sets to judge: read, checked against a config, and named."""
 
-import collections
+import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -15,15 +15,13 @@ from dpd_jax.storage.distilled_set import DistilledSet
 
 
 def read(paths: Sequence[pathlib.Path], config: ConfigDict) -> dict[str, DistilledSet]:
-    """Sets by name: that of the file's folder, or the whole path where two folders agree.
+    """Sets by name: that of the file's folder, or where two agree, what differs in the paths.
 
     Raises:
       UserError: if a file cannot be read, or its images or classes are not those of the config.
     """
-    names = [path.parent.name or path.stem for path in paths]
-    count = collections.Counter(names)
     found = {}
-    for path, name in zip(paths, names, strict=True):
+    for path, name in zip(paths, _names(paths), strict=True):
         made = distilled_set.read(path)
         shape, classes = made.images.shape[1:], made.label_logits.shape[1]
         if (shape, classes) != (tuple(config.image_shape), config.num_classes):
@@ -32,8 +30,21 @@ def read(paths: Sequence[pathlib.Path], config: ConfigDict) -> dict[str, Distill
                 f"for {tuple(config.image_shape)} and {config.num_classes}. Give the config that "
                 "the set was made with."
             )
-        found[name if count[name] == 1 else str(path)] = made
+        found[name] = made
     return found
+
+
+def _names(paths: Sequence[pathlib.Path]) -> list[str]:
+    """A short name for each path; equal paths have equal names."""
+    short = [path.parent.name or path.stem for path in paths]
+    if len(set(short)) == len(short):
+        return short
+    parts = [path.parts for path in paths]
+    if len(set(map(len, parts))) > 1:
+        return [str(path) for path in paths]
+    differs = [len(set(places)) > 1 for places in zip(*parts, strict=True)]
+    short = ["/".join(itertools.compress(own, differs)) for own in parts]
+    return [name or str(path) for name, path in zip(short, paths, strict=True)]
 
 
 def check_data(name: str, made: DistilledSet, dataset: Dataset) -> str:

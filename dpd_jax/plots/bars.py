@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dpd_jax.storage import atomic
 
 _COLOURS = ("#2f6fb0", "#c8c4ba", "#5b6470", "#c8553d", "#3b8f5f", "#8a5fa8")
+_FEW = len(_COLOURS)
 _DPI = 110
 _LETTER = 0.07  # inches of a letter in the legend
 
@@ -39,7 +41,9 @@ def save(path: pathlib.Path, rows: Sequence[Bar], *, title: str) -> None:
     """
     networks = list(dict.fromkeys(row.network for row in rows))
     names = list(dict.fromkeys(row.candidate for row in rows))
-    side = 2.2 + 1.2 * len(networks)
+    many = len(names) > _FEW
+    side = 2.2 + max(1.2, 0.22 * len(names)) * len(networks)
+    colours = colormaps["tab20"](range(20)) if many else _COLOURS
     figure = Figure((side, 3.8), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -53,11 +57,12 @@ def save(path: pathlib.Path, rows: Sequence[Bar], *, title: str) -> None:
             heights,
             0.92 * width,
             yerr=[100 * row.std for row in own],
-            color=_COLOURS[place % len(_COLOURS)],
+            color=colours[place % len(colours)],
             ecolor="#1b1f24",
             label=name,
         )
-        axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
+        axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1, rotation=90 if many else 0)
+    axes.margins(y=0.15 if many else 0.05)
     axes.set_xticks(range(len(networks)), networks)
     axes.set_ylabel("test accuracy, %")
     axes.set_title(title, loc="left", parse_math=False)
