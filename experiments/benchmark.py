@@ -65,7 +65,7 @@ STEPS = flags.DEFINE_list(
 BATCH = flags.DEFINE_list(
     "batch", None, "distill_step: synthetic images a student step (default: the config's)."
 )
-JSON = flags.DEFINE_string(
+JSON = _cli.define_path(
     "json", None, "The file for the figures (--battery: runs/battery.json if none is named)."
 )
 PLAN = flags.DEFINE_string(
@@ -152,8 +152,7 @@ def _battery() -> None:
 
 def _json_file() -> pathlib.Path | None:
     """The file of --json, checked before anything is measured."""
-    path = JSON.value and pathlib.Path(JSON.value).expanduser()
-    if path:
+    if path := JSON.value:
         if path.is_dir():
             raise UserError(f"--json={path} is a folder; name a file for the figures.")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,9 +18,11 @@ from . import _cli
 
 RUNS = flags.DEFINE_list("runs", None, "The folders of the runs.")
 ACCURACIES = flags.DEFINE_list(
-    "accuracies", [], "Whose minutes are in the table, e.g. 0.5,0.6 (default: 80, 90, 95 and 100 % "
-    "of the accuracy that every run reaches).",
-)  # fmt: skip
+    "accuracies",
+    [],
+    "Whose minutes are in the table, e.g. 0.5,0.6 (default: 80, 90, 95 and 100 % of the accuracy "
+    "that every run reaches).",
+)
 
 
 def main() -> None:

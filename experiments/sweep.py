@@ -105,10 +105,10 @@ def main() -> None:
 
 def share_out(runs: list[Run], file: SweepFile, table: pathlib.Path) -> None:
     """Does in processes of this command what is missing, and prints the tables."""
-    judged = bool(file.networks or file.search)  # One more piece of work, for the last process.
+    judging = bool(file.networks or file.search)  # One more piece of work, for the last process.
     failure = None
     try:
-        _cli.start_processes(lambda: sum(not run.finished for run in runs) + judged)
+        _cli.start_processes(lambda: sum(not run.finished for run in runs) + judging)
     except UserError as error:
         failure = error
     names = ["table.md", *["networks.md"] * bool(file.networks), *["search.md"] * bool(file.search)]

@@ -1,7 +1,5 @@
 """The device that JAX uses: its name, its free memory, its matrix product, its compiler."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from dpd_jax.benchmarks.timing import Product
-from dpd_jax.errors import UserError
-from dpd_jax.runs import machine
+from dpd_jax.runs import machine, workers
 
 # [rows, inner] x [inner, columns]: on a CPU the product of a student step (10 images, 16x16 maps,
 # 3x3x128 patches) with a square matrix; on an accelerator, a product that fills it.
@@ -54,11 +51,7 @@ def name() -> str:
 
 def name_elsewhere() -> str:
     """The name as another process sees it, so that this one starts no device."""
-    program = f"from {__name__} import name; print(name())"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f"JAX cannot start a device here: {done.stderr.strip().splitlines()[-1]}")
-    return done.stdout.strip().splitlines()[-1]
+    return workers.ask(f"from {__name__} import name; print(name())")
 
 
 def free_memory_bytes() -> int | None:

@@ -1,7 +1,6 @@
 """Judges distilled sets side by side, from their files to a table."""
 
 import contextlib
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,10 +144,8 @@ def _bench(
     compared: Comparison, folder: pathlib.Path, cache: pathlib.Path, asked: list
 ) -> Iterator[Bench]:
     """A bench in a folder, from which other commands are kept out."""
-    experiment, protocol, sets, networks, _ = compared
-    digests = {name: made.provenance["sha256"] for name, made in sets.items()}
-    about = [*asked, experiment.config.to_json_best_effort(), protocol, digests, list(networks)]
-    command = json.dumps(about)
+    experiment, asked = compared.experiment, [*asked, compared.protocol, list(compared.networks)]
+    command = sets.command(compared.sets, experiment.config, *asked)
     with locks.together(folder, "--workdir", command):
         yield Bench(experiment, compared.dataset, folder, cache / "judging", command)
 

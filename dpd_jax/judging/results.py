@@ -76,15 +76,16 @@ class Results:
         """
         with self._file.changed() as rows:
             row = rows.setdefault(key(settings), {"settings": settings, "accuracies": []})
-            _put(row["accuracies"], first, accuracies)
+            put(row["accuracies"], first, accuracies)
             if best:
-                _put(row.setdefault("best", []), first, best)
+                put(row.setdefault("best", []), first, best)
 
     def _row(self, settings: dict[str, Any]) -> dict[str, Any]:
         return self._file.read().get(key(settings), {"accuracies": []})
 
 
-def _put(stored: list[float | None], first: int, values: Sequence[float]) -> None:
+def put(stored: list[float | None], first: int, values: Sequence[float]) -> None:
+    """Puts the values of networks `first`, first + 1, ... into a list; null is still missing."""
     stored += [None] * (first + len(values) - len(stored))
     stored[first : first + len(values)] = values
 

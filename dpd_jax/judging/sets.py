@@ -1,8 +1,10 @@
 """The distilled sets to judge: read, checked against a config, and named."""
 
 import itertools
+import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -45,6 +47,12 @@ def _names(paths: Sequence[pathlib.Path]) -> list[str]:
     differs = [len(set(places)) > 1 for places in zip(*parts, strict=True)]
     short = ["/".join(itertools.compress(own, differs)) for own in parts]
     return [name or str(path) for name, path in zip(short, paths, strict=True)]
+
+
+def command(sets: Mapping[str, DistilledSet], config: ConfigDict, *asked: Any) -> str:
+    """All that determines how some sets are judged, as text; `asked` are JSON values."""
+    digests = {name: made.provenance["sha256"] for name, made in sets.items()}
+    return json.dumps([*asked, config.to_json_best_effort(), digests])
 
 
 def check_data(name: str, made: DistilledSet, dataset: Dataset) -> str:

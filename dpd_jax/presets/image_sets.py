@@ -7,6 +7,7 @@ CIFAR-100 too.
 """
 
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 CIFAR10 = {
     "num_classes": 10,
@@ -26,8 +27,8 @@ TINY_IMAGENET = {
     "data": {
         "name": "tiny_imagenet",
         "test_split": "validation",  # its test labels are not public
-        "mean": (0.485, 0.456, 0.406),
-        "std": (0.229, 0.224, 0.225),
+        "mean": _IMAGENET_MEAN,
+        "std": _IMAGENET_STD,
     },
     "network": {"depth": 4},
 }
@@ -41,8 +42,8 @@ IMAGENETTE = {
         "source": "images",
         "test_split": "val",
         "preprocessing": "per_channel",
-        "mean": (0.485, 0.456, 0.406),
-        "std": (0.229, 0.224, 0.225),
+        "mean": _IMAGENET_MEAN,
+        "std": _IMAGENET_STD,
     },
     "network": {"depth": 5},
 }

@@ -117,14 +117,22 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _present() -> tuple[str, int]:
-    """The platform and the number of visible devices, as a process of its own sees them."""
-    program = "import jax; print(jax.default_backend(), jax.local_device_count())"
+def ask(program: str) -> str:
+    """The last line that a Python program prints in a process of its own, which starts JAX.
+
+    This process then starts no device. Raises UserError if JAX cannot start one there.
+    """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:]
         raise UserError(f"JAX cannot start a device here: {' '.join(reason)}")
-    platform, count = done.stdout.split()[-2:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _present() -> tuple[str, int]:
+    """The platform and the number of visible devices."""
+    answer = ask("import jax; print(jax.default_backend(), jax.local_device_count())")
+    platform, count = answer.split()
     return platform, int(count)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dpd_jax.errors import UserError
+from dpd_jax.judging.results import put
 from dpd_jax.storage import provenance
 from dpd_jax.storage.shared_json import SharedJson
 
@@ -65,9 +66,7 @@ class SearchResults:
             empty = {"seconds": 0.0, "accuracies": {}}
             entry = stored.setdefault("candidates", {}).setdefault(candidate, empty)
             for architecture, number, accuracy in found:
-                own = entry["accuracies"].setdefault(architecture, [])
-                own += [None] * (number + 1 - len(own))
-                own[number] = accuracy
+                put(entry["accuracies"].setdefault(architecture, []), number, [accuracy])
             entry["seconds"] = round(entry["seconds"] + seconds, 3)
 
     def array(self, candidate: str, architectures: Sequence[str], networks: int) -> np.ndarray:

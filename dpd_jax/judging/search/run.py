@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 
+from dpd_jax.judging import sets as sets_lib
 from dpd_jax.judging.search import candidates as candidates_lib
 from dpd_jax.judging.search import forecast as forecast_lib
 from dpd_jax.judging.search import space as space_lib
@@ -51,8 +51,7 @@ def run(
       UserError: if the folder holds another search or is in use by one, or as
         `candidates_lib.candidates`.
     """
-    digests = {name: made.provenance["sha256"] for name, made in sets.items()}
-    command = json.dumps([experiment.config.to_json_best_effort(), digests, space, seeds])
+    command = sets_lib.command(sets, experiment.config, space, seeds)
     with locks.together(folder, "--workdir", command):
         return _run(experiment, data, sets, folder, space, seeds, command, share_out)
 
