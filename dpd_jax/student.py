@@ -52,6 +52,8 @@ class Student:
         set.
       momentum: heavy-ball momentum; 0 in every paper, 0.9 in AST's released program.
       gradient: one of `GRADIENTS`.
+      backward_steps: the last steps, through which the gradient flows (truncated back-propagation
+        through time); 0 = all N. Earlier steps only train the student.
       unroll: steps in one iteration of XLA's loop (speed only); 0 is 2 on GPUs where the batches
         are small, as for "auto" below, and 1 otherwise. Two steps start fewer kernels than twice
         one.
@@ -73,6 +75,7 @@ class Student:
     batch_syn: int
     momentum: float = 0.0
     gradient: str = "exact"
+    backward_steps: int = 0
     unroll: int = 0
     chunk: int = 0
     batch_devices: int = 1
@@ -85,6 +88,7 @@ class Student:
         check_choice("student.augment", self.augment, AUGMENTS)
         for name in ("syn_steps", "batch_syn", "batch_devices"):
             check_range(f"student.{name}", getattr(self, name), "[1, inf)")
+        check_range("student.backward_steps", self.backward_steps, "[0, inf)", "; 0 is all steps")
         check_range("student.unroll", self.unroll, "[0, inf)", "; 0 suits the device")
         check_range("student.chunk", self.chunk, "[0, inf)", "; 0 is the whole batch")
         check_range("student.momentum", self.momentum, "[0, 1)")
@@ -362,10 +366,15 @@ def train(
     scan = _nested_scan if student.gradient == "nested" else _scan
     # Without momentum the velocity is empty, so that it takes no memory.
     carry = (params, jnp.zeros_like(params if student.momentum else params[:0]))
+    # No step, and thus no cut, where the gradient flows through all of them.
+    cut = max(matched_steps[-1] - (student.backward_steps or matched_steps[-1]), 0)
     matched, first = [], 0
-    for last in matched_steps:
+    for last in sorted({cut, *matched_steps} - {0}):
         part = jax.tree.map(lambda x, begin=first, end=last: x[begin:end], steps)
         carry = scan(step, carry, synthetic, part, unroll)
-        matched.append(carry[0])
+        if last in matched_steps:
+            matched.append(carry[0])
+        if last == cut:
+            carry = jax.lax.stop_gradient(carry)
         first = last
     return jnp.stack(matched)

@@ -51,7 +51,7 @@ def overview() -> str:
         lines.append(f"    {command:<21}{(text or '').partition(chr(10))[0]}")
     return "\n".join(
         [
-            "dpd COMMAND [CONFIG[:METHOD,small]] [--FLAG=VALUE ...]",
+            "dpd COMMAND [CONFIG[:METHOD,SCALE]] [--FLAG=VALUE ...]",
             "",
             *lines,
             "",

@@ -62,12 +62,12 @@ def with_config(argv: list[str]) -> list[str]:
 
 def refuse_labels(file: str, overrides: Mapping[str, Any]) -> None:
     """Refuses flags for the two fields that only report what was chosen after the colon."""
-    for field, word in (("method", overrides.get("method")), ("reduced", "small")):
+    for field in ("method", "scale"):
         if field in overrides:
             raise UserError(
                 f"--config.{field} would change only the name of the run. Choose a method, or the "
-                f"reduction for small machines, after a colon: "
-                f"--config={file.partition(':')[0]}:{word}."
+                f"preset of a smaller machine, after a colon: "
+                f"--config={file.partition(':')[0]}:{overrides[field]}."
             )
 
 

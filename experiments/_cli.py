@@ -188,7 +188,7 @@ def run_name(file: str, config: ConfigDict, overrides: Mapping[str, Any], data: 
     the data set if the file leaves it open.
     """
     stem = pathlib.Path(file.partition(":")[0]).stem
-    scale = "small" if config.reduced else ""
+    scale = "" if config.scale == "paper" else config.scale
     return _joined(stem, data, config.method, scale, _values(config, overrides))
 
 

@@ -136,7 +136,7 @@ def _battery() -> None:
         folder=folder,
         tests=pathlib.Path(__file__).parents[1] / "tests",
         config=file,
-        reduction="small" if config.reduced else "",
+        reduction=config.scale if config.scale != "paper" else "",
         cases=own if typed else parts.CASES,
         gradients=",".join(GRADIENT.value),
         with_torch=not typed,

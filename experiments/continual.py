@@ -118,8 +118,9 @@ def _caption(experiment: Experiment) -> str:
     """What the numbers are, and how they came about."""
     config, protocol, data = experiment.config, experiment.protocol, experiment.config.data
     fixed = data.preprocessing == "per_channel" and data.mean
+    reduced = ", reduced" if config.scale == "small" else ""
     return (
-        f"{experiment.data_name}{', reduced' if config.reduced else ''}: test accuracy in % over "
+        f"{experiment.data_name}{reduced}: test accuracy in % over "
         f"the classes seen so far; {STEPS.value} steps of {config.num_classes // STEPS.value} "
         f"classes, memory of {config.ipc} per class; mean ± population std over class orders and "
         f"networks (their number), last epoch. Protocol {PROTOCOL.value or 'of the config'}: "

@@ -148,7 +148,7 @@ def test_long_names_are_cut_and_differ():
 
 
 @pytest.mark.parametrize(
-    "overrides, instead", [({"method": "datm"}, ":datm"), ({"seed": 1, "reduced": True}, ":small")]
+    "overrides, instead", [({"method": "datm"}, ":datm"), ({"seed": 1, "scale": "small"}, ":small")]
 )
 def test_fields_that_only_report_are_refused(overrides, instead):
     with pytest.raises(UserError, match=f"--config=c.py{instead}"):

@@ -413,7 +413,7 @@ def test_small_lowers_and_never_raises():
     lowered = ("network.width", "experts.num_experts", "distill.iterations", "evaluate.epochs")
     for name in FILES:
         full, less = load(name), load(name, "small")
-        assert less.reduced and not full.reduced and less.method == "dpd", name
+        assert (less.scale, full.scale) == ("small", "paper") and less.method == "dpd", name
         before, after = flat(full), flat(less)
         for field, limit in small.AT_MOST.items():
             assert after[field] <= min(before[field], limit), f"{name}: {field}"
@@ -491,7 +491,7 @@ def test_the_command_line_reaches_a_value(monkeypatch):
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
     values(arguments)
-    assert (values.config.method, values.config.reduced) == ("datm", True)
+    assert (values.config.method, values.config.scale) == ("datm", "small")
     assert values.config.matching.pruning_rate == 0.2
     assert values.config.matching.masks == ("ratio",)
     assert values.config.image_shape == (16, 16, 3)

@@ -55,6 +55,14 @@ def test_what_is_written_is_read(tmp_path, kind):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["distilled.npz"]
 
 
+@pytest.mark.parametrize("kind, other", [("zca", "per_channel"), ("per_channel", "zca")])
+def test_images_enter_another_model_space(kind, other):
+    ours, there = made(kind), preprocessings()[other]
+    expected = whitening.transform(there, colour_images(8, seed=1))
+    np.testing.assert_allclose(distilled_set.images_in(there, ours), expected, atol=1e-5)
+    assert distilled_set.images_in(preprocessings()[kind], ours) is ours.images
+
+
 def test_a_large_matrix_is_one_file_beside_the_sets_of_a_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(distilled_set, "_INSIDE_BYTES", 48 * 48 * 4 - 1)
     ours, path = made("zca"), tmp_path / "distilled.npz"

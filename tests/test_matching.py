@@ -206,3 +206,4 @@ def test_a_config_of_an_earlier_version_means_the_same():
     pad = {"masks": ["loss"], "pruning_rate": 0.0, "loss_ratio": 0.25}
     smallest = {"masks": [], "pruning_rate": 0.25, "pruned": "smallest"}
     assert base.upgrade({"matching": pad})["matching"] == smallest
+    assert base.upgrade({"reduced": True, "seed": 1}) == {"scale": "small", "seed": 1}

@@ -21,7 +21,7 @@ import dpd_jax
 from dpd_jax.experiments import __main__, _cli
 
 config = dpd_jax.load_config("digits_ipc10:datm,small")
-assert (config.method, config.ipc, config.reduced) == ("datm", 10, True)
+assert (config.method, config.ipc, config.scale) == ("datm", 10, "small")
 assert dpd_jax.load_config("configs/images.py").data.source == "images"
 sys.argv = ["distill", "digits_ipc1:small"]
 assert _cli.line() == "dpd distill digits_ipc1:small"

@@ -74,6 +74,30 @@ def test_exact_gradient_is_that_of_the_plain_unroll(mode, families, momentum, ch
     assert_close(ours, reference)
 
 
+@pytest.mark.parametrize("mode, momentum", [("exact", 0.0), ("nested", 0.9)])
+def test_a_cut_gradient_flows_through_the_last_steps_only(mode, momentum):
+    net, syn, *others = data(depth=1)
+    student = toys.student(
+        syn_steps=7, batch_syn=5, momentum=momentum, gradient=mode, backward_steps=3
+    )
+    (loss, _), ours = gradient(net, syn, *others, student)
+    start, target, _ = others
+
+    def mean_loss(params, syn):
+        return student_lib.soft_cross_entropy(net.apply(params, syn.images), syn.labels).mean()
+
+    def written_out(changed):
+        params, velocity = start, jnp.zeros_like(start)
+        for part in [syn] * 4 + [changed] * 3:
+            velocity = momentum * velocity + jax.grad(mean_loss)(params, part)
+            params = params - part.step_size * velocity
+        return jnp.sum((params - target) ** 2)
+
+    expected, reference = jax.jit(jax.value_and_grad(written_out))(syn)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    assert_close(ours, reference)
+
+
 @pytest.mark.parametrize("mode, momentum", [("exact", 0.9), ("nested", 0.0)])
 def test_batches_augmented_ahead_are_the_same_without_a_branch(mode, momentum):
     """Five images in batches of three: every other batch is padded. `seen` has three rows."""

@@ -55,7 +55,7 @@ def test_a_method_is_loaded_and_keeps_small_and_the_overrides():
     assert [setting.name for setting in grid[:2]] == ["method=mtt,lr_img=1", "method=mtt,lr_img=2"]
     for setting in grid:
         config = setting.experiment.config
-        assert config.reduced and config.evaluate.epochs == 7
+        assert config.scale == "small" and config.evaluate.epochs == 7
         assert config.method == setting.values["method"]
         assert config.distill.lr_img == setting.values["distill.lr_img"]
     assert (
@@ -141,7 +141,7 @@ def test_every_named_sweep_is_possible_and_its_claims_are_of_its_settings(name):
     columns = {column for setting in grid for column in file.figures(setting)}
     assert columns <= set(file.networks or columns)
     elsewhere = settings(file.of_config("digits_ipc1"), "small")
-    assert elsewhere and all(setting.experiment.config.reduced for setting in elsewhere)
+    assert elsewhere and all(setting.experiment.config.scale == "small" for setting in elsewhere)
     if file.configs:
         assert {setting.values["config"] for setting in elsewhere} == {"digits_ipc1"}
         assert not any(map(file.figures, elsewhere)), "the paper claims nothing of digits"
@@ -206,7 +206,7 @@ def test_a_config_is_swept_like_a_method():
     ]
     configs = [setting.experiment.config for setting in grid]
     assert [config.ipc for config in configs] == [1, 1, 10, 10]
-    assert all(config.reduced and config.evaluate.epochs == 7 for config in configs)
+    assert all(config.scale == "small" and config.evaluate.epochs == 7 for config in configs)
     with pytest.raises(UserError, match="no config digits_ipc2"):
         make("config=digits_ipc2")
 

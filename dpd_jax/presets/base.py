@@ -2,8 +2,8 @@
 
 A placeholder marks a field without a common value. A field "from the data" is filled in by
 `runs.completion` before anything else. The config is locked, so a misspelt
-field is an error. A config file defines `get_config(arg)`; `arg` is a method, "small",
-or both (see `methods.apply`).
+field is an error. A config file defines `get_config(arg)`; `arg` is a method, a scale, or
+both (see `methods.apply`).
 
 The values follow DPD (Cao et al. 2025, see `published.DPD`). That paper does not give some
 of them. These follow DATM (Guo et al. 2024, "Towards Lossless Dataset Distillation via
@@ -33,7 +33,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     config = config_dict.ConfigDict()
 
     config.method = "dpd"  # only reported
-    config.reduced = False  # whether "small" was given; only reported
+    config.scale = "paper"  # or "small", if that was given; only reported
     config.seed = 0  # of the synthetic set, the distillation and the evaluation
     config.ipc = _required(int)  # synthetic images per class
     config.num_classes = 0  # 0 = from the data
@@ -140,10 +140,13 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         # centres; "herding", whose mean follows that of the class; "kcenter", far from each other.
         # By the epochs of one expert, from the first to label_epoch: "forgetting", those that
         # went most often from right to wrong between them; "least_forgotten".
+        # "set": those of an earlier distilled set.
         init="correct",
+        set="",  # the file of that set, distilled.npz
         clusters=0,  # "kmeans": clusters per class; 0 = ipc
         cluster_by="features",  # "kmeans": inputs of the classifier ("features") or "logits"
-        labels="experts",  # "hard", "onehot", "expert" (one) or "experts" (mean over correct ones)
+        # "hard", "onehot", "expert" (one), "experts" (mean over correct ones) or those of the "set"
+        labels="experts",
         label_scale=10.0,  # "onehot": the logit of the true class; the others are 0
         # Epoch of the experts whose logits, predictions and features are used. Experts are trained
         # to it.
@@ -155,6 +158,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         batch_syn=_required(int),  # synthetic images per step; at most all
         momentum=0.0,
         gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
+        backward_steps=0,  # the last steps, through which the gradient flows; 0 = all
         unroll=0,  # steps in an iteration of XLA's loop; 0 = as suits the device. Speed only
         chunk=0,  # images per network call, to save memory; 0 = the whole batch
         batch_devices=1,  # devices that share each batch, to save memory
@@ -301,8 +305,11 @@ def upgrade(config: dict) -> dict:
 
     Until version 0.2 the pruning rate was read where `matching.masks` named "difference". Today a
     rate above 0 prunes. There was a mask "loss" with a share of its own, which is today's pruning
-    of the smallest differences.
+    of the smallest differences. The scale was a field "reduced", whether it is "small".
     """
+    if "reduced" in config:
+        others = {name: value for name, value in config.items() if name != "reduced"}
+        config = others | {"scale": "small" if config["reduced"] else "paper"}
     matching = dict(config.get("matching", {}))
     masks = matching.get("masks", ())
     left = [mask for mask in masks if mask not in ("difference", "loss")]

@@ -26,7 +26,7 @@ def load_config(name: str) -> ConfigDict:
 
     Args:
       name: the path of a config file, or the name of one in configs/ of the current folder or of
-        those that come with the package. After a colon may follow a method, "small" or both, e.g.
+        those that come with the package. After a colon may follow a method, a scale or both, e.g.
         "configs/cifar10_ipc1.py:datm,small" or "digits_ipc1:small".
 
     Raises:
@@ -90,7 +90,8 @@ def flags_of(config: Mapping[str, Any]) -> list[str]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in fields.flat(base.upgrade(dict(config))).items()
     }
-    arg = f"{wanted['method']},small" if wanted["reduced"] else wanted["method"]
+    scale = wanted["scale"]
+    arg = wanted["method"] if scale == "paper" else f"{wanted['method']},{scale}"
     found: list[list[str]] = []
     for name in names():
         if "_ipc" not in name:  # That of own images is completed from the data.

@@ -155,20 +155,23 @@ PUBLISHED = {
     "dm": published.DM,
 }
 
+# The same method for less than the machines of the papers.
+SCALES = {"small": small.apply}
+
 
 def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
-    """The config, complete and locked, with a method and the "small" preset applied.
+    """The config, complete and locked, with a method and a scale applied.
 
     Args:
       config: a config with all values; changed in place.
       arg: the text after the colon of --config, e.g. "datm,small": at most one name from
-        `METHODS` (default "dpd") and "small", separated by commas, in any order.
+        `METHODS` (default "dpd") and at most one from `SCALES`, separated by commas, in any order.
 
     Raises:
-      UserError: for an unknown name, two methods, or a field without a value.
+      UserError: for an unknown name, two methods, two scales, or a field without a value.
     """
     names = [name.strip() for name in arg.split(",") if name.strip()]
-    known = [*METHODS, "small"]
+    known = [*METHODS, *SCALES]
     for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
@@ -178,19 +181,22 @@ def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
                 f"{', '.join(METHODS)} (at most one) and small (for small machines), separated by "
                 "a comma."
             )
-    chosen = [name for name in names if name != "small"]
-    if len(chosen) > 1:
-        raise UserError(
-            f"config: {' and '.join(chosen)} are both methods. Start one run for each method."
-        )
+    chosen = [name for name in names if name in METHODS]
+    scales = [name for name in names if name in SCALES]
+    for group, kind in ((chosen, "method"), (scales, "scale")):
+        if len(group) > 1:
+            raise UserError(
+                f"config: {' and '.join(group)} are both {kind}s. Start one run for each {kind}."
+            )
 
     for method in chosen:
         config.method = method
         config.update(METHODS[method])
         table = PUBLISHED.get(method.removesuffix("+"), {})
         config.update_from_flattened_dict(table.get((config.data.name, config.ipc), {}))
-    if "small" in names:
-        small.apply(config)
+    for scale in scales:
+        config.scale = scale
+        SCALES[scale](config)
     empty = [name for name, value in fields.flat(config).items() if value is None]
     if empty:
         raise UserError(

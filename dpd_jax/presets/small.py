@@ -71,7 +71,6 @@ OF_DATA_SET: dict[str, tuple[dict, dict]] = {
 
 def apply(config: ConfigDict) -> None:
     """Reduces a config in place."""
-    config.reduced = True
     for values, limits in ((SET, AT_MOST), OF_DATA_SET.get(config.data.name, ({}, {}))):
         config.update(values)
         for field, limit in limits.items():

@@ -1,16 +1,21 @@
-"""The initial synthetic set: real images or noise, and their labels."""
+"""The initial synthetic set: real images, noise or an earlier set, and their labels."""
 
 import functools
+import pathlib
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from dpd_jax import coreset, synthetic
+from dpd_jax.errors import UserError
 from dpd_jax.runs import console, expert_training
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.runs.run_data import RunData
+from dpd_jax.storage import distilled_set
+from dpd_jax.storage.distilled_set import DistilledSet
 from dpd_jax.storage.trajectories import TrajectoryStore
 from dpd_jax.synthetic import SyntheticSet
 
@@ -20,7 +25,7 @@ class Initial(NamedTuple):
 
     Attributes:
       synthetic: the set.
-      real: indices [n] of its training images; None for noise.
+      real: indices [n] of its training images; None for noise and for an earlier set.
       origin: how images and labels were made, for the report; `expert` and its `epoch` are those
         that chose the images, None if not one expert did.
     """
@@ -28,6 +33,30 @@ class Initial(NamedTuple):
     synthetic: SyntheticSet
     real: np.ndarray | None
     origin: dict[str, str | int | None]
+
+
+def earlier_set(config: ConfigDict) -> DistilledSet | None:
+    """The set that the run starts from, its images sorted by class; None if from none.
+
+    Raises:
+      UserError: if it cannot be read, or has other images or another number of them.
+    """
+    if config.synthetic.init != "set":
+        return None
+    path = pathlib.Path(config.synthetic.set).expanduser()
+    made = distilled_set.read(path)
+    wanted = synthetic.classes(config.num_classes, config.ipc)
+    order = np.argsort(made.labels, kind="stable")
+    shape, classes = made.images.shape[1:], made.label_logits.shape[1]
+    asked = tuple(config.image_shape), config.num_classes
+    if (shape, classes) != asked or not np.array_equal(made.labels[order], wanted):
+        raise UserError(
+            f"synthetic.set: {path} holds {len(order)} images of shape {shape} for {classes} "
+            f"classes, and the config asks for {config.ipc} images of shape {asked[0]} for each of "
+            f"{asked[1]} classes. Start from a set of the same data and images per class."
+        )
+    own = ("images", "pictures", "label_logits", "labels")
+    return made._replace(**{name: getattr(made, name)[order] for name in own})
 
 
 def initial_set(
@@ -42,20 +71,27 @@ def initial_set(
     The store may be None if neither images nor labels depend on the experts `used`.
 
     Raises:
-      UserError: if there are too few training images, or too few that experts get right.
+      UserError: if there are too few training images, or too few that experts get right; those
+        of `earlier_set`.
     """
     config = experiment.config
     image_key, label_key = jax.random.split(key)
     classes = synthetic.classes(config.num_classes, config.ipc)
+    earlier = earlier_set(config)
     real, expert = None, None
-    if config.synthetic.init == "noise":
+    if earlier is not None:
+        images = jnp.asarray(distilled_set.images_in(data.preprocessing, earlier))
+    elif config.synthetic.init == "noise":
         images = synthetic.noise_images(
             image_key, experiment.num_images, experiment.network.image_shape
         )
     else:
         real, expert = _real_indices(experiment, data, store, used, image_key)
         images = jnp.asarray(data.train[real])
-    labels = _labels(experiment, store, used, label_key, images, classes)
+    if earlier is not None and config.synthetic.labels == "set":
+        labels = jnp.asarray(earlier.label_logits)
+    else:
+        labels = _labels(experiment, store, used, label_key, images, classes)
     wrong = int(np.sum(np.argmax(labels, -1) != classes))
     if wrong:  # Such labels cost reduced runs much accuracy.
         console.say(
@@ -65,7 +101,7 @@ def initial_set(
         )
     step_size = jnp.asarray(config.synthetic.step_size, jnp.float32)
     origin = {
-        "images": config.synthetic.init,
+        "images": config.synthetic.set or config.synthetic.init,
         "labels": config.synthetic.labels,
         "expert": expert,
         "epoch": None if expert is None else experiment.label_epoch,

@@ -73,6 +73,7 @@ def _run(
 ) -> None:
     config = experiment.config
     experiment.outer_step()  # Refuses devices that are not there, before data is read.
+    initialization.earlier_set(config)  # Refuses one that does not fit.
     data = sources.data(config)
     experiment = real_reader.with_real_batch(experiment, data)
     start = time.monotonic()

@@ -93,7 +93,7 @@ def finish(
         "dataset": config.data.name,
         "ipc": config.ipc,
         "seed": config.seed,
-        "reduced": config.reduced,
+        "scale": config.scale,
         "accuracy": accuracy,
         "random_real": numbers(baseline),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},

@@ -32,8 +32,8 @@ _CHOICES = {
     "distill.optimizer_img": tuple(optimizers.OPTIMIZERS),
     "distill.optimizer_y": tuple(optimizers.OPTIMIZERS),
     "distill.optimizer_lr": tuple(optimizers.OPTIMIZERS),
-    "synthetic.init": ("real", "noise", *EXPERT_INITS),
-    "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS),
+    "synthetic.init": ("real", "noise", *EXPERT_INITS, "set"),
+    "synthetic.labels": ("hard", "onehot", *EXPERT_LABELS, "set"),
     "synthetic.cluster_by": ("features", "logits"),
     "data.preprocessing": ("zca", "per_channel"),
     "data.device_images": model_images.FORMS,
@@ -291,6 +291,17 @@ def _check_initialization(config: ConfigDict) -> None:
         raise UserError(
             f"synthetic.init = 'noise', synthetic.labels = {synthetic.labels!r}: predictions on "
             "noise have nothing to do with the intended class. Set synthetic.labels=onehot or hard."
+        )
+    from_set = synthetic.init == "set"
+    if from_set != bool(synthetic.set):
+        raise UserError(
+            f"synthetic.init = {synthetic.init!r} and synthetic.set = {synthetic.set!r}: to start "
+            "from a distilled set, give synthetic.init=set and its file, synthetic.set=FILE."
+        )
+    if synthetic.labels == "set" and not from_set:
+        raise UserError(
+            "synthetic.labels = 'set': only a run that starts from the images of a distilled set "
+            "(synthetic.init=set) can take its labels."
         )
     if synthetic.label_epoch < -1:
         raise UserError(

@@ -90,6 +90,18 @@ def to_pictures(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
     return np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)
 
 
+def images_in(preprocessing: Preprocessing, distilled: DistilledSet) -> np.ndarray:
+    """The images of a set in another model space, float32 [n, h, w, c]; nothing is clipped."""
+    mean, matrix, _ = preprocessing
+    matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
+    if np.array_equal(mean, distilled.mean) and np.array_equal(matrix, distilled.matrix):
+        return distilled.images
+    groups = distilled.images.reshape(-1, len(distilled.mean)).astype(np.float64)
+    pixels = np.linalg.solve(distilled.matrix.T.astype(np.float64), groups.T).T + distilled.mean
+    entered = (pixels.reshape(-1, len(mean)) - mean) @ matrix
+    return entered.astype(np.float32).reshape(distilled.images.shape)
+
+
 def share_cut(preprocessing: Preprocessing, images: np.ndarray) -> float:
     """The share of values that `to_pictures` clips."""
     restored = whitening.restore(preprocessing, images)

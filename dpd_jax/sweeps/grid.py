@@ -22,8 +22,8 @@ from dpd_jax.runs import validation
 from dpd_jax.runs.experiment import Experiment
 
 METHOD, CONFIG = "method", "config"
-# --seeds sets the seed; "reduced" is only reported.
-_NOT_SWEPT = ("seed", "reduced")
+# --seeds sets the seed; "scale" is only reported.
+_NOT_SWEPT = ("seed", "scale")
 # What a method may leave out, by 0.
 _PARTS = ("matching.pruning_rate", "distill.iterations")
 

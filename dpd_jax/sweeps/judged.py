@@ -96,7 +96,7 @@ def by_search(
         by_config.setdefault(str(run.setting.values.get(CONFIG, "")), []).append(run)
     for name, group in by_config.items():
         experiment = group[0].setting.experiment
-        space = _REDUCED_SPACE if experiment.config.reduced else file.search
+        space = _REDUCED_SPACE if experiment.config.scale == "small" else file.search
         place = folder / "search" / (name if len(by_config) > 1 else "")
         sets = _read_sets(group, failures)
         try:

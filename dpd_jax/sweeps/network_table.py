@@ -36,7 +36,7 @@ def markdown(judged: Judged, file: SweepFile, failures: dict[str, str], line: st
         "Test accuracy in % of new networks trained on each frozen set, at their last epoch: mean "
         "± population standard deviation over the networks of all seeds (their number).",
         *([CLAIMS] if claimed else []),
-        *([REDUCED] if settings[0].experiment.config.reduced else []),
+        *([REDUCED] if settings[0].experiment.config.scale == "small" else []),
     ]
     return "\n".join([*lines, "", *notes, "", f"    {line}", "", *failed(failures)])
 
@@ -68,7 +68,7 @@ def claims(settings: Sequence[Setting], file: SweepFile) -> list[str]:
     lines = [line_of(heads), line_of(["---"] * len(heads))]
     for label, own in figures.items():
         lines.append(line_of([label, *(own.get(name, "") for name in columns)]))
-    reduced = settings[0].experiment.config.reduced
+    reduced = settings[0].experiment.config.scale == "small"
     return [*lines, "", CLAIMS, *([REDUCED] if reduced else []), ""]
 
 

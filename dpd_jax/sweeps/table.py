@@ -97,7 +97,7 @@ def make(cells: Sequence[Cell], file: SweepFile) -> Table:
         rows=tuple(_compared(row, first[row.values.get(CONFIG)]) for row in rows),
         random=_baselines(cells),
         networks=config.evaluate.num_networks,
-        reduced=config.reduced,
+        reduced=config.scale == "small",
         paper=file.paper if any(row.claimed for row in rows) else "",
     )
 

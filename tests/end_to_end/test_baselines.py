@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 def make_run(folder, method, **changes):
     config = digits_ipc1.get_config(method)
     config.update_from_flattened_dict(TINY | changes)
-    name = "-".join([method, *map(str, changes.values())])
+    name = "-".join([method, *(str(value).replace("/", "_") for value in changes.values())])
     return Run(config, folder / name, experts_dir=folder / "experts", cache_dir=folder / "cache")
 
 
@@ -92,3 +92,22 @@ def test_a_class_that_is_too_small_is_named_before_experts_are_trained(folder):
     with pytest.raises(UserError, match=r"ipc = 16 .* \(15 training images\)"):
         make_run(folder / "few", "herding", ipc=16).distill()
     assert not (folder / "few" / "experts").exists()
+
+
+def test_an_earlier_set_is_a_start_for_any_method(folder):
+    earlier = make_run(folder, "kmeans").distill()
+    start = {"synthetic.init": "set", "synthetic.set": str(folder / "kmeans" / "distilled.npz")}
+    again = {"distill.iterations": 0, "synthetic.labels": "set"}
+    run = make_run(folder / "again", "mtt", **start, **again)
+    made = run.distill()
+    np.testing.assert_array_equal(made.images, earlier.images)
+    np.testing.assert_array_equal(made.label_logits, earlier.label_logits)
+    assert run.report()["init"]["images"] == start["synthetic.set"]
+
+
+def test_an_earlier_set_of_another_size_is_refused_before_experts_are_trained(folder):
+    make_run(folder, "kmeans").distill()
+    start = {"synthetic.init": "set", "synthetic.set": str(folder / "kmeans" / "distilled.npz")}
+    with pytest.raises(UserError, match="holds 20 images .* asks for 1 images"):
+        make_run(folder / "other", "mtt", **start, ipc=1).distill()
+    assert not (folder / "other" / "experts").exists()
