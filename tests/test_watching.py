@@ -101,6 +101,8 @@ def test_curves_of_other_runs():
     old = [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
     assert [len(row) for row in run_curves.panels(old, [1, 3], None)] == [1, 1]
     assert run_curves.panels([], [1, 3], None) == []
+    fixed = [line | {"step_size": 0.1} for line in lines]
+    assert [row[0].y for row in run_curves.panels(fixed, [1, 3], 0.0)] == ["matching loss"]
 
 
 def test_curves_are_drawn(tmp_path):

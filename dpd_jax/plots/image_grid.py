@@ -54,6 +54,7 @@ def save(
         if x is not None
     ]
     text = f"{caption}\n{_notes(preprocessing, images, ipc, shown)}"
+    text = text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")  # Kept on one line.
     figure = _draw(blocks, [_short(name) for name in class_names], title, text)
     style: dict[str, Any] = {
         "dpi": _DPI,

@@ -63,6 +63,8 @@ def panels(
         if not found:
             continue
         used, means = zip(*found, strict=True)
+        if name == "step size" and len(found) > 1 and len(set(means)) == 1:  # It is not learned.
+            continue
         stds = _stds(used) if "validation" in name else ()
         curve = Curve("", [line["step"] for line in used], means, stds)
         row = [Panel([curve], "outer step", name, from_zero)]
