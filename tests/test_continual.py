@@ -87,9 +87,10 @@ def test_a_memory_enters_the_space_of_another_exactly():
     zca = [whitening.fit_zca(some, epsilon=0.1) for some in images]
     for first, second in (zca, [whitening.fit_per_channel(some) for some in images]):
         made = toy_set(second, images[1], 2)
-        moved = judge.in_space_of(toy_set(first, images[0], 2), made)
+        other = toy_set(first, images[0], 2)
+        moved = made.images_in(other.mean, other.matrix)
         np.testing.assert_allclose(moved, whitening.transform(first, images[1]), atol=2e-5)
-        assert judge.in_space_of(made, made) is made.images
+        assert made.images_in(made.mean, made.matrix) is made.images
 
 
 def test_labels_over_all_classes_give_the_others_nothing():

@@ -80,7 +80,7 @@ def initial_set(
     earlier = earlier_set(config)
     real, expert = None, None
     if earlier is not None:
-        images = jnp.asarray(distilled_set.images_in(data.preprocessing, earlier))
+        images = jnp.asarray(earlier.images_in(*distilled_set.affine(data.preprocessing)))
     elif config.synthetic.init == "noise":
         images = synthetic.noise_images(
             image_key, experiment.num_images, experiment.network.image_shape

@@ -80,6 +80,18 @@ class DistilledSet(NamedTuple):
             out[start : start + _AT_ONCE] = entered.reshape(batch.shape)
         return out
 
+    def images_in(self, mean: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """The images, float32 [n, h, w, c], in the model space of a mean [g] and matrix [g, g].
+
+        The way leads through pixels, neither rounded nor clipped: ((x W^-1 + m) - m') W'.
+        """
+        if np.array_equal(self.mean, mean) and np.array_equal(self.matrix, matrix):
+            return self.images
+        rows = self.images.reshape(-1, len(self.mean)).astype(np.float64)
+        pixels = np.linalg.solve(self.matrix.T.astype(np.float64), rows.T).T + self.mean
+        entered = (pixels.reshape(-1, len(mean)) - mean) @ matrix
+        return entered.reshape(self.images.shape).astype(np.float32)
+
 
 def to_pictures(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
     """Images [n, h, w, c] in model space as 8-bit pictures.
@@ -90,16 +102,11 @@ def to_pictures(preprocessing: Preprocessing, images: np.ndarray) -> np.ndarray:
     return np.round(np.clip(restored, 0, 1) * 255).astype(np.uint8)
 
 
-def images_in(preprocessing: Preprocessing, distilled: DistilledSet) -> np.ndarray:
-    """The images of a set in another model space, float32 [n, h, w, c]; nothing is clipped."""
-    mean, matrix, _ = preprocessing
-    matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
-    if np.array_equal(mean, distilled.mean) and np.array_equal(matrix, distilled.matrix):
-        return distilled.images
-    groups = distilled.images.reshape(-1, len(distilled.mean)).astype(np.float64)
-    pixels = np.linalg.solve(distilled.matrix.T.astype(np.float64), groups.T).T + distilled.mean
-    entered = (pixels.reshape(-1, len(mean)) - mean) @ matrix
-    return entered.astype(np.float32).reshape(distilled.images.shape)
+def affine(preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [g] and matrix [g, g], float32, as a set holds them."""
+    matrix = np.asarray(preprocessing.matrix, np.float32)
+    mean = np.asarray(preprocessing.mean, np.float32).reshape(-1)
+    return mean, np.diag(matrix) if matrix.ndim == 1 else matrix
 
 
 def share_cut(preprocessing: Preprocessing, images: np.ndarray) -> float:
@@ -117,15 +124,15 @@ def make(
     provenance: dict[str, Any],
 ) -> DistilledSet:
     """Makes a distilled set of images in model space, and the class of each image [n]."""
-    matrix = np.asarray(preprocessing.matrix, np.float32)
+    mean, matrix = affine(preprocessing)
     return DistilledSet(
         images=np.asarray(synthetic.images, np.float32),
         pictures=to_pictures(preprocessing, np.asarray(synthetic.images)),
         label_logits=np.asarray(synthetic.labels, np.float32),
         labels=np.asarray(labels, np.int32),
         step_size=float(synthetic.step_size),
-        mean=np.asarray(preprocessing.mean, np.float32).reshape(-1),
-        matrix=np.diag(matrix) if matrix.ndim == 1 else matrix,
+        mean=mean,
+        matrix=matrix,
         class_names=tuple(class_names),
         provenance=provenance,
     )

@@ -32,18 +32,6 @@ from dpd_jax.storage.provenance import as_json
 _OTHER_CLASSES = 1000.0  # below a row's largest logit: the probability is 0 in float32
 
 
-def in_space_of(other: DistilledSet, made: DistilledSet) -> np.ndarray:
-    """The images of `made`, float32 [n, h, w, c], in the model space of another set.
-
-    The way leads through pixels, neither rounded nor clipped: ((x W^-1 + m) - m') W'.
-    """
-    if np.array_equal(made.mean, other.mean) and np.array_equal(made.matrix, other.matrix):
-        return made.images
-    rows = made.images.reshape(-1, len(made.mean)).astype(np.float64)
-    pixels = np.linalg.solve(made.matrix.T.astype(np.float64), rows.T).T + made.mean
-    return ((pixels - other.mean) @ other.matrix).reshape(made.images.shape).astype(np.float32)
-
-
 def over_all_classes(
     label_logits: np.ndarray, classes: Sequence[int], num_classes: int
 ) -> np.ndarray:
@@ -134,7 +122,7 @@ class Judge:
             made = task.distilled_set()
             sets.append(made)
             seen += task.classes
-            images.append(in_space_of(sets[0], made))
+            images.append(made.images_in(sets[0].mean, sets[0].matrix))
             num_classes = self._experiment.config.num_classes
             labels.append(over_all_classes(made.label_logits, task.classes, num_classes))
             settings = self._settings(task, sets)
