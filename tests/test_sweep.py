@@ -5,6 +5,7 @@ import csv
 import json
 import pathlib
 import statistics
+import sys
 import types
 
 import numpy as np
@@ -78,13 +79,27 @@ def test_every_setting_runs_with_every_seed_and_the_table_is_over_seeds(tmp_path
     assert np.isclose(float(table["random real images"]["accuracy_mean"]), 0.305)
     text = (tmp_path / "table.md").read_text()
     assert capsys.readouterr().out == text, "the table alone goes to stdout"
-    assert "| 0 | 50.50 ± 0.71 % |  | 2 | 12 s |" in text
-    assert "| 0.1 | 60.50 ± 0.71 % | +10.00 ± 0.00 | 2 | 12 s |" in text, "the seeds cancel"
-    assert "| random real images | 30.50 ± 0.71 % |  | 2 |  |" in text
+    assert "| 0 | 50.50 ± 0.71 % |  |  | 2 | 12 s |" in text
+    assert "| 0.1 | 60.50 ± 0.71 % | +10.00 ± 0.00 | +10.00 to +10.00 | 2 |" in text, "seeds cancel"
+    assert "| random real images | 30.50 ± 0.71 % |  |  | 2 |  |" in text
     assert np.isclose(float(row["over_first_mean"]), 0.1) and row["over_first_std"]
     assert table["pruning_rate=0"]["over_first_mean"] == ""
     assert "sample standard deviation (n − 1) over runs" in text and "the command" in text
     assert "mean over 5 new networks" in text
+
+
+def test_a_difference_has_an_interval(tmp_path, undrawn, monkeypatch):
+    def uneven(experiment):
+        rate, seed = experiment.matching.pruning_rate, experiment.config.seed
+        return 0.5 + rate * seed  # differences to rate 0: 0, rate, 2 rate
+
+    monkeypatch.setattr(sys.modules[__name__], "accuracy", uneven)
+    go(tmp_path, seeds=3)
+    row = lines(tmp_path)["pruning_rate=0.1"]
+    half = 4.3027 * 0.1 / 3**0.5  # Student's t with two degrees of freedom
+    ends = [float(row[name]) for name in ("over_first_low", "over_first_high")]
+    np.testing.assert_allclose(ends, [0.1 - half, 0.1 + half], atol=1e-5)
+    assert "| +10.00 ± 10.00 | -14.84 to +34.84 | 3 |" in (tmp_path / "table.md").read_text()
 
 
 def test_a_sweep_started_again_or_extended_runs_what_is_missing(tmp_path, undrawn):
@@ -106,7 +121,7 @@ def test_a_failed_run_is_reported_and_does_not_stop_the_others(tmp_path, undrawn
     row = lines(tmp_path)["pruning_rate=0.1"]
     assert (row["runs"], row["runs_asked"], row["accuracy_std"]) == ("1", "2", "")
     text = (tmp_path / "table.md").read_text()
-    assert "| 0.1 | 61.00 % | +10.00 | 1 of 2 | 12 s |" in text
+    assert "| 0.1 | 61.00 % | +10.00 |  | 1 of 2 | 12 s |" in text
     assert "* pruning_rate=0.1, seed 0: stopped at step 7: the images moved." in text
     assert go(tmp_path) == [(0.1, 0)]
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import pathlib
 import statistics
 from collections.abc import Sequence
@@ -14,11 +15,15 @@ from dpd_jax.sweeps.sweep_file import RUNS, SweepFile
 
 RANDOM = "random real images"
 _COMPARED = "over the first row"
+_INTERVAL = "95 % interval"
+_CONFIDENCE = 0.95
 _PAIRED = (
     f'"{_COMPARED}" of the same config: the differences in percentage points, computed for each '
     "seed; their mean ± sample standard deviation. Runs with the same seed draw the same images, "
     "trajectory segments and networks wherever their configs allow, so this deviation is often far "
-    "below that of either row."
+    "below that of either row.",
+    f'"{_INTERVAL}": where, by Student\'s t, the mean of these differences over all seeds lies. A '
+    "setting makes a difference if its interval leaves out 0.",
 )
 CLAIMS = '"claimed": figures of the paper at its full scale, not measured here.'
 REDUCED = "Reduced runs for small machines: not comparable to the papers."
@@ -47,6 +52,7 @@ class Row(NamedTuple):
     # Mean and sample standard deviation of the difference to the first row of the same config, over
     # the seeds that both rows have; None where there are too few.
     over_first: tuple[float | None, float | None] = (None, None)
+    interval: tuple[float, float] | None = None  # of that mean, with 95 % confidence
     seconds: float | None = None  # mean of distillation; None for the baseline
     diverged: int = 0  # networks of the evaluation, over all runs
 
@@ -120,7 +126,8 @@ def _compared(row: Row, first: Row) -> Row:
         return row
     both = [seed for seed in row.accuracies if seed in first.accuracies]
     differences = [row.accuracies[seed] - first.accuracies[seed] for seed in both]
-    return row._replace(over_first=_mean_and_std(differences))
+    mean, std = _mean_and_std(differences)
+    return row._replace(over_first=(mean, std), interval=_interval(mean, std, len(differences)))
 
 
 def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
@@ -163,7 +170,9 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
     """Writes the numbers: accuracies in [0, 1], seconds."""
     text = io.StringIO(newline="")
     columns = "accuracy_mean accuracy_std runs runs_asked seeds accuracies over_first_mean"
-    columns += " over_first_std diverged_networks distill_seconds claimed"
+    columns += (
+        " over_first_std over_first_low over_first_high diverged_networks distill_seconds claimed"
+    )
     writer = csv.writer(text)
     writer.writerow(["point", *table.fields, *columns.split()])
     for row in (*table.rows, *table.random):
@@ -171,7 +180,8 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
         accuracies = ";".join(map(repr, row.accuracies.values()))
         seconds = None if row.seconds is None else round(row.seconds, 1)
         counts = (len(row.accuracies), row.requested)
-        figures = (row.mean, row.std, *counts, seeds, accuracies, *row.over_first, row.diverged)
+        compared = (*row.over_first, *(row.interval or (None, None)))
+        figures = (row.mean, row.std, *counts, seeds, accuracies, *compared, row.diverged)
         writer.writerow([row.label, *table.values(row), *figures, seconds, row.claimed])
     atomic.write_text(path, text.getvalue())
 
@@ -179,20 +189,21 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
 def write_markdown(path: pathlib.Path, table: Table, failures: dict[str, str], line: str) -> None:
     """Writes the table for people: what the ± means, what failed, and the command."""
     paired = len(table.rows) > 1 and table.rows[0].requested > 1
-    compared = [_COMPARED] if paired else []
+    compared = [_COMPARED, _INTERVAL] if paired else []
     claimed = [f"claimed ({table.paper}), %"] if table.paper else []
     heads = [*table.names, RUNS, *claimed, *compared, "runs", "distillation"]
     lines = [line_of(heads), line_of(["---"] * len(heads))]
     for row in (*table.rows, *table.random):
         values = [row.label, *table.values(row)[1:]] if row in table.random else table.values(row)
         accuracy = f"{_percent(row.mean, row.std)} %" if row.accuracies else "-"
-        compared = [_percent(*row.over_first, sign="+")] if paired else []
+        low_high = [f"{100 * end:+.2f}" for end in row.interval or ()]
+        compared = [_percent(*row.over_first, sign="+"), " to ".join(low_high)] if paired else []
         done = len(row.accuracies)
         runs = str(done) if done == row.requested else f"{done} of {row.requested}"
         seconds = "" if row.seconds is None else f"{row.seconds:.0f} s"
         claimed = [row.claimed] if table.paper else []
         lines.append(line_of([*values, accuracy, *claimed, *compared, runs, seconds]))
-    lines += ["", *_notes(table), *([_PAIRED] if paired else []), "", f"    {line}", ""]
+    lines += ["", *_notes(table), *(_PAIRED if paired else []), "", f"    {line}", ""]
     atomic.write_text(path, "\n".join([*lines, *failed(failures)]))
 
 
@@ -235,6 +246,16 @@ def _mean_and_std(numbers) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation (n - 1); None where there are too few numbers."""
     mean = statistics.fmean(numbers) if len(numbers) else None
     return mean, statistics.stdev(numbers) if len(numbers) > 1 else None
+
+
+def _interval(mean: float | None, std: float | None, count: int) -> tuple[float, float] | None:
+    """The interval of Student's t for a mean; None without a standard deviation."""
+    from scipy import stats  # Takes a second to import.
+
+    if mean is None or std is None:
+        return None
+    half = float(stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * std / math.sqrt(count)
+    return mean - half, mean + half
 
 
 def _percent(mean: float | None, std: float | None, sign: str = "") -> str:
