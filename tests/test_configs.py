@@ -11,7 +11,7 @@ from ml_collections import config_dict, config_flags
 
 from dpd_jax import matching, networks
 from dpd_jax.errors import UserError
-from dpd_jax.presets import base, image_sets, methods, small
+from dpd_jax.presets import base, image_sets, methods, scales
 from dpd_jax.runs.experiment import Experiment
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
@@ -141,7 +141,9 @@ def test_every_data_set_and_size_is_there():
     assert sorted([*PAPER, *LARGE, *fashion, *others]) == FILES
 
 
-@pytest.mark.parametrize("presets", ["", *methods.METHODS, "small", "datm,small", "tesla+,small"])
+@pytest.mark.parametrize(
+    "presets", ["", *methods.METHODS, "small", "datm,small", "tesla+,small", "laptop"]
+)
 def test_every_file_is_a_valid_experiment_with_every_preset(presets):
     known = flat(base.get_config()).keys()
     for name in FILES:
@@ -415,7 +417,7 @@ def test_small_lowers_and_never_raises():
         full, less = load(name), load(name, "small")
         assert (less.scale, full.scale) == ("small", "paper") and less.method == "dpd", name
         before, after = flat(full), flat(less)
-        for field, limit in small.AT_MOST.items():
+        for field, limit in scales.SMALL.at_most.items():
             assert after[field] <= min(before[field], limit), f"{name}: {field}"
         assert all(after[field] <= before[field] for field in lowered), name
         # The same algorithm: only its size changes.

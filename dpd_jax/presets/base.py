@@ -33,7 +33,7 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
     config = config_dict.ConfigDict()
 
     config.method = "dpd"  # only reported
-    config.scale = "paper"  # or "small", if that was given; only reported
+    config.scale = "paper"  # or one of `scales.SCALES`, if that was given; only reported
     config.seed = 0  # of the synthetic set, the distillation and the evaluation
     config.ipc = _required(int)  # synthetic images per class
     config.num_classes = 0  # 0 = from the data

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from dpd_jax.errors import UserError
-from dpd_jax.presets import fields, published, small
+from dpd_jax.presets import fields, published, scales
 
 Changes = dict[str, dict[str, Any]]  # group -> field -> value
 
@@ -155,9 +155,6 @@ PUBLISHED = {
     "dm": published.DM,
 }
 
-# The same method for less than the machines of the papers.
-SCALES = {"small": small.apply}
-
 
 def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
     """The config, complete and locked, with a method and a scale applied.
@@ -165,25 +162,26 @@ def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
     Args:
       config: a config with all values; changed in place.
       arg: the text after the colon of --config, e.g. "datm,small": at most one name from
-        `METHODS` (default "dpd") and at most one from `SCALES`, separated by commas, in any order.
+        `METHODS` (default "dpd") and at most one from `scales.SCALES`, separated by commas, in any
+        order.
 
     Raises:
       UserError: for an unknown name, two methods, two scales, or a field without a value.
     """
     names = [name.strip() for name in arg.split(",") if name.strip()]
-    known = [*METHODS, *SCALES]
+    known = [*METHODS, *scales.SCALES]
     for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
             raise UserError(
                 f"config: {name!r} after the colon is unknown.{hint} Known are the methods "
-                f"{', '.join(METHODS)} (at most one) and small (for small machines), separated by "
-                "a comma."
+                f"{', '.join(METHODS)} (at most one) and, for small machines, "
+                f"{' or '.join(scales.SCALES)}, separated by a comma."
             )
     chosen = [name for name in names if name in METHODS]
-    scales = [name for name in names if name in SCALES]
-    for group, kind in ((chosen, "method"), (scales, "scale")):
+    sizes = [name for name in names if name in scales.SCALES]
+    for group, kind in ((chosen, "method"), (sizes, "scale")):
         if len(group) > 1:
             raise UserError(
                 f"config: {' and '.join(group)} are both {kind}s. Start one run for each {kind}."
@@ -194,9 +192,8 @@ def apply(config: config_dict.ConfigDict, arg: str) -> config_dict.ConfigDict:
         config.update(METHODS[method])
         table = PUBLISHED.get(method.removesuffix("+"), {})
         config.update_from_flattened_dict(table.get((config.data.name, config.ipc), {}))
-    for scale in scales:
-        config.scale = scale
-        SCALES[scale](config)
+    for scale in sizes:
+        scales.apply(config, scale)
     empty = [name for name, value in fields.flat(config).items() if value is None]
     if empty:
         raise UserError(
