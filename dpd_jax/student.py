@@ -54,6 +54,9 @@ class Student:
       gradient: one of `GRADIENTS`.
       backward_steps: the last steps, through which the gradient flows (truncated back-propagation
         through time); 0 = all N. Earlier steps only train the student.
+      mirror: whether about half of the outer steps, at random, mirror the whole set left to right.
+        A mirrored set does to a ConvNet what the set does to one with mirrored kernels, so each
+        expert counts as two. Only for data whose mirrored images are as good as any.
       unroll: steps in one iteration of XLA's loop (speed only); 0 is 2 on GPUs where the batches
         are small, as for "auto" below, and 1 otherwise. Two steps start fewer kernels than twice
         one.
@@ -76,6 +79,7 @@ class Student:
     momentum: float = 0.0
     gradient: str = "exact"
     backward_steps: int = 0
+    mirror: bool = False
     unroll: int = 0
     chunk: int = 0
     batch_devices: int = 1

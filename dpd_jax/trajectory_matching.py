@@ -52,7 +52,7 @@ def segment_loss(
     Args:
       synthetic: the set; the loss is differentiable in all three of its parts.
       segment: the expert's weights, with as many targets as `student` has matched steps.
-      key: randomness of batches, augmentation, perturbation and random pruning.
+      key: randomness of batches, augmentation, perturbation, mirroring and random pruning.
       network, student, matching: what is trained, and how it is matched.
 
     Returns:
@@ -67,6 +67,11 @@ def segment_loss(
         key, noise_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, start.shape)
         start = alignment_lib.perturb(start, noise, network.parameters, alignment)
+    if student.mirror:
+        key, mirror_key = jax.random.split(key)
+        images = synthetic.images
+        turned = jnp.where(jax.random.bernoulli(mirror_key), images[:, :, ::-1], images)
+        synthetic = synthetic._replace(images=turned)
     mask_keys: Any = [None] * len(targets)
     if matching.draws:
         key, mask_key = jax.random.split(key)

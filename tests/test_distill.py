@@ -155,6 +155,41 @@ def test_same_key_same_bits_and_continuing_is_not_starting_again():
     chex.assert_trees_all_equal(jax.device_get(whole), jax.device_get(resumed))
 
 
+def test_a_mirrored_set_meets_the_expert_as_the_set_meets_a_mirrored_expert():
+    def mirrored(params):
+        """Weights of a network that sees mirrored images."""
+        parts = []
+        for p in NETWORK.parameters:
+            array = params[p.offset : p.offset + p.size].reshape(p.shape)
+            if len(p.shape) == 4:  # height, width, in, out
+                array = array[:, ::-1]
+            elif len(p.shape) == 2:  # a map of 4 x 4 x channels, classes
+                array = array.reshape(4, 4, -1, p.shape[1])[:, ::-1]
+            parts.append(array.ravel())
+        return jnp.concatenate(parts)
+
+    def loss(synthetic, segment, key=0, mirror=False):
+        chosen = dataclasses.replace(STUDENT, mirror=mirror)
+        return trajectory_matching.segment_loss(
+            synthetic,
+            segment,
+            jax.random.key(key),
+            network=NETWORK,
+            student=chosen,
+            matching=toys.matching(),
+        )[0]
+
+    plain, segment = synthetic_set(), jax.tree.map(lambda x: x[0], segments())
+    turned = plain._replace(images=plain.images[:, :, ::-1])
+    other = segment._replace(params=jnp.stack([mirrored(x) for x in segment.params]))
+    as_it_is, by_mirror = loss(plain, segment), loss(turned, segment)
+    assert abs(as_it_is - by_mirror) > 1e-5
+    np.testing.assert_allclose(by_mirror, loss(plain, other), rtol=1e-5)
+    drawn = [loss(plain, segment, key, mirror=True) for key in range(8)]
+    near = np.isclose(np.array(drawn)[:, None], [as_it_is, by_mirror], rtol=1e-5)
+    assert near.any(axis=0).all() and near.any(axis=1).all(), "each now and then, and nothing else"
+
+
 def test_devices_share_the_segments_of_one_average():
     # Two steps: the second begins with a state that lies on all devices.
     alone, metrics = run(

@@ -28,6 +28,7 @@ REFUSED = [
     ("", {"synthetic.init": "noise", "synthetic.labels": "experts"}, "nothing to do with"),
     ("tesla", {"synthetic.init": "noise"}, "nothing to do with"),
     ("tesla", {"student.momentum": 0.9}, "plain SGD"),
+    ("", {"student.mirror": True, "augment.families": ("crop",)}, "do not see mirrored images"),
     ("mtt", {"distill.lr_img": 0.0, "distill.lr_lr": 0.0}, "nothing would be learned"),
     ("", {"distill.segments": 3, "distill.devices": 2}, "multiple of distill.devices"),
     ("", {"student.chunk": 2, "network.norm": "batch"}, "whole batch at once"),

@@ -159,6 +159,9 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         momentum=0.0,
         gradient="exact",  # "exact", "nested", "unroll" or "tesla" (an approximation)
         backward_steps=0,  # the last steps, through which the gradient flows; 0 = all
+        # Whether about half of the outer steps, at random, mirror the whole set: each expert then
+        # counts as two. Needs "flip" in augment.families.
+        mirror=False,
         unroll=0,  # steps in an iteration of XLA's loop; 0 = as suits the device. Speed only
         chunk=0,  # images per network call, to save memory; 0 = the whole batch
         batch_devices=1,  # devices that share each batch, to save memory

@@ -143,6 +143,12 @@ def check(config: ConfigDict) -> None:
             f"student.momentum = {config.student.momentum}: TESLA's gradient is derived for a "
             "student of plain SGD. Set student.momentum=0, or student.gradient=exact."
         )
+    if config.student.mirror and "flip" not in config.augment.families:
+        raise UserError(
+            "student.mirror = True mirrors the set, but experts do not see mirrored images: "
+            f"augment.families = {tuple(config.augment.families)} has no 'flip'. Set "
+            "student.mirror=False."
+        )
     divided = config.student.chunk or config.student.batch_devices > 1
     if divided and config.network.norm == "batch":
         raise UserError(
