@@ -429,6 +429,20 @@ def test_small_lowers_and_never_raises():
         assert changes(load(name, "datm,small"), load(name, "small, datm")) == {}, name
 
 
+def test_laptop_keeps_the_network_and_the_images():
+    for name in FILES:
+        full, less = load(name, "mtt"), load(name, "mtt,laptop")
+        assert (less.network, less.data) == (full.network, full.data), name
+        protocol = full.evaluate.to_dict() | {"at_once": 1}
+        assert less.evaluate.to_dict() == protocol, "accuracies are comparable"
+        assert less.student.momentum == less.evaluate.momentum, name
+        assert less.student.mirror == ("flip" in less.augment.families), name
+        for field, limit in scales.LAPTOP.at_most.items():
+            assert flat(less)[field] <= min(flat(full)[field], limit), f"{name}: {field}"
+    with pytest.raises(UserError, match="laptop is for methods .*dm matches distributions"):
+        load("cifar10_ipc1", "dm,laptop")
+
+
 def test_baselines_stay_as_they_were_chosen_with_small_too():
     for name in FILES:
         for method in ("random", "herding"):

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from dpd_jax.errors import UserError
+
 Values = dict[str, dict[str, Any]]  # group -> field -> value
 Limits = dict[str, float]  # dotted field -> largest value
 
@@ -21,11 +23,13 @@ class Scale(NamedTuple):
       values: set in every config.
       at_most: upper limits; larger values of the config are lowered to these.
       of_data_set: more of both for single data sets.
+      trajectories_only: whether it is refused with the other objectives.
     """
 
     values: Values
     at_most: Limits
     of_data_set: dict[str, tuple[Values, Limits]] = {}
+    trajectories_only: bool = False
 
 
 _ADAM = {
@@ -86,8 +90,28 @@ SMALL = Scale(
     },
 )
 LAPTOP = Scale(
-    values={},
-    at_most={},
+    values={
+        "experts": {"at_once": 1},
+        # The student has the momentum of the evaluation: without it the step size that is learned
+        # is ten times what a network with momentum bears. Both together take as long steps.
+        "synthetic": {"step_size": 0.004, "label_epoch": -1},
+        "student": {"momentum": 0.9, "mirror": True},
+        "distill": {"threshold": 0.0, "ema_decay": 0.97} | _ADAM,
+        "evaluate": {"at_once": 1},
+    },
+    at_most={
+        "experts.num_experts": 4,
+        "distill.iterations": 400,
+        "curriculum.expert_epochs": 2,
+        "curriculum.min_start_epoch": 0,
+        "curriculum.current_max_start_epoch": 2,
+        "curriculum.max_start_epoch": 2,
+        "student.syn_steps": 20,
+        "student.batch_syn": 100,
+        "distill.lr_y": 0.03,  # for Adam; stays 0 where labels are not learned
+    },
+    of_data_set={"digits": ({"student": {"mirror": False}}, {})},
+    trajectories_only=True,
 )
 SCALES = {"small": SMALL, "laptop": LAPTOP}
 
@@ -96,15 +120,29 @@ _IMAGES_EACH = 10
 
 
 def apply(config: ConfigDict, name: str) -> None:
-    """Applies a scale of `SCALES` to a config, in place."""
+    """Applies a scale of `SCALES` to a config, in place.
+
+    Raises:
+      UserError: if the scale is for trajectories only, and the config matches something else.
+    """
     scale = SCALES[name]
+    if scale.trajectories_only and config.objective.name != "trajectory":
+        raise UserError(
+            f"config: {name} is for methods that match trajectories, and {config.method} matches "
+            f"{config.objective.name}s. Leave {name} out; --config.distill.iterations=300 makes a "
+            "run shorter."
+        )
     config.scale = name
     own = scale.of_data_set.get(config.data.name, ({}, {}))
     for values, limits in ((scale.values, scale.at_most), own):
         config.update(values)
         for field, limit in limits.items():
-            group, name = field.split(".")
-            config[group][name] = min(config[group][name], limit)
+            group, entry = field.split(".")
+            config[group][entry] = min(config[group][entry], limit)
+    if config.student.gradient == "tesla" and config.student.momentum:
+        # TESLA's gradient is that of plain SGD, whose steps are ten times as long for the same way.
+        config.student.momentum = 0.0
+        config.synthetic.step_size *= 10
     images = config.data.train_per_class
     if images:
         config.data.train_per_class = max(images, 2 * config.ipc)
