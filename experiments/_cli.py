@@ -36,9 +36,9 @@ PROGRAM = "dpd " if __package__ == "dpd_jax.experiments" else "python -m experim
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "The experiment: a file of configs/ or its name, with a method and 'small' after a colon if "
-    "wanted, e.g. cifar10_ipc1:datm,small. As the first argument it needs no --config=. Any value "
-    "can be set: --config.matching.pruning_rate=0.2.",
+    "The experiment: a file of configs/ or its name, with a method and a scale ('small' or "
+    "'laptop') after a colon if wanted, e.g. cifar10_ipc1:datm,small. As the first argument it "
+    "needs no --config=. Any value can be set: --config.matching.pruning_rate=0.2.",
     lock_config=True,
 )
 

@@ -15,7 +15,8 @@ WORKDIR/<file>, so that files whose settings are the same share their runs.
 A sweep file of configs/sweeps/ may be a table of a paper: it names its configs, so that --config
 is not needed, and the paper's figures, which are printed beside ours as claimed. Some judge the
 finished sets on several networks (networks.md) or by architecture search (search.md). A method or
-"small" may follow a colon. With --config the settings of the file are run on that config alone.
+a scale ("small") may follow a colon. With --config the settings of the file are run on that config
+alone.
 """
 
 import pathlib
@@ -42,7 +43,7 @@ SWEEP = flags.DEFINE_string(
     "sweep",
     None,
     "A file of fields and values, see configs/sweeps/; if it names its configs, with a method and "
-    "'small' after a colon if wanted.",
+    "a scale ('small') after a colon if wanted.",
 )
 SEEDS = flags.DEFINE_integer("seeds", 1, "Runs per setting, with seeds 0, 1, ...", lower_bound=1)
 NETWORKS = flags.DEFINE_list(
@@ -130,7 +131,7 @@ def _file() -> SweepFile:
             file = file.of_config(sweep_file.config_name(config))
             if colon:
                 raise UserError(
-                    f"--sweep={SWEEP.value}: with --config, a method and small follow its colon: "
+                    f"--sweep={SWEEP.value}: with --config, a method and a scale follow its colon: "
                     f"--config={config.partition(':')[0]}:..."
                 )
     if OVER.value or not file.over:
