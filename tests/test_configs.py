@@ -142,7 +142,17 @@ def test_every_data_set_and_size_is_there():
 
 
 @pytest.mark.parametrize(
-    "presets", ["", *methods.METHODS, "small", "datm,small", "tesla+,small", "laptop"]
+    "presets",
+    [
+        "",
+        *methods.METHODS,
+        "small",
+        "datm,small",
+        "tesla+,small",
+        "laptop",
+        "tesla,laptop",
+        "pad,laptop",
+    ],
 )
 def test_every_file_is_a_valid_experiment_with_every_preset(presets):
     known = flat(base.get_config()).keys()

@@ -92,6 +92,7 @@ SMALL = Scale(
 LAPTOP = Scale(
     values={
         "experts": {"at_once": 1},
+        "data_schedule": {"score_epochs": (2,), "removal_epochs": (4,)},
         # The student has the momentum of the evaluation: without it the step size that is learned
         # is ten times what a network with momentum bears. Both together take as long steps.
         "synthetic": {"step_size": 0.004, "label_epoch": -1},
@@ -106,6 +107,8 @@ LAPTOP = Scale(
         "curriculum.min_start_epoch": 0,
         "curriculum.current_max_start_epoch": 2,
         "curriculum.max_start_epoch": 2,
+        "data_schedule.addition_end_epoch": 3,
+        "data_schedule.score_networks": 1,
         "student.syn_steps": 20,
         "student.batch_syn": 100,
         "distill.lr_y": 0.03,  # for Adam; stays 0 where labels are not learned
