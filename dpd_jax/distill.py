@@ -35,6 +35,9 @@ class Outer:
       threshold: a step whose L is above it changes nothing (DATM); 0 = no threshold. With
         intermediate matching L is divided by the sum of its weights first, so that 1 is the loss
         of a student that stays at its start. The same holds for `Guard.max_loss`.
+      decay_step: steps at the full learning rates, counted without those that change nothing; 0 =
+        all.
+      decay_factor: of the three learning rates, after these steps.
       ema_decay: d of the average a <- d a + (1 - d) x of images (FTD) and labels; 0 keeps the
         average equal to the set.
 
@@ -48,14 +51,18 @@ class Outer:
     step_size: optimizers.Rule = optimizers.NOT_LEARNED
     step_size_update: str = "multiplicative"
     threshold: float = 1.0
+    decay_step: int = 0
+    decay_factor: float = 1.0
     ema_decay: float = 0.0
 
     def __post_init__(self):
+        check_range("distill.decay_step", self.decay_step, "[0, inf)", "; 0 is never")
+        check_range("distill.decay_factor", self.decay_factor, "(0, 1]")
         check_range("distill.ema_decay", self.ema_decay, "[0, 1)", "; 0 is off")
 
     def optimizer(self) -> optax.GradientTransformation:
         """One optimiser for a whole `SyntheticSet`; raises UserError as `for_step_size`."""
-        return optax.partition(
+        whole = optax.partition(
             {
                 "images": optimizers.build(self.images),
                 "labels": optimizers.build(self.labels),
@@ -65,6 +72,10 @@ class Outer:
             },
             SyntheticSet._make(SyntheticSet._fields),
         )
+        if not self.decay_step:
+            return whole
+        factor = optax.piecewise_constant_schedule(1.0, {self.decay_step: self.decay_factor})
+        return optax.chain(whole, optax.scale_by_schedule(factor))
 
 
 class DistillState(NamedTuple):

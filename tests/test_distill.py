@@ -133,6 +133,28 @@ def test_three_bad_steps_in_a_row_return_to_the_snapshot_and_good_ones_recover()
     assert metrics.scale == 0.25 and metrics.applied
 
 
+def test_learning_rates_drop_after_the_steps_at_the_full_rate():
+    def moves(outer):
+        state, function, sizes = distill.init(synthetic_set(), outer), step(outer), []
+        for _ in range(4):
+            before = state.synthetic
+            state, _ = run(1, jax.tree.map(jnp.copy, state), function)
+            sizes.append(jax.tree.map(lambda a, b: jnp.abs(a - b).max(), state.synthetic, before))
+        return [[float(size[part]) for size in sizes] for part in range(3)]
+
+    plain = toys.outer(
+        images=Rule("sgd", 1.0, 0.0),
+        labels=Rule("adam", 1e-3, 0.9),
+        step_size=Rule("sgd", 1e-4, 0.0),
+    )
+    whole = moves(plain)
+    less = moves(dataclasses.replace(plain, decay_step=2, decay_factor=0.1))
+    for full, dropped in zip(whole, less, strict=True):
+        np.testing.assert_allclose(dropped[:2], full[:2], rtol=1e-5)
+        np.testing.assert_allclose(dropped[2], 0.1 * full[2], rtol=1e-2)
+        assert dropped[3] < 0.2 * full[3]
+
+
 def test_average_follows_only_applied_steps_and_keeps_the_step_size():
     outer = toys.outer(ema_decay=0.9, images=Rule("sgd", 0.1, 0.0))
     function = step(outer)

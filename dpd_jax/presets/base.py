@@ -237,6 +237,8 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         lr_lr=_required(float),  # step size alpha; in units of the "plain" update (Adam: log alpha)
         momentum_lr=0.5,
         step_size_update="multiplicative",  # keeps alpha positive; the papers use "plain"
+        decay_step=0,  # applied steps at the full learning rates; 0 = all
+        decay_factor=1.0,  # of the three learning rates, after these steps
         ema_decay=0.0,  # of a running average of the set, which is then the result; 0 = off
         segments=1,  # K, trajectory segments averaged in one step; 1 in all papers
         devices=1,  # devices that share the K segments

@@ -89,6 +89,8 @@ class Experiment(NamedTuple):
                 step_size_update=outer.step_size_update,
                 initial_step_size=config.synthetic.step_size,
                 threshold=outer.threshold,
+                decay_step=outer.decay_step,
+                decay_factor=outer.decay_factor,
                 ema_decay=outer.ema_decay,
             ),
             guard=Guard(**config.guard.to_dict()),
