@@ -84,6 +84,7 @@ def test_durations_are_readable():
 
 
 def test_a_run_does_not_compile_the_timed_programs_again(caplog):
+    jax.clear_caches()  # Another test of this process may have compiled `_draws`.
     plain = {"network.depth": 1, "augment.families": (), "experts.optimizer": "sgd"}
     experiment = make_experiment(**plain | {"matching.masks": (), "matching.pruning_rate": 0.0})
     held = cost.step_bytes(experiment)
