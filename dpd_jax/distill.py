@@ -72,7 +72,7 @@ class Outer:
             },
             SyntheticSet._make(SyntheticSet._fields),
         )
-        if not self.decay_step:
+        if not self.decay_step:  # The state then has the form of earlier checkpoints.
             return whole
         factor = optax.piecewise_constant_schedule(1.0, {self.decay_step: self.decay_factor})
         return optax.chain(whole, optax.scale_by_schedule(factor))

@@ -2,8 +2,8 @@
 
 "small" keeps the method and reduces all else: two cores finish in minutes, with accuracies that
 are not comparable to the papers'. "laptop" keeps the papers' network and all of the data, and
-takes the settings that reached the most in two hours of two cores (measured: RESULTS.md). A scale
-is applied after the method.
+takes the settings that reached the most on two cores (RESULTS.md, which says what is measured). A
+scale is applied after the method.
 """
 
 from typing import Any, NamedTuple
@@ -93,11 +93,11 @@ LAPTOP = Scale(
     values={
         "experts": {"at_once": 1},
         "data_schedule": {"score_epochs": (2,), "removal_epochs": (4,)},
-        # The student has the momentum of the evaluation: without it the step size that is learned
-        # is ten times what a network with momentum bears. Both together take as long steps.
+        # Without the momentum of the evaluation the student learns a step size that is ten times
+        # too large for it.
         "synthetic": {"step_size": 0.004, "label_epoch": -1},
         "student": {"momentum": 0.9, "mirror": True},
-        # At the full rates the accuracy is flat after 250 steps, by the noise of single steps.
+        # After 250 steps the noise of single steps keeps the accuracy from rising.
         "distill": {"threshold": 0.0, "ema_decay": 0.97, "decay_step": 250, "decay_factor": 0.15}
         | _ADAM,
         "evaluate": {"at_once": 1},

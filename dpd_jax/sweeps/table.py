@@ -49,10 +49,8 @@ class Row(NamedTuple):
     accuracies: dict[int, float]
     requested: int  # runs, finished or not
     claimed: str = ""  # the paper's figure
-    # Mean and sample standard deviation of the difference to the first row of the same config, over
-    # the seeds that both rows have; None where there are too few.
-    over_first: tuple[float | None, float | None] = (None, None)
-    interval: tuple[float, float] | None = None  # of that mean, with 95 % confidence
+    # To the first row of the same config, one for each seed that both rows have.
+    differences: tuple[float, ...] = ()
     seconds: float | None = None  # mean of distillation; None for the baseline
     diverged: int = 0  # networks of the evaluation, over all runs
 
@@ -65,6 +63,23 @@ class Row(NamedTuple):
     def std(self) -> float | None:
         """The sample standard deviation (n - 1) over runs; None for fewer than two."""
         return _mean_and_std(self.accuracies.values())[1]
+
+    @property
+    def over_first(self) -> tuple[float | None, float | None]:
+        """Mean and sample standard deviation of the differences; None where there are too few."""
+        return _mean_and_std(self.differences)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the mean difference over all seeds lies, by Student's t; None for too few."""
+        mean, std = self.over_first
+        if mean is None or std is None:
+            return None
+        from scipy import stats  # Takes a second to import.
+
+        count = len(self.differences)
+        half = float(stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * std / math.sqrt(count)
+        return mean - half, mean + half
 
 
 class Table(NamedTuple):
@@ -125,9 +140,8 @@ def _compared(row: Row, first: Row) -> Row:
     if row is first:
         return row
     both = [seed for seed in row.accuracies if seed in first.accuracies]
-    differences = [row.accuracies[seed] - first.accuracies[seed] for seed in both]
-    mean, std = _mean_and_std(differences)
-    return row._replace(over_first=(mean, std), interval=_interval(mean, std, len(differences)))
+    differences = tuple(row.accuracies[seed] - first.accuracies[seed] for seed in both)
+    return row._replace(differences=differences)
 
 
 def _baselines(cells: Sequence[Cell]) -> tuple[Row, ...]:
@@ -170,9 +184,8 @@ def write_csv(path: pathlib.Path, table: Table) -> None:
     """Writes the numbers: accuracies in [0, 1], seconds."""
     text = io.StringIO(newline="")
     columns = "accuracy_mean accuracy_std runs runs_asked seeds accuracies over_first_mean"
-    columns += (
-        " over_first_std over_first_low over_first_high diverged_networks distill_seconds claimed"
-    )
+    columns += " over_first_std over_first_low over_first_high diverged_networks distill_seconds"
+    columns += " claimed"
     writer = csv.writer(text)
     writer.writerow(["point", *table.fields, *columns.split()])
     for row in (*table.rows, *table.random):
@@ -246,16 +259,6 @@ def _mean_and_std(numbers) -> tuple[float | None, float | None]:
     """Mean and sample standard deviation (n - 1); None where there are too few numbers."""
     mean = statistics.fmean(numbers) if len(numbers) else None
     return mean, statistics.stdev(numbers) if len(numbers) > 1 else None
-
-
-def _interval(mean: float | None, std: float | None, count: int) -> tuple[float, float] | None:
-    """The interval of Student's t for a mean; None without a standard deviation."""
-    from scipy import stats  # Takes a second to import.
-
-    if mean is None or std is None:
-        return None
-    half = float(stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * std / math.sqrt(count)
-    return mean - half, mean + half
 
 
 def _percent(mean: float | None, std: float | None, sign: str = "") -> str:
