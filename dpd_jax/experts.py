@@ -44,6 +44,9 @@ class Recipe:
         perturbed gradient; 0 is SAM or ASAM.
       adaptive: whether the perturbation is scaled by the weights (ASAM).
       batch_size: images per step; the last batch of an epoch may be smaller.
+      epoch_share: share of the batches of an epoch that are trained on, in (0, 1]. Below 1 an epoch
+        is a random part of the images, drawn anew each time, and the weights are kept more often
+        than once in a pass over them.
       smoothing: AST's changes to the loss.
 
     Raises:
@@ -61,6 +64,7 @@ class Recipe:
     gsam_alpha: float = 0.3
     adaptive: bool = True
     batch_size: int = 256
+    epoch_share: float = 1.0
     smoothing: Smoothing = NO_SMOOTHING
 
     def __post_init__(self):
@@ -74,8 +78,14 @@ class Recipe:
             ("rho", "[0, inf)"),
             ("gsam_alpha", "[0, inf)"),
             ("batch_size", "[1, inf)"),
+            ("epoch_share", "(0, 1]"),
         ):
             check_range(f"experts.{name}", getattr(self, name), interval)
+
+    def num_batches(self, num_images: int) -> int:
+        """Batches of an epoch on this many images."""
+        # A share is a decimal number: rounding removes the error of its binary form.
+        return math.ceil(round(self.epoch_share * math.ceil(num_images / self.batch_size), 6))
 
 
 class ExpertState(NamedTuple):
@@ -99,6 +109,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
         unused |= {"rho", "gsam_alpha", "adaptive"}
     if not recipe.decay_epoch:
         unused |= {"decay_epoch", "decay_factor", "reset_momentum"}
+    if recipe.epoch_share == 1:  # Such experts have the description they had before shares.
+        unused |= {"epoch_share"}
     values = dataclasses.asdict(recipe)
     used = {name: value for name, value in values.items() if name not in unused}
     return used | recipe.smoothing.describe()
@@ -287,8 +299,8 @@ def train_many(
     yield 0, with_axis(state.params), None
     for epoch in range(1, epochs + 1):
         indices = np.arange(len(images)) if seen is None else seen(epoch - 1)
-        order, step_keys = _draws(keys, epoch, indices, batch_size=size)
-        steps = math.ceil(int(np.sum(np.asarray(indices) >= 0)) / size)
+        steps = recipe.num_batches(int(np.sum(np.asarray(indices) >= 0)))
+        order, step_keys = _draws(keys, epoch, indices, np.int32(steps), batch_size=size)
         losses: list[jax.Array] = []
         for first in range(0, steps, BATCHES):
             state, loss = run(state, images, labels, order, step_keys, np.int32(first))
@@ -310,12 +322,14 @@ def _start(network: Network, keys: jax.Array) -> ExpertState:
 
 
 @functools.partial(jax.jit, static_argnames="batch_size")
-def _draws(keys, epoch, indices, *, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """The batches of an epoch and the key of its steps, for one expert or several."""
-    steps = math.ceil(len(indices) / batch_size)
+def _draws(keys, epoch, indices, steps, *, batch_size: int) -> tuple[jax.Array, jax.Array]:
+    """The first `steps` batches of an epoch, in rows for all of its images, and the key of its
+    steps, for one expert or several."""
+    rows = math.ceil(len(indices) / batch_size)
 
     def one(key):
         order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
-        return epoch_order(order_key, indices, batch_size=batch_size, steps=steps), step_key
+        order = epoch_order(order_key, indices, batch_size=batch_size, steps=rows)
+        return jnp.where(jnp.arange(rows)[:, None] < steps, order, -1), step_key
 
     return _each(one, keys)

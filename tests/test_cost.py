@@ -45,6 +45,8 @@ def test_training_steps_of_experts(tmp_path):
     # 200 images are 4 batches of 64; 5 experts, 2 at once, are 3 groups.
     experiment = make_experiment(**{"experts.at_once": 2})
     assert forecast.expert_steps(experiment, IMAGES, 5, 6, tmp_path) == 3 * 6 * 4
+    half = make_experiment(**{"experts.epoch_share": 0.5})
+    assert forecast.expert_steps(half, IMAGES, 5, 6, tmp_path) == 5 * 6 * 2
 
 
 def test_training_steps_of_experts_with_a_data_schedule(tmp_path):

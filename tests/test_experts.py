@@ -310,6 +310,26 @@ def test_an_epoch_in_parts_is_the_same_to_the_bit(monkeypatch, experts_at_once):
     np.testing.assert_allclose(shown, [2 / 7, 4 / 7, 6 / 7, 9 / 7, 11 / 7, 13 / 7])
 
 
+@pytest.mark.parametrize("share, steps", [(0.2, 1), (0.6, 3), (0.7, 4), (1.0, 5)])
+def test_a_share_of_an_epoch_is_its_first_batches(share, steps):
+    recipe = dataclasses.replace(SGD, batch_size=4, epoch_share=share)
+    images, labels = data()
+    root = jax.random.key(5)
+    trained = list(experts.train_many(NETWORK, recipe, SOME, images, labels, root[None], 2))
+
+    run = experts.make_epoch(NETWORK, recipe, SOME, side_by_side=False)
+    state = experts.init(NETWORK, jax.random.fold_in(root, 0))
+    drawn = []
+    for epoch in (1, 2):
+        order_key, key = jax.random.split(jax.random.fold_in(root, epoch))
+        order = experts.epoch_order(order_key, np.arange(20), batch_size=4, steps=5)[:steps]
+        state, loss = run(state, images, labels, order, key)
+        np.testing.assert_allclose(trained[epoch][1][0], state.params, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(trained[epoch][2], loss, rtol=1e-5)
+        drawn.append(frozenset(np.asarray(order).flat))
+    assert (drawn[0] == drawn[1]) == (share == 1)
+
+
 def test_a_batch_larger_than_the_set():
     recipe = dataclasses.replace(SGD, batch_size=1000)
     assert np.isfinite(train(recipe, epochs=1)[1][1]).all()
@@ -325,6 +345,7 @@ def test_a_batch_larger_than_the_set():
         ({"rho": -1.0}, "experts.rho = -1.0"),
         ({"weight_decay": float("inf")}, "experts.weight_decay = inf"),
         ({"batch_size": 0}, "experts.batch_size = 0"),
+        ({"epoch_share": 0.0}, "experts.epoch_share = 0.0"),
         ({"decay_epoch": -1}, "experts.decay_epoch = -1"),
         ({"decay_factor": 0.0}, "experts.decay_factor = 0.0"),
     ],
@@ -349,6 +370,8 @@ def test_only_what_determines_an_expert_describes_it():
         "gsam_alpha",
         "adaptive",
     }
+    part = dataclasses.replace(SGD, epoch_share=0.25)
+    assert experts.describe(part) == experts.describe(SGD) | {"epoch_share": 0.25}
     off = toys.smoothing(loss_scale_epochs=5, penalty_norm="pixel", penalty_target=2.0)
     assert experts.describe(dataclasses.replace(SGD, smoothing=off)) == experts.describe(SGD)
     on = toys.smoothing(loss_scale=0.5, loss_scale_epochs=5, gradient_penalty=1.0)

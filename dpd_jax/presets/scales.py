@@ -115,7 +115,6 @@ LAPTOP = Scale(
         "student.batch_syn": 100,
         "distill.lr_y": 0.03,  # for Adam; stays 0 where labels are not learned
     },
-    of_data_set={"digits": ({"student": {"mirror": False}}, {})},
     trajectories_only=True,
 )
 SCALES = {"small": SMALL, "laptop": LAPTOP}
@@ -144,6 +143,8 @@ def apply(config: ConfigDict, name: str) -> None:
         for field, limit in limits.items():
             group, entry = field.split(".")
             config[group][entry] = min(config[group][entry], limit)
+    if "flip" not in config.augment.families:
+        config.student.mirror = False
     if config.student.gradient == "tesla" and config.student.momentum:
         # TESLA's gradient is that of plain SGD, whose steps are ten times as long for the same way.
         config.student.momentum = 0.0

@@ -148,17 +148,16 @@ def expert_steps(
 
     `missing` experts train until epoch `last`. The store's `directory` also holds EL2N scores.
     """
-    size = min(experiment.recipe.batch_size, num_images)
-    full_epoch = math.ceil(num_images / size)
+    batches = experiment.recipe.num_batches
     at_once, schedule = experiment.config.experts.at_once, experiment.config.data_schedule
     groups = math.ceil(missing / at_once)
     if experiment.schedule is None:
-        return groups * last * full_epoch
+        return groups * last * batches(num_images)
     shares = (end - begin for begin, end in map(experiment.schedule.shares, range(last)))
-    steps = groups * sum(math.ceil(share * num_images / size) for share in shares)
+    steps = groups * sum(batches(math.ceil(share * num_images)) for share in shares)
     scored = len(list((directory / "difficulty").glob("network_*.npz")))
     scoring_groups = math.ceil(max(schedule.score_networks - scored, 0) / at_once)
-    return steps + scoring_groups * max(schedule.score_epochs) * full_epoch
+    return steps + scoring_groups * max(schedule.score_epochs) * batches(num_images)
 
 
 def store_bytes(experiment: Experiment, num_experts: int, num_epochs: int) -> int:
