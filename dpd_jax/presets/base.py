@@ -103,8 +103,8 @@ def get_config(image_set: dict | None = None, ipc: int | None = None) -> config_
         seed=0,  # separate from `seed`, so that runs share experts
         optimizer="gsam",  # "gsam" (FTD's flat experts, which DATM and DPD use) or "sgd"
         batch_size=256,
-        # Below 1 an epoch trains on this share of its batches, drawn anew each time. A quarter, with
-        # a quarter of the batch size, is as many steps as a whole epoch, in a quarter of the time.
+        # Below 1 an epoch trains on this share of its batches, drawn anew each time. A quarter,
+        # with a quarter of the batch size, takes an epoch's steps in a quarter of the time.
         epoch_share=1.0,
         learning_rate=0.01,
         decay_epoch=0,  # epochs at the full rate; 0 = all
