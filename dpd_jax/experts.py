@@ -323,8 +323,10 @@ def _start(network: Network, keys: jax.Array) -> ExpertState:
 
 @functools.partial(jax.jit, static_argnames="batch_size")
 def _draws(keys, epoch, indices, steps, *, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """The first `steps` batches of an epoch, in rows for all of its images, and the key of its
-    steps, for one expert or several."""
+    """The first `steps` batches of an epoch and the key of its steps, for one expert or several.
+
+    The batches have rows for all images whatever `steps` is, so that it needs no new compilation.
+    """
     rows = math.ceil(len(indices) / batch_size)
 
     def one(key):
