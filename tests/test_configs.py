@@ -446,6 +446,8 @@ def test_laptop_keeps_the_network_and_the_images():
         protocol = full.evaluate.to_dict() | {"at_once": 1}
         assert less.evaluate.to_dict() == protocol, "accuracies are comparable"
         assert less.student.momentum == less.evaluate.momentum, name
+        part = less.experts.batch_size / full.experts.batch_size
+        assert less.experts.epoch_share == part, f"{name}: as many steps an epoch"
         assert less.student.mirror == ("flip" in less.augment.families), name
         for field, limit in scales.LAPTOP.at_most.items():
             assert flat(less)[field] <= min(flat(full)[field], limit), f"{name}: {field}"

@@ -117,6 +117,8 @@ LAPTOP = Scale(
         "student.batch_syn": 100,
         "distill.lr_y": 0.03,  # for Adam; stays 0 where labels are not learned
     },
+    # The batches of digits are that small already.
+    of_data_set={"digits": ({"experts": {"epoch_share": 1.0}}, {})},
     trajectories_only=True,
 )
 SCALES = {"small": SMALL, "laptop": LAPTOP}
