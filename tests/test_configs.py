@@ -440,7 +440,7 @@ def test_small_lowers_and_never_raises():
 
 
 def test_laptop_keeps_the_network_and_the_images():
-    for name in FILES:
+    for name in (*FILES, "images"):
         full, less = load(name, "mtt"), load(name, "mtt,laptop")
         assert (less.network, less.data) == (full.network, full.data), name
         protocol = full.evaluate.to_dict() | {"at_once": 1}
