@@ -106,6 +106,11 @@ def explain(trouble: int) -> str:
     return "the step is good"
 
 
+def held_back(undone: int, steps: int) -> bool:
+    """Whether a tenth or more of a run's steps were undone, so that its set learned less."""
+    return 10 * undone >= steps > 0
+
+
 def trouble(
     loss: jax.Array,
     gradients: SyntheticSet,

@@ -238,6 +238,8 @@ def cells(over, seeds=(0,), arg=""):
                         "accuracy": {"mean": 0.8, "std": 0.0, "runs": [0.8], "diverged": 1},
                         "random_real": {"mean": base, "std": 0.0, "runs": [base], "diverged": 0},
                         "seconds": {"distill": 1.0},
+                        "steps": 40,
+                        "undone_steps": 2 + setting.experiment.config.ipc,
                     },
                 )
             )
@@ -254,6 +256,9 @@ def test_baselines_of_different_data_are_not_mixed(tmp_path):
     table_lib.write_markdown(tmp_path / "table.md", table, {}, "line")
     text = (tmp_path / "table.md").read_text()
     assert "Reduced runs" in text and "4 of the evaluated networks diverged" in text
+    # A tenth of the steps is too many: 4 of 40, not 3.
+    few, many = (row.label for row in table.rows if row.values["matching.pruning_rate"] == 0)
+    assert f"{many}, seed 0 (4 of 40)" in text and f"{few}, seed" not in text
 
 
 def test_numbers_are_drawn_as_lines_and_names_as_rows(tmp_path):

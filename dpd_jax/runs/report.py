@@ -1,14 +1,16 @@
 """The end of a run: its accuracy, the baseline, and the files with the result."""
 
+import collections
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dpd_jax import evaluate, synthetic
+from dpd_jax import evaluate, guard, synthetic
 from dpd_jax.distill import DistillState
 from dpd_jax.errors import UserError
 from dpd_jax.evaluate import Evaluation
@@ -86,8 +88,9 @@ def finish(
     save(experiment, data, workdir, initial, result, steps, accuracy)
     caption = f"test accuracy {_percent(learned)}; as many random real images {_percent(baseline)}"
     pictures.of_set(experiment, data, workdir, initial, result, steps, caption)
-    if on_the_way := [line.get("validation_seconds", 0.0) for line in workdir.metrics()]:
-        seconds |= {"validation": sum(on_the_way)} if any(on_the_way) else {}
+    metrics = workdir.metrics()
+    if on_the_way := sum(line.get("validation_seconds", 0.0) for line in metrics):
+        seconds |= {"validation": on_the_way}
     found = {
         "method": config.method,
         "dataset": config.data.name,
@@ -105,6 +108,7 @@ def finish(
         "experts": len(experiment.experts_read),
         "expert_store": workdir.noted("experts") if experiment.experts_read else None,
         "steps": steps,
+        **_undone(metrics),
         "backend": str(jax.devices()[0]),
         "versions": versions(),
         "asked": _asked(config),
@@ -261,6 +265,10 @@ def _lines(report: dict) -> dict[str, str]:
         "seconds": spent,
         "peak memory": f"{report['peak_memory_bytes'] / 2**20:.0f} MiB",
     }
+    if undone := report.get("undone_steps", 0):
+        lines["steps undone"] = f"{undone:,}: {report['undone_cause']}"
+    if guard.held_back(undone, report["steps"]):
+        lines["steps undone"] += "; with so many of them, the set learned less than it could"
     if store := report.get("expert_store"):
         new, took = store["trained"], store["seconds"]
         came = "found there" if not new else "trained by this run"
@@ -276,6 +284,13 @@ def load(workdir: Workdir) -> dict | None:
         return json.loads((workdir.path / "report.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _undone(metrics: list[dict]) -> dict[str, Any]:
+    """How many steps the guard undid, and the most frequent cause."""
+    troubles = collections.Counter(int(line["trouble"]) for line in metrics if line.get("trouble"))
+    cause = guard.explain(troubles.most_common(1)[0][0]) if troubles else ""
+    return {"undone_steps": troubles.total(), "undone_cause": cause}
 
 
 def _asked(config: ConfigDict) -> dict:

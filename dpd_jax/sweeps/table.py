@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from dpd_jax import guard
 from dpd_jax.presets import fields
 from dpd_jax.storage import atomic
 from dpd_jax.sweeps.grid import CONFIG, Setting
@@ -53,6 +54,8 @@ class Row(NamedTuple):
     differences: tuple[float, ...] = ()
     seconds: float | None = None  # mean of distillation; None for the baseline
     diverged: int = 0  # networks of the evaluation, over all runs
+    # Seed -> "undone of all steps", where the guard undid too many for the set to learn.
+    held_back: tuple[tuple[int, str], ...] = ()
 
     @property
     def mean(self) -> float | None:
@@ -133,6 +136,11 @@ def _row(cells: list[Cell], file: SweepFile) -> Row:
         claimed=file.figures(cells[0].setting).get(RUNS, ""),
         seconds=_mean_and_std([report["seconds"]["distill"] for report in reports.values()])[0],
         diverged=sum(report["accuracy"]["diverged"] for report in reports.values()),
+        held_back=tuple(
+            (seed, f"{undone} of {report['steps']}")
+            for seed, report in reports.items()
+            if guard.held_back(undone := report.get("undone_steps", 0), report["steps"])
+        ),
     )
 
 
@@ -252,6 +260,15 @@ def _notes(table: Table) -> list[str]:
     diverged = sum(row.diverged for row in table.rows)
     if diverged:
         notes.append(f"{diverged} of the evaluated networks diverged; they count as they ended.")
+    held_back = [
+        f"{row.label}, seed {seed} ({steps})" for row in table.rows for seed, steps in row.held_back
+    ]
+    if held_back:
+        notes.append(
+            "The guard undid a tenth or more of the steps of these runs, so their sets learned "
+            f"less than the others: {'; '.join(held_back)}. They count as they ended; the report "
+            "of each run says why its steps were undone."
+        )
     return notes
 
 
