@@ -11,7 +11,8 @@ random real images 16.7 ± 1.0 %. Claimed by the paper: DPD 47.0 ± 0.5 %, DATM
 `:mtt,laptop` measured 42.8 ± 0.8 %, and 45.5 ± 0.8 % in three runs that end with
 N = 50 student steps.
 Cost: `:mtt,laptop` takes two hours of one core of an AMD EPYC, the three runs
-four; the paper's values are not measured yet. Experts take 1.0 GB: 100 x 8 epochs x 320,010 float32.
+four and a half; the paper's values are not measured yet. Experts take 1.0 GB:
+100 x 8 epochs x 320,010 float32.
 """
 
 from dpd_jax.presets import base, image_sets, methods
