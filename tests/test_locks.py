@@ -118,6 +118,23 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
                 pass
 
 
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    made, make = [], pathlib.Path.mkdir
+
+    def mkdir(folder, *args, **options):
+        made.append(folder)
+        if len(made) == 1:
+            raise FileExistsError(17, "File exists")
+        make(folder, *args, **options)
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", mkdir)
+    with locks.alone(tmp_path / "run", "--workdir"):
+        assert (tmp_path / "run").is_dir() and len(made) > 1
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="File exists"), locks.alone(tmp_path / "link", "--workdir"):
+        pass
+
+
 def test_work_of_another_process_is_not_repeated(tmp_path, monkeypatch):
     experiment = Experiment.from_config(digits_ipc1.get_config())
     store = expert_training.TrajectoryStore(tmp_path / "experts", {}, "float32")

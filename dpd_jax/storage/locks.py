@@ -6,6 +6,7 @@ Elsewhere filelock uses the existence of a file instead, and warns.
 
 import contextlib
 import hashlib
+import os
 import pathlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -147,6 +148,10 @@ def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFil
         except filelock.Timeout:
             raise
         except OSError as error:
+            # mkdir itself fails if the folder is removed in the middle of it.
+            removed = path.parent.is_dir() or not os.path.lexists(path.parent)
+            if isinstance(error, FileExistsError) and removed:
+                continue
             raise UserError(
                 f"{path.parent} cannot be written or locked ({error.strerror or error}). Name "
                 f"another folder with {flag}."
