@@ -118,6 +118,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
                 pass
 
 
+def test_a_folder_within_one_that_may_not_be_searched_is_an_error(tmp_path, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", denied)
+    monkeypatch.setattr(pathlib.Path, "is_dir", denied)
+    with pytest.raises(UserError, match="Permission denied"), locks.alone(tmp_path, "--workdir"):
+        pass
+
+
 def test_a_folder_that_is_removed_while_it_is_made_is_made_again(tmp_path, monkeypatch):
     made, make = [], pathlib.Path.mkdir
 

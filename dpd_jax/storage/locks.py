@@ -149,8 +149,9 @@ def _acquired(path: pathlib.Path, flag: str, blocking: bool) -> filelock.BaseFil
             raise
         except OSError as error:
             # mkdir itself fails if the folder is removed in the middle of it.
-            removed = path.parent.is_dir() or not os.path.lexists(path.parent)
-            if isinstance(error, FileExistsError) and removed:
+            if isinstance(error, FileExistsError) and (
+                path.parent.is_dir() or not os.path.lexists(path.parent)
+            ):
                 continue
             raise UserError(
                 f"{path.parent} cannot be written or locked ({error.strerror or error}). Name "
