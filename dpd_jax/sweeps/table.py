@@ -55,7 +55,7 @@ class Row(NamedTuple):
     seconds: float | None = None  # mean of distillation; None for the baseline
     diverged: int = 0  # networks of the evaluation, over all runs
     # Seed -> "undone of all steps", where the guard undid too many for the set to learn.
-    held_back: tuple[tuple[int, str], ...] = ()
+    held_back: dict[int, str] = {}
 
     @property
     def mean(self) -> float | None:
@@ -136,11 +136,11 @@ def _row(cells: list[Cell], file: SweepFile) -> Row:
         claimed=file.figures(cells[0].setting).get(RUNS, ""),
         seconds=_mean_and_std([report["seconds"]["distill"] for report in reports.values()])[0],
         diverged=sum(report["accuracy"]["diverged"] for report in reports.values()),
-        held_back=tuple(
-            (seed, f"{undone} of {report['steps']}")
+        held_back={
+            seed: f"{undone} of {report['steps']}"
             for seed, report in reports.items()
             if guard.held_back(undone := report.get("undone_steps", 0), report["steps"])
-        ),
+        },
     )
 
 
@@ -261,7 +261,9 @@ def _notes(table: Table) -> list[str]:
     if diverged:
         notes.append(f"{diverged} of the evaluated networks diverged; they count as they ended.")
     held_back = [
-        f"{row.label}, seed {seed} ({steps})" for row in table.rows for seed, steps in row.held_back
+        f"{row.label}, seed {seed} ({steps})"
+        for row in table.rows
+        for seed, steps in row.held_back.items()
     ]
     if held_back:
         notes.append(
