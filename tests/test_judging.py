@@ -11,14 +11,14 @@ import pytest
 
 from configs import digits_ipc1
 from dpd_jax import evaluate, networks
-from dpd_jax.datasets import whitening
+from dpd_jax.datasets import loading, whitening
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
 from dpd_jax.judging import candidates, cross_architecture, fair_scores, sets, tables, work
 from dpd_jax.judging.jobs import Bench
 from dpd_jax.judging.results import Results
 from dpd_jax.presets import protocols
-from dpd_jax.runs import console, keys, shared_work
+from dpd_jax.runs import console, keys, run_data, shared_work
 from dpd_jax.runs.experiment import Experiment
 from dpd_jax.storage import distilled_set
 from dpd_jax.synthetic import SyntheticSet
@@ -323,8 +323,19 @@ def test_sets_that_are_not_the_configs(tmp_path):
     with pytest.raises(UserError, match=r"images of shape \(4, 4, 1\) for 2 classes.*\(8, 8, 1\)"):
         sets.read([path], digits_ipc1.get_config())
     with pytest.raises(UserError, match="classes of run are dark, bright; those of toys are 0, 1"):
-        sets.check_data("run", found["run"], DATASET._replace(class_names=("0", "1")))
-    assert sets.check_data("run", found["run"], DATASET) == ""
+        others = DATASET._replace(class_names=("0", "1"))
+        sets.check_data("run", found["run"], others, experiment().config)
+    assert sets.check_data("run", found["run"], DATASET, experiment().config) == ""
+
+
+def test_a_set_made_from_other_training_images_is_told():
+    held_out = experiment(**{"data.validation_share": 0.2}).config
+    kept, _ = run_data.hold_out(DATASET, held_out)
+    of_kept = made()._replace(provenance={"training_data": loading.fingerprint(kept)})
+    assert sets.check_data("run", of_kept, DATASET, held_out) == ""
+    assert "other training images of toys" in sets.check_data(
+        "run", of_kept, DATASET, experiment().config
+    )
 
 
 def test_a_stored_accuracy_says_under_which_other_settings():

@@ -93,7 +93,7 @@ def prepare(
     judges = cross_architecture.judges(networks or (config.network.name,), experiment)
     dataset = run_data.read(config, data_dir)
     for name, each in made.items():
-        if remark := sets.check_data(name, each, dataset):
+        if remark := sets.check_data(name, each, dataset, config):
             console.say(f"note: {remark}")
     return Comparison(experiment, protocol, made, judges, dataset)
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from dpd_jax.datasets import loading
 from dpd_jax.datasets.loading import Dataset
 from dpd_jax.errors import UserError
-from dpd_jax.runs import identity
+from dpd_jax.runs import identity, run_data
 from dpd_jax.storage import distilled_set, provenance
 from dpd_jax.storage.distilled_set import DistilledSet
 
@@ -55,8 +55,10 @@ def command(sets: Mapping[str, DistilledSet], config: ConfigDict, *asked: Any) -
     return json.dumps([*asked, config.to_json_best_effort(), digests])
 
 
-def check_data(name: str, made: DistilledSet, dataset: Dataset) -> str:
-    """A sentence if the set was made from other training images than these, else "".
+def check_data(name: str, made: DistilledSet, dataset: Dataset, config: ConfigDict) -> str:
+    """A sentence if a run of the config would have other training images than the set's, else "".
+
+    `dataset` still has the images that such a run holds out for validation.
 
     Raises:
       UserError: if its classes have other names.
@@ -67,7 +69,7 @@ def check_data(name: str, made: DistilledSet, dataset: Dataset) -> str:
             f"{_few(dataset.class_names)}. Give the config that the set was made with."
         )
     source = made.provenance.get("training_data")
-    if source in (None, loading.fingerprint(dataset)):
+    if source in (None, loading.fingerprint(run_data.hold_out(dataset, config)[0])):
         return ""
     return f"{name} was made from other training images of {dataset.name} than the config asks for."
 

@@ -123,16 +123,14 @@ def prepare(config: ConfigDict, dataset: Dataset, cache: pathlib.Path) -> RunDat
 
     `cache` keeps whitening matrices.
     """
-    dataset, (held, held_labels) = _without_validation(dataset, config)
+    dataset, (held, held_labels) = hold_out(dataset, config)
     check_ipc(dataset, config)
     fingerprint = loading.fingerprint(dataset)
     preprocessing = _preprocessing(config, dataset, fingerprint, cache)
     return RunData(dataset, fingerprint, preprocessing, held, held_labels)
 
 
-def _without_validation(
-    dataset: Dataset, config: ConfigDict
-) -> tuple[Dataset, tuple[np.ndarray, np.ndarray]]:
+def hold_out(dataset: Dataset, config: ConfigDict) -> tuple[Dataset, tuple[np.ndarray, np.ndarray]]:
     """The data set without its validation images, and these with their labels.
 
     They depend on `data.seed`, so that runs of other seeds share experts.
