@@ -9,7 +9,7 @@ RCIG 79.8 %. In fewer steps than published (RESULTS.md): `:dm` measured
 70.1 ± 0.2 %; `:dc` measured 69.9 ± 1.2 %, claimed 70.5 %; `:mtt,laptop` with 4
 experts and 300 steps measured 74.7 ± 1.0 %, in an hour of one core; with 304 more of
 N = 50 student steps 76.7 ± 0.7 %, in two hours; distilled at width 32 and evaluated at
-128, measured 77.4 ± 0.5 %, in 25 minutes.
+128, measured 77.4 ± 0.5 %, in 25 minutes; without flips measured 78.6 ± 0.4 %.
 Cost: the paper's values are not measured yet. Experts take 1.0 GB: 100 x 8 epochs
 x 317,706 float32.
 """
