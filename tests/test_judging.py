@@ -324,18 +324,17 @@ def test_sets_that_are_not_the_configs(tmp_path):
         sets.read([path], digits_ipc1.get_config())
     with pytest.raises(UserError, match="classes of run are dark, bright; those of toys are 0, 1"):
         others = DATASET._replace(class_names=("0", "1"))
-        sets.check_data("run", found["run"], others, experiment().config)
-    assert sets.check_data("run", found["run"], DATASET, experiment().config) == ""
+        sets.check_data(found, others, experiment().config)
+    assert sets.check_data(found, DATASET, experiment().config) == []
 
 
 def test_a_set_made_from_other_training_images_is_told():
     held_out = experiment(**{"data.validation_share": 0.2}).config
     kept, _ = run_data.hold_out(DATASET, held_out)
     of_kept = made()._replace(provenance={"training_data": loading.fingerprint(kept)})
-    assert sets.check_data("run", of_kept, DATASET, held_out) == ""
-    assert "other training images of toys" in sets.check_data(
-        "run", of_kept, DATASET, experiment().config
-    )
+    assert sets.check_data({"run": of_kept}, DATASET, held_out) == []
+    (remark,) = sets.check_data({"run": of_kept}, DATASET, experiment().config)
+    assert "run was made from other training images of toys" in remark
 
 
 def test_a_stored_accuracy_says_under_which_other_settings():

@@ -92,9 +92,8 @@ def prepare(
     made = sets.read([pathlib.Path(path).expanduser() for path in paths], config)
     judges = cross_architecture.judges(networks or (config.network.name,), experiment)
     dataset = run_data.read(config, data_dir)
-    for name, each in made.items():
-        if remark := sets.check_data(name, each, dataset, config):
-            console.say(f"note: {remark}")
+    for remark in sets.check_data(made, dataset, config):
+        console.say(f"note: {remark}")
     return Comparison(experiment, protocol, made, judges, dataset)
 
 

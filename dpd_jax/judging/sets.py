@@ -55,23 +55,26 @@ def command(sets: Mapping[str, DistilledSet], config: ConfigDict, *asked: Any) -
     return json.dumps([*asked, config.to_json_best_effort(), digests])
 
 
-def check_data(name: str, made: DistilledSet, dataset: Dataset, config: ConfigDict) -> str:
-    """A sentence if a run of the config would have other training images than the set's, else "".
+def check_data(sets: Mapping[str, DistilledSet], dataset: Dataset, config: ConfigDict) -> list[str]:
+    """A sentence for each set made from other training images than a run of the config would have.
 
     `dataset` still has the images that such a run holds out for validation.
 
     Raises:
-      UserError: if its classes have other names.
+      UserError: if a set's classes have other names.
     """
-    if made.class_names != dataset.class_names:
-        raise UserError(
-            f"the classes of {name} are {_few(made.class_names)}; those of {dataset.name} are "
-            f"{_few(dataset.class_names)}. Give the config that the set was made with."
-        )
-    source = made.provenance.get("training_data")
-    if source in (None, loading.fingerprint(run_data.hold_out(dataset, config)[0])):
-        return ""
-    return f"{name} was made from other training images of {dataset.name} than the config asks for."
+    for name, made in sets.items():
+        if made.class_names != dataset.class_names:
+            raise UserError(
+                f"the classes of {name} are {_few(made.class_names)}; those of {dataset.name} are "
+                f"{_few(dataset.class_names)}. Give the config that the set was made with."
+            )
+    kept = loading.fingerprint(run_data.hold_out(dataset, config)[0])
+    return [
+        f"{name} was made from other training images of {dataset.name} than the config asks for."
+        for name, made in sets.items()
+        if made.provenance.get("training_data") not in (None, kept)
+    ]
 
 
 def stored_accuracy(made: DistilledSet, config: ConfigDict) -> str:
